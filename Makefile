@@ -1,0 +1,43 @@
+# `make demo` and `make test` need nothing but Python >= 3.11 and make: they create .venv, install, and run.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint types contracts check clean
+
+demo: .venv/installed
+	$(BIN)/facetem demo
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest -n auto
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed-dev
+	$(BIN)/pyright
+
+contracts: .venv/installed-dev
+	$(BIN)/lint-imports
+
+check: lint types contracts test
+
+# One stamp for each set of requirements; a change of what is required installs anew.
+.venv/installed: pyproject.toml constraints.txt
+	@echo "Installing facetem in .venv (a few minutes, once) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "facetem needs Python 3.11 or newer, $(PYTHON) is " + sys.version)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP_INSTALL) --editable .
+	@touch $@
+
+.venv/installed-test: .venv/installed
+	@$(PIP_INSTALL) --editable '.[test]'
+	@touch $@
+
+.venv/installed-dev: .venv/installed-test
+	@$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist facetem-demo .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""From a micrograph to a table of particles."""

@@ -1,0 +1,277 @@
+"""The product: a micrograph goes in, every particle's shape and the restored field come out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facetem.analysis.particles import Outline, crop, find_particles
+from facetem.core.errors import InputError
+from facetem.data.formats import EXTENSIONS
+from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_from_array, resample
+
+if TYPE_CHECKING:
+    from facetem.learn.predictor import Prediction, Restoration
+
+PIXEL = 0.4  # Å/px of both networks
+FIELD = 256  # px of the classifier
+# Projected diameters [Å] of particles of 40 to 80 Å volume-equivalent diameter: a tetrahedron's is up to a quarter
+# larger. A tetrahedron of 80 Å has a tenth of its area outside the field.
+_TRAINED = (36.0, 100.0)
+_LEAST_SEEN = 0.85
+_BATCH = 16  # crops: what a laptop classifies at once without a noticeable share of its memory
+
+Progress = Callable[[str, int, int], None]  # step, done, total
+
+
+class ShapeClassifier(Protocol):
+    """Crops (n, 256, 256) at 0.4 Å/px to one prediction each."""
+
+    def classify(self, crops: Any) -> Sequence[Prediction]: ...
+
+
+class ContrastRestorer(Protocol):
+    """A field (y, x) at 0.4 Å/px to the restored field and the particle probability on the same pixels."""
+
+    def restore(self, field: Any, progress: Any = None) -> Restoration: ...
+
+
+@dataclass(frozen=True)
+class ParticleResult:
+    """One row of the table. Lengths in nm, positions of the centroid from the upper left corner of the field.
+
+    `diameter_nm` is that of the disc of the same projected area; `confidence` is calibrated on simulated images;
+    `known` is False if the image resembles none of the shapes ("none of these"); `remarks` says in words what makes
+    the row less certain.
+    """
+
+    index: int
+    x_nm: float
+    y_nm: float
+    diameter_nm: float
+    feret_nm: float
+    circularity: float
+    cut_by_edge: bool
+    shape: str
+    confidence: float
+    known: bool
+    probabilities: dict[str, float]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """The shape in words, or "none of these"."""
+        return self.shape.replace("_", " ") if self.known else "none of these"
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A micrograph and what was found in it.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        As read.
+    field, restored, mask : (y, x) float32
+        Input, restored image (vacuum near 1) and particle probability, all at `sampling` [Å/px].
+    particles, outlines : list
+        In the same order.
+    provenance : dict
+        Version, weights, device, and what the file was: enough to repeat it.
+    """
+
+    micrograph: Micrograph
+    field: NDArray[np.float32]
+    restored: NDArray[np.float32]
+    mask: NDArray[np.float32]
+    particles: list[ParticleResult]
+    outlines: list[Outline]
+    provenance: dict[str, Any]
+    sampling: float = PIXEL
+
+
+@dataclass(frozen=True)
+class FolderItem:
+    """One file of a folder: its analysis, or the one line that says why there is none."""
+
+    path: Path
+    analysis: Analysis | None
+    error: str | None
+
+
+def analyze(
+    source: str | os.PathLike[str] | Micrograph | ArrayLike,
+    *,
+    sampling: float | None = None,
+    classifier: ShapeClassifier | None = None,
+    restorer: ContrastRestorer | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Analysis:
+    """Find, classify and restore the particles of one micrograph.
+
+    Parameters
+    ----------
+    source : path, Micrograph or (y, x) array
+    sampling : float, optional
+        Pixel size [Å/px]; required for an array, optional for a file that knows its own.
+    classifier, restorer : optional
+        The shipped networks by default.
+    progress : callable, optional
+        Called with (step, done, total).
+
+    Raises
+    ------
+    InputError
+        If the micrograph cannot be used (see `load_micrograph`).
+    """
+    tell = progress or (lambda step, done, total: None)
+    tell("read", 0, 1)
+    micrograph = _read(source, sampling)
+    image = resample(micrograph.image, micrograph.sampling, PIXEL)
+    restorer = restorer or _shipped_restorer(device)
+    restoration = restorer.restore(image, progress=lambda done, total: tell("restore", done, total))
+    outlines = find_particles(restoration.mask, sampling=PIXEL)
+    classifier = classifier or _shipped_classifier(device)
+    predictions: list[Prediction] = []
+    for first in range(0, len(outlines), _BATCH):
+        batch = outlines[first : first + _BATCH]
+        predictions += classifier.classify(np.stack([crop(image, o.centroid, FIELD) for o in batch]))
+        tell("classify", len(predictions), len(outlines))
+    particles = [_result(o, p) for o, p in zip(outlines, predictions, strict=True)]
+    return Analysis(
+        micrograph=micrograph,
+        field=image,
+        restored=np.asarray(restoration.image, dtype=np.float32),
+        mask=np.asarray(restoration.mask, dtype=np.float32),
+        particles=particles,
+        outlines=outlines,
+        provenance=_provenance(source, classifier, restorer),
+    )
+
+
+def analyze_folder(
+    folder: str | os.PathLike[str],
+    *,
+    sampling: float | None = None,
+    classifier: ShapeClassifier | None = None,
+    restorer: ContrastRestorer | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Iterator[FolderItem]:
+    """Analyse every micrograph of a folder, one at a time; a bad file is named and the rest goes on.
+
+    Raises
+    ------
+    InputError
+        At once, if `folder` is no folder or holds no file of a known extension.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing of that name"
+        raise InputError(f"{folder}: expected a folder of micrographs, got {found}")
+    files = sorted(
+        p for p in folder.iterdir() if p.suffix.lower().lstrip(".") in EXTENSIONS and p.name[0] != "."
+    )
+    if not files:
+        raise InputError(f"{folder}: expected files of type {', '.join(EXTENSIONS)}, got none")
+
+    def items() -> Iterator[FolderItem]:
+        # Loaded once for all files.
+        shapes, contrast = classifier or _shipped_classifier(device), restorer or _shipped_restorer(device)
+        for path in files:
+            try:
+                found = analyze(
+                    path, sampling=sampling, classifier=shapes, restorer=contrast, progress=progress
+                )
+            except (ValueError, OSError) as error:
+                yield FolderItem(path, None, str(error))
+            else:
+                yield FolderItem(path, found, None)
+
+    return items()
+
+
+def _read(source: Any, sampling: float | None) -> Micrograph:
+    if isinstance(source, Micrograph):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        return load_micrograph(source, sampling=sampling)
+    if sampling is None:
+        raise InputError("array: expected a pixel size, got none; give sampling= in Å/px")
+    return micrograph_from_array(source, sampling)
+
+
+def _result(outline: Outline, prediction: Prediction) -> ParticleResult:
+    # The classifier has no say where it does not see the particle's outline.
+    seen = _seen(outline) >= _LEAST_SEEN
+    remarks = []
+    if outline.cut_by_edge:
+        remarks.append("cut by the edge of the field: its shape is a guess")
+    if not seen:
+        remarks.append(f"larger than the {FIELD * PIXEL / 10:.1f} nm that the classifier sees")
+    elif not (outline.cut_by_edge or _TRAINED[0] <= outline.equivalent_diameter <= _TRAINED[1]):
+        remarks.append("outside the 4 to 8 nm of the training")
+    return ParticleResult(
+        index=outline.label,
+        x_nm=(outline.centroid[1] + 0.5) * PIXEL / 10,
+        y_nm=(outline.centroid[0] + 0.5) * PIXEL / 10,
+        diameter_nm=outline.equivalent_diameter / 10,
+        feret_nm=outline.feret / 10,
+        circularity=outline.circularity,
+        cut_by_edge=outline.cut_by_edge,
+        shape=prediction.shape,
+        confidence=float(prediction.confidence),
+        known=bool(prediction.known) and seen,
+        probabilities={name: float(p) for name, p in prediction.probabilities.items()},
+        remarks=tuple(remarks),
+    )
+
+
+def _seen(outline: Outline) -> float:
+    """Share of the particle's area that lies in the classifier's field around its centroid."""
+    from skimage.draw import polygon
+
+    inside = [
+        np.abs(index - centre) <= FIELD / 2
+        for index, centre in zip(polygon(*outline.contour.T), outline.centroid, strict=True)
+    ]
+    return float((inside[0] & inside[1]).mean())
+
+
+def _provenance(source: Any, classifier: ShapeClassifier, restorer: ContrastRestorer) -> dict[str, Any]:
+    import hashlib
+    from datetime import UTC, datetime
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        release = version("facetem")
+    except PackageNotFoundError:
+        release = "not installed"
+    told: dict[str, Any] = {"facetem": release, "analysed": datetime.now(UTC).isoformat(timespec="seconds")}
+    if isinstance(source, (str, os.PathLike)) and Path(source).is_file():
+        told["file"] = str(Path(source).resolve())
+        with Path(source).open("rb") as stream:
+            told["sha256"] = hashlib.file_digest(stream, "sha256").hexdigest()
+    # A network says which weights it carries and where it runs in its own `provenance`, if it has one.
+    for name, network in (("classifier", classifier), ("restorer", restorer)):
+        told[name] = dict(getattr(network, "provenance", None) or {"name": type(network).__name__})
+    return told
+
+
+def _shipped_classifier(device: str) -> ShapeClassifier:
+    from facetem.learn.predictor import load_classifier
+
+    return load_classifier(device=device)
+
+
+def _shipped_restorer(device: str) -> ContrastRestorer:
+    from facetem.learn.predictor import load_restorer
+
+    return load_restorer(device=device)

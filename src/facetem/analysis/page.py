@@ -1,0 +1,314 @@
+"""The report as one HTML file that needs nothing else: style, script and images are inside."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections import Counter
+from html import escape
+from importlib.resources import files
+from statistics import mean, median, stdev
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facetem.analysis.analyze import Analysis, ParticleResult
+from facetem.data.micrograph import resample
+
+_FAINT = "#9aa3ad"
+_WIDEST = 1200  # px of an image of the field on the page; figures and restored.tif have all pixels
+
+_MEANING = """
+<p><b>Diameter</b> is that of the disc with the particle's projected area, measured on the restorer's particle mask at
+0.04&nbsp;nm per pixel; <b>Feret</b> is the longest distance across the outline. Both are of the projection: a flat or
+elongated particle has another size along the beam, and an error of the micrograph's pixel size is an error of every
+length. Particles cut by the edge are listed but not counted in the statistics.</p>
+<p><b>Confidence</b> is the probability of the named shape. It was calibrated on <em>simulated</em> images of gold
+particles on amorphous carbon: of such images that are given 80&nbsp;%, about 80&nbsp;% are right. A micrograph that
+differs from them (another material, a support that is not carbon, strong drift or astigmatism, overlapping particles)
+can be confidently wrong. Neighbouring shapes, such as a truncated octahedron and a cuboctahedron, differ little in some
+orientations: look at the second-best bar before you rely on the first.</p>
+<p><b>None of these</b> means that the image resembles none of the shapes that the classifier learned, or that the
+particle does not fit into its field of view: no shape is claimed. The bars then only say which shape is the least
+unlike.</p>
+<p><b>Restored</b> is the network's estimate of the noise-free image at the focus of best contrast. It shows where a
+particle ends and how it is oriented; it is an estimate, not a measurement, so do not measure intensities or strain in
+it, and check a surprising detail against the micrograph.</p>
+"""
+
+
+def page(analysis: Analysis) -> str:
+    """The report of one analysis as HTML text."""
+    from facetem.analysis.report import verdict_colours
+
+    colours = verdict_colours(analysis)
+    resources = files("facetem.analysis")
+    style = resources.joinpath("page.css").read_text(encoding="utf-8")
+    script = resources.joinpath("page.js").read_text(encoding="utf-8")
+    name = escape(analysis.micrograph.name)
+    body = [
+        _header(analysis),
+        _fields(analysis, colours),
+        _table(analysis.particles, colours) if analysis.particles else _nothing(),
+        _statistics(analysis, colours),
+        _gallery(analysis, colours),
+        f'<section class="prose"><h2>What these numbers mean</h2>{_MEANING}</section>',
+        _provenance(analysis),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{name} – facetem</title><style>{style}</style></head><body><main>"
+        + "\n".join(part for part in body if part)
+        + f"</main><script>{script}</script></body></html>\n"
+    )
+
+
+def _header(analysis: Analysis) -> str:
+    micrograph = analysis.micrograph
+    ny, nx = micrograph.image.shape
+    y, x = (length / 10 for length in micrograph.extent)
+    origin = {"file": "from the file", "given": "given by the user"}.get(
+        str(micrograph.metadata.get("pixel_size_from")), ""
+    )
+    facts = [
+        f"{x:.1f} × {y:.1f} nm field",
+        f"{nx} × {ny} px",
+        f"{micrograph.sampling / 10:.4g} nm/px" + (f" ({origin})" if origin else ""),
+    ]
+    energy = micrograph.metadata.get("beam_energy_kev")
+    if energy:
+        facts.append(f"{energy:g} kV")
+    return (
+        f'<header><p class="brand">facetem</p><h1>{escape(micrograph.name)}</h1>'
+        f'<p class="facts">{" · ".join(facts)}</p><p class="summary">{_summary(analysis)}</p></header>'
+    )
+
+
+def _summary(analysis: Analysis) -> str:
+    particles = analysis.particles
+    if not particles:
+        return "No particle found."
+    cut = sum(p.cut_by_edge for p in particles)
+    counted = Counter(p.verdict for p in particles if p.known).most_common()
+    unknown = sum(not p.known for p in particles)
+    shapes = [f"{n} × {escape(verdict)}" for verdict, n in counted] + [f"{unknown} of no known shape"] * (
+        unknown > 0
+    )
+    text = f"<b>{_number(len(particles), 'particle')}</b>: {', '.join(shapes)}."
+    whole = [p.diameter_nm for p in particles if not p.cut_by_edge]
+    if len(whole) == 1:
+        text += f" Projected diameter {whole[0]:.2f} nm."
+    elif whole:
+        text += f" Projected diameter {median(whole):.2f} nm in the median ({min(whole):.2f} to {max(whole):.2f} nm)."
+    if cut:
+        text += f" {_number(cut, 'particle')} cut by the edge."
+    return text
+
+
+def _number(n: int, noun: str) -> str:
+    return f"{n} {noun}" + ("" if n == 1 else "s")
+
+
+def _fields(analysis: Analysis, colours: dict[str, str]) -> str:
+    paths = "".join(
+        f'<a href="#p{p.index}"><g class="mark" data-p="{p.index}"><title>{_tooltip(p)}</title>'
+        f'<path d="{_path(o.contour)}" class="halo"/><path d="{_path(o.contour)}" stroke="{colours[p.verdict]}"/>'
+        f'<text x="{o.centroid[1]:.1f}" y="{o.centroid[0]:.1f}">{p.index}</text></g></a>'
+        for p, o in zip(analysis.particles, analysis.outlines, strict=True)
+    )
+    ny, nx = analysis.field.shape
+    panels = "".join(
+        f'<figure><div class="field"><img alt="{title}" src="{_image(_reduced(image, analysis.sampling))}">'
+        f'<svg viewBox="-0.5 -0.5 {nx} {ny}" style="--u:{nx / 100:.2f}px">{paths}'
+        f"{_scale_bar(nx, ny, analysis.sampling)}</svg></div><figcaption>{title}</figcaption></figure>"
+        for title, image in (("Micrograph", analysis.field), ("Restored", analysis.restored))
+    )
+    present = [v for v in colours if any(p.verdict == v for p in analysis.particles)]
+    legend = "".join(f"<li>{_dot(colours[v])}{escape(v)}</li>" for v in present)
+    switch = (
+        '<label class="switch"><input type="checkbox" id="outlines" checked> outlines</label>'
+        if present
+        else ""
+    )
+    return f'<section class="wide"><div class="pair">{panels}</div><ul class="legend">{legend}{switch}</ul></section>'
+
+
+def _path(contour: NDArray) -> str:
+    step = max(1, len(contour) // 160)
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for y, x in contour[::step]) + "Z"
+
+
+def _scale_bar(nx: int, ny: int, sampling: float) -> str:
+    from facetem.figures import bar_length
+
+    length = bar_length(nx * sampling / 10)
+    width = length * 10 / sampling
+    x, y = 0.97 * nx - width, ny - 0.035 * nx  # lower right: a camera's own bar is at the lower left
+    return (
+        f'<g class="bar"><path d="M{x:.1f} {y:.1f}h{width:.1f}"/>'
+        f'<text x="{x + width / 2:.1f}" y="{y - 0.014 * nx:.1f}">{length:g} nm</text></g>'
+    )
+
+
+def _tooltip(p: ParticleResult) -> str:
+    sure = f", {p.confidence:.0%}" if p.known else ""
+    return escape(f"{p.index}: {p.verdict}{sure}, {p.diameter_nm:.2f} nm")
+
+
+def _table(particles: list[ParticleResult], colours: dict[str, str]) -> str:
+    heads = [
+        ("#", "number"), ("Shape", "text"), ("Confidence", "number"), ("Second best", "text"),
+        ("Diameter (nm)", "number"), ("Feret (nm)", "number"), ("Circularity", "number"),
+        ("x, y (nm)", ""), ("Remarks", "text"),
+    ]  # fmt: skip
+    head = "".join(
+        f'<th data-sort="{kind}" tabindex="0" aria-sort="none">{title}</th>' if kind else f"<th>{title}</th>"
+        for title, kind in heads
+    )
+    rows = "".join(_row(p, colours[p.verdict]) for p in particles)
+    return (
+        '<section class="wide"><h2>Particles</h2><div class="scroll"><table id="particles"><thead><tr>'
+        f"{head}</tr></thead><tbody>{rows}</tbody></table></div></section>"
+    )
+
+
+def _row(p: ParticleResult, colour: str) -> str:
+    ranked = sorted(p.probabilities.items(), key=lambda item: -item[1])
+    best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
+    if p.known:
+        sure = f"{_meter(p.confidence, colour)}{p.confidence:.0%}"
+        other = f"{_words(second[0])} {second[1]:.0%}" if second and second[1] >= 0.005 else "–"
+    else:
+        sure, other = "–", f'<span class="soft">nearest: {_words(best[0])} {best[1]:.0%}</span>'
+    cells = [
+        (p.index, f'<a href="#p{p.index}">{p.index}</a>', "n"),
+        (p.verdict, _dot(colour) + escape(p.verdict), ""),
+        (p.confidence if p.known else -1, sure, "n"),
+        ("", other, ""),
+        (p.diameter_nm, f"{p.diameter_nm:.2f}", "n"),
+        (p.feret_nm, f"{p.feret_nm:.2f}", "n"),
+        (p.circularity, f"{p.circularity:.2f}", "n"),
+        ("", f"{p.x_nm:.1f}, {p.y_nm:.1f}", "n"),
+        ("; ".join(p.remarks), escape("; ".join(p.remarks)), "soft"),
+    ]
+    inner = "".join(
+        f'<td class="{kind}"' + (f' data-v="{escape(str(key))}"' if key != "" else "") + f">{text}</td>"
+        for key, text, kind in cells
+    )
+    return f'<tr data-p="{p.index}">{inner}</tr>'
+
+
+def _nothing() -> str:
+    return (
+        '<section class="prose"><h2>Particles</h2><p>The restorer marked no particle of at least 1.5 nm in this field. '
+        "If there is one, check the pixel size first; the networks know crystalline metal particles of 4 to 8 nm on "
+        "amorphous carbon.</p></section>"
+    )
+
+
+def _statistics(analysis: Analysis, colours: dict[str, str]) -> str:
+    from facetem.analysis.report import complete, diameters_by_verdict
+    from facetem.figures import png, size_histogram
+
+    whole = complete(analysis.particles)
+    if len(whole) < 2:
+        return ""
+    rows = ""
+    for verdict, diameters in diameters_by_verdict(analysis).items():
+        if diameters:
+            share = 100 * len(diameters) / len(whole)
+            rows += (
+                f'<tr><td>{_dot(colours[verdict])}{escape(verdict)}</td><td class="n">{len(diameters)}</td>'
+                f'<td class="n">{share:.0f} %</td><td class="n">{_mean_sd(diameters)}</td></tr>'
+            )
+    every = [p.diameter_nm for p in whole]
+    total = (
+        f'<tr class="total"><td>all</td><td class="n">{len(whole)}</td><td class="n">100 %</td>'
+        f'<td class="n">{_mean_sd(every)}</td></tr>'
+    )
+    chart = _embed(png(size_histogram(diameters_by_verdict(analysis), colours), dpi=170))
+    return (
+        '<section class="wide"><h2>Statistics of the complete particles</h2><div class="stats"><table><thead><tr>'
+        "<th>Shape</th><th>Number</th><th>Share</th><th>Diameter (nm), mean ± s.d.</th></tr></thead>"
+        f'<tbody>{rows}{total}</tbody></table><img alt="size histogram" src="{chart}"></div></section>'
+    )
+
+
+def _mean_sd(values: list[float]) -> str:
+    return f"{mean(values):.2f} ± {stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
+
+
+def _gallery(analysis: Analysis, colours: dict[str, str]) -> str:
+    from facetem.analysis.report import figure_parts
+
+    if not analysis.particles:
+        return ""
+    cards = ""
+    for p, card in zip(analysis.particles, figure_parts(analysis)[1], strict=True):
+        bars = "".join(
+            f"<li><span>{_words(name)}</span>"
+            f"{_meter(value, colours[p.verdict] if p.known and name == p.shape else _FAINT)}"
+            f'<span class="n">{value:.0%}</span></li>'
+            for name, value in p.probabilities.items()
+        )
+        sure = f'<span class="sure">{p.confidence:.0%}</span>' if p.known else ""
+        note = f'<p class="soft">{escape("; ".join(p.remarks))}</p>' if p.remarks else ""
+        cards += (
+            f'<article id="p{p.index}" data-p="{p.index}"><h3><span class="no">{p.index}</span>'
+            f"{_dot(colours[p.verdict])}{escape(p.verdict)}{sure}</h3>"
+            f'<div class="crops"><img alt="micrograph" src="{_image(card.noisy)}">'
+            f'<img alt="restored" src="{_image(card.restored)}"></div><ul class="bars">{bars}</ul>'
+            f'<p class="soft">{p.diameter_nm:.2f} nm · Feret {p.feret_nm:.2f} nm</p>{note}</article>'
+        )
+    size = analysis.sampling * len(figure_parts(analysis)[1][0].noisy) / 10
+    return (
+        f'<section class="wide"><h2>Gallery</h2><p class="soft">What the classifier saw, {size:.1f} nm wide, beside '
+        "the restored image; beyond the edge of the field, its mirror image.</p>"
+        f'<div class="gallery">{cards}</div></section>'
+    )
+
+
+def _provenance(analysis: Analysis) -> str:
+    words = {"facetem": "facetem version", "sha256": "SHA-256 of the file"}
+    told: dict[str, Any] = dict(analysis.provenance)
+    told |= {key.replace("_", " "): value for key, value in analysis.micrograph.metadata.items()}
+    rows = "".join(
+        f"<dt>{escape(words.get(key, key))}</dt><dd>{_value(value)}</dd>" for key, value in told.items()
+    )
+    return f'<section class="prose provenance"><h2>Provenance</h2><dl>{rows}</dl></section>'
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{escape(str(k))} {_value(v)}" for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return " × ".join(_value(v) for v in value)
+    return escape(f"{value:g}" if isinstance(value, float) else str(value))
+
+
+def _words(shape: str) -> str:
+    return escape(shape.replace("_", " "))
+
+
+def _meter(share: float, colour: str) -> str:
+    return f'<span class="meter"><i style="width:{100 * share:.1f}%;background:{colour}"></i></span>'
+
+
+def _dot(colour: str) -> str:
+    return f'<i class="dot" style="background:{colour}"></i>'
+
+
+def _reduced(image: NDArray[np.float32], sampling: float) -> NDArray[np.float32]:
+    widest = max(image.shape)
+    return image if widest <= _WIDEST else resample(image, sampling, sampling * widest / _WIDEST)
+
+
+def _image(image: NDArray[np.float32]) -> str:
+    from facetem.figures import grey_png
+
+    return _embed(grey_png(image))
+
+
+def _embed(data: bytes) -> str:
+    return "data:image/png;base64," + b64encode(data).decode("ascii")

@@ -1,0 +1,207 @@
+"""An analysis on disk: report.html, particles.csv, result.json, restored.tif and the figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from facetem.analysis.analyze import FIELD, Analysis, ParticleResult
+from facetem.analysis.particles import crop
+from facetem.core.errors import InputError
+from facetem.data.micrograph import save_image
+
+SCHEMA = "facetem-analysis"
+SCHEMA_VERSION = 1
+_MOST_CARDS = 24  # of the gallery figure; the page shows all
+
+
+def save_analysis(analysis: Analysis, folder: str | os.PathLike[str]) -> Path:
+    """Write everything into `folder`, which is made if need be; other files in it stay as they are.
+
+    The files are written aside and moved in at the end: after a failure there are none.
+
+    Returns
+    -------
+    The path of report.html.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be made or written to.
+    """
+    folder = Path(folder)
+    made = check_output(folder)
+    aside = None
+    try:
+        aside = Path(tempfile.mkdtemp(dir=folder, prefix=".partial-"))
+        _write_files(analysis, aside)
+        for file in sorted(aside.iterdir()):
+            os.replace(file, folder / file.name)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: expected a folder to write to, got {error.strerror or error}; choose another with --output"
+        ) from error
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
+        for path in made:  # the innermost first; those that now hold files stay
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+    return folder / "report.html"
+
+
+def check_output(folder: str | os.PathLike[str]) -> list[Path]:
+    """Make the folder and try it, before hours of work are spent on what cannot be saved.
+
+    Returns
+    -------
+    The folders that had to be made, innermost first.
+
+    Raises
+    ------
+    InputError
+        If it is a file, cannot be made, or cannot be written to.
+    """
+    folder = Path(folder)
+    made = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        for path in made:
+            if path.is_dir():
+                path.rmdir()
+        reason = "a file" if folder.is_file() else (error.strerror or str(error)).lower()
+        raise InputError(
+            f"{folder}: expected a folder to write to, got {reason}; choose another with --output"
+        ) from error
+    return made
+
+
+def _write_files(analysis: Analysis, folder: Path) -> None:
+    from facetem.analysis.page import page
+    from facetem.figures import gallery, overview, png, size_histogram
+
+    colours = verdict_colours(analysis)
+    marks, cards = figure_parts(analysis)
+    (folder / "report.html").write_text(page(analysis), encoding="utf-8")
+    (folder / "particles.csv").write_text(table_csv(analysis.particles), encoding="utf-8")
+    result = json.dumps(result_dict(analysis), indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / "result.json").write_text(result + "\n", encoding="utf-8")
+    save_image(folder / "restored.tif", analysis.restored, analysis.sampling)
+    seen = {
+        name: colour for name, colour in colours.items() if any(p.verdict == name for p in analysis.particles)
+    }
+    picture = overview(analysis.field, analysis.restored, analysis.sampling, marks, seen)
+    (folder / "overview.png").write_bytes(png(picture))
+    if cards:
+        (folder / "gallery.png").write_bytes(png(gallery(cards[:_MOST_CARDS], analysis.sampling)))
+        (folder / "sizes.png").write_bytes(png(size_histogram(diameters_by_verdict(analysis), colours)))
+
+
+def verdict_colours(analysis: Analysis) -> dict[str, str]:
+    """Colour of each verdict that this analysis could give: its shapes, and "none of these"."""
+    from facetem.figures import GREY, shape_colours
+
+    names = list(analysis.particles[0].probabilities) if analysis.particles else []
+    return {n.replace("_", " "): colour for n, colour in shape_colours(names).items()} | {
+        "none of these": GREY
+    }
+
+
+def figure_parts(analysis: Analysis) -> tuple[list[Any], list[Any]]:
+    """The marks of the overview and the cards of the gallery."""
+    from facetem.figures import Card, Mark
+
+    colours = verdict_colours(analysis)
+    marks, cards = [], []
+    for particle, outline in zip(analysis.particles, analysis.outlines, strict=True):
+        colour = colours[particle.verdict]
+        marks.append(Mark(outline.contour, outline.centroid, str(particle.index), colour))
+        title = f"{particle.index}  {particle.verdict}" + (
+            f"  {particle.confidence:.0%}" if particle.known else ""
+        )
+        noisy, restored = (
+            crop(image, outline.centroid, FIELD) for image in (analysis.field, analysis.restored)
+        )
+        cards.append(Card(title, noisy, restored, particle.probabilities, colour))
+    return marks, cards
+
+
+def complete(particles: Sequence[ParticleResult]) -> list[ParticleResult]:
+    """Those that the edge does not cut: only their sizes are the particles' own."""
+    return [p for p in particles if not p.cut_by_edge]
+
+
+def diameters_by_verdict(analysis: Analysis) -> dict[str, list[float]]:
+    """Diameters [nm] of the complete particles of each verdict."""
+    whole = complete(analysis.particles)
+    return {name: [p.diameter_nm for p in whole if p.verdict == name] for name in verdict_colours(analysis)}
+
+
+def table_csv(particles: Sequence[ParticleResult]) -> str:
+    """The table with one row per particle; a column for each probability, named p_<shape>."""
+    shapes = list(particles[0].probabilities) if particles else []
+    columns = ["index", "verdict", "confidence", "most_probable_shape", "known", "x_nm", "y_nm", "diameter_nm",
+               "feret_nm", "circularity", "cut_by_edge", "remarks", *(f"p_{s}" for s in shapes)]  # fmt: skip
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for p in particles:
+        row: dict[str, Any] = {
+            "index": p.index, "verdict": p.verdict.replace(" ", "_"), "most_probable_shape": p.shape,
+            "known": int(p.known), "cut_by_edge": int(p.cut_by_edge), "remarks": "; ".join(p.remarks),
+        }  # fmt: skip
+        row |= {
+            name: f"{getattr(p, name):.3f}"
+            for name in ("x_nm", "y_nm", "diameter_nm", "feret_nm", "circularity")
+        }
+        row |= {"confidence": f"{p.confidence:.4f}"} | {
+            f"p_{s}": f"{v:.4f}" for s, v in p.probabilities.items()
+        }
+        writer.writerow(row)
+    return text.getvalue()
+
+
+def result_dict(analysis: Analysis) -> dict[str, Any]:
+    """The whole result as plain values; lengths in nm, contours as (x, y) in nm from the upper left corner."""
+    scale = analysis.sampling / 10
+    micrograph = analysis.micrograph
+    rows = []
+    for particle, outline in zip(analysis.particles, analysis.outlines, strict=True):
+        contour = ((outline.contour[:, ::-1] + 0.5) * scale).round(3).tolist()
+        rows.append(_plain(asdict(particle)) | {"verdict": particle.verdict, "contour_nm": contour})
+    return {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "micrograph": {
+            "name": micrograph.name,
+            "pixel_size_nm": micrograph.sampling / 10,
+            "shape_yx": list(micrograph.image.shape),
+            "field_nm_yx": [length / 10 for length in micrograph.extent],
+            "metadata": _plain(micrograph.metadata),
+        },
+        "analysed_pixel_size_nm": scale,
+        "provenance": _plain(analysis.provenance),
+        "particles": rows,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types; what a file's metadata holds beyond them becomes text."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (str, bool, int, float)) or value is None:
+        return value
+    return value.item() if hasattr(value, "item") else str(value)

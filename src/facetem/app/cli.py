@@ -1,0 +1,249 @@
+"""The command line: parse, call, write. Units are in the option names; inside there are Å, eV and e/Å2."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facetem.app.command import (
+    Commands,
+    Device,
+    Side,
+    check_suffix,
+    progress_bar,
+    say_error,
+    whole_file,
+)
+
+app = typer.Typer(
+    cls=Commands,
+    name="facetem",
+    help="The 3D shape of nanoparticles, with a confidence, from one high-resolution TEM image.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ImageFile = Annotated[
+    Path, typer.Argument(metavar="IMAGE", help="dm3, dm4, emd, ser, mrc, hspy, tif, npy or png.")
+]
+SamplingOption = Annotated[
+    float | None, typer.Option("--sampling-nm", help="Pixel size [nm/px]; overrides the file's own.")
+]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def main() -> None:
+    """The `facetem` program."""
+    app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"facetem {version('facetem')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error comes from.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.")] = Path(
+        "facetem-demo"
+    ),
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Simulate a field of known particles, analyse it, and show truth beside prediction."""
+    from facetem.app.batch import check_folder
+    from facetem.app.demo import run_demo
+
+    check_folder(output)
+    run_demo(output, device=device)
+
+
+@app.command()
+def build(
+    shape: Annotated[str, typer.Argument(help="For example icosahedron; an unknown name lists them all.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Atoms: .extxyz, .xyz or .cif.")],
+    diameter_nm: Annotated[float, typer.Option(help="Of the sphere of the same volume [nm].")] = 5.0,
+    film_nm: Annotated[float, typer.Option(help="Thickness of the carbon film [nm]; 0 for none.")] = 3.0,
+    film_density: Annotated[float, typer.Option(help="[g/cm3]")] = 2.2,
+    zone_axis: Annotated[
+        str | None, typer.Option(help="Three numbers as in 1,1,0: along the beam. Default: random.")
+    ] = None,
+    side: Annotated[Side, typer.Option(help="Of the film, as the beam meets it.")] = Side.entrance,
+    extent_nm: Annotated[
+        float | None,
+        typer.Option(help="Width of the field of view [nm]. Default: 10.24, or what the particle needs."),
+    ] = None,
+    ideal: Annotated[
+        bool, typer.Option("--ideal", help="The ideal polyhedron, not one of its family.")
+    ] = False,
+    element: Annotated[str, typer.Option(help="An fcc metal.")] = "Au",
+    seed: SeedOption = 0,
+) -> None:
+    """Build a nanoparticle on an amorphous carbon film."""
+    from facetem.app.structures import parse_zone_axis, save_structure
+    from facetem.atoms.build import build as build_scene
+
+    check_suffix(output, (".extxyz", ".xyz", ".cif"))
+    with whole_file(output) as partial:
+        atoms = build_scene(
+            shape,
+            diameter=10 * diameter_nm,
+            orientation="random" if zone_axis is None else parse_zone_axis(zone_axis),
+            film_thickness=10 * film_nm,
+            film_density=film_density,
+            side=side.value,
+            extent=None if extent_nm is None else 10 * extent_nm,
+            ideal=ideal,
+            element=element,
+            seed=seed,
+        )
+        save_structure(partial, atoms)
+    particle, film = int((atoms.get_tags() == 1).sum()), int((atoms.get_tags() == 0).sum())
+    typer.echo(f"{output}: {shape}, {particle} {element} atoms on {film} C atoms")
+
+
+@app.command()
+def simulate(
+    structure: Annotated[Path, typer.Argument(help="Any file of atoms that ASE reads; beam along z.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help=".tif (keeps the pixel size), .npy or .png.")
+    ],
+    energy_kv: Annotated[float, typer.Option(help="[kV]")] = 300.0,
+    defocus_nm: Annotated[float, typer.Option(help="[nm], positive is underfocus.")] = 6.0,
+    cs_um: Annotated[float, typer.Option(help="Spherical aberration C3 [µm].")] = 0.0,
+    astigmatism_nm: Annotated[float, typer.Option(help="Twofold astigmatism C12 [nm].")] = 0.0,
+    astigmatism_deg: Annotated[float, typer.Option(help="Its azimuth [degrees].")] = 0.0,
+    focal_spread_nm: Annotated[float, typer.Option(help="Standard deviation [nm].")] = 3.0,
+    angular_spread_mrad: Annotated[float, typer.Option(help="Standard deviation [mrad].")] = 0.1,
+    aperture_mrad: Annotated[float | None, typer.Option(help="Semi-angle [mrad]. Default: none.")] = None,
+    dose: Annotated[float | None, typer.Option(help="[e/Å2]. Default: no noise.")] = None,
+    sampling_nm: Annotated[float, typer.Option(help="Pixel size of the image [nm/px].")] = 0.04,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Simulate the HRTEM image of a file of atoms."""
+    import math
+
+    from facetem.app.structures import load_structure, save_any_image
+    from facetem.hrtem.camera import Camera
+    from facetem.hrtem.optics import Aberrations, Optics
+    from facetem.hrtem.simulate import simulate as simulate_image
+
+    check_suffix(output, (".tif", ".tiff", ".npy", ".png"))
+    optics = Optics(
+        Aberrations(
+            defocus=10 * defocus_nm,
+            C12=10 * astigmatism_nm,
+            phi12=math.radians(astigmatism_deg),
+            C30=1e4 * cs_um,
+        ),
+        focal_spread=10 * focal_spread_nm,
+        angular_spread=angular_spread_mrad,
+        aperture=math.inf if aperture_mrad is None else aperture_mrad,
+    )
+    camera = None if dose is None else Camera(dose=dose)
+    atoms = load_structure(structure)
+    with whole_file(output) as partial, progress_bar("simulating") as progress:
+        image = simulate_image(
+            atoms,
+            energy=1e3 * energy_kv,
+            sampling=10 * sampling_nm,
+            optics=optics,
+            camera=camera,
+            seed=seed,
+            device=device,
+            progress=progress,
+        )
+        # The field holds a whole number of pixels, so that they may be a little off what was asked for.
+        sampling = float(atoms.cell.lengths()[1]) / image.shape[0]
+        save_any_image(partial, image, sampling)
+    typer.echo(f"{output}: {image.shape[0]} x {image.shape[1]} px of {sampling / 10:.5g} nm")
+
+
+@app.command()
+def classify(
+    image: ImageFile,
+    sampling_nm: SamplingOption = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="A classifier of your own. Default: the released one.")
+    ] = None,
+    device: DeviceOption = Device.auto,
+    as_json: JsonOption = False,
+) -> None:
+    """Name the 3D shape of the one particle at the centre of an image."""
+    from facetem.app.results import print_prediction
+    from facetem.data.micrograph import load_micrograph
+    from facetem.learn.predictor import classify as classify_image
+
+    micrograph = load_micrograph(image, sampling=None if sampling_nm is None else 10 * sampling_nm)
+    prediction = classify_image(
+        micrograph.image, sampling=micrograph.sampling, weights=weights, device=device
+    )
+    print_prediction(prediction, as_json=as_json)
+
+
+@app.command()
+def restore(
+    image: ImageFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The restored image, .tif.")],
+    sampling_nm: SamplingOption = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="A restorer of your own. Default: the released one.")
+    ] = None,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Restore an image: no noise, and the focus of best particle contrast."""
+    from facetem.data.micrograph import load_micrograph, save_image
+    from facetem.learn.predictor import restore as restore_image
+
+    check_suffix(output, (".tif", ".tiff"))
+    micrograph = load_micrograph(image, sampling=None if sampling_nm is None else 10 * sampling_nm)
+    with whole_file(output) as partial, progress_bar("restoring") as progress:
+        restored = restore_image(
+            micrograph.image, sampling=micrograph.sampling, weights=weights, device=device, progress=progress
+        )
+        save_image(partial, restored, micrograph.sampling)
+    typer.echo(f"{output}: {restored.shape[0]} x {restored.shape[1]} px of {micrograph.sampling / 10:g} nm")
+
+
+@app.command()
+def analyze(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Micrographs, or folders of them.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the reports.")],
+    sampling_nm: SamplingOption = None,
+    classifier: Annotated[Path | None, typer.Option(help="A classifier of your own.")] = None,
+    restorer: Annotated[Path | None, typer.Option(help="A restorer of your own.")] = None,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Find, classify and measure every particle of one or many micrographs, and restore them."""
+    from facetem.app.batch import analyze_batch, check_folder, find_micrographs
+
+    check_folder(output)
+    batch = find_micrographs(paths, output)
+    failed = analyze_batch(
+        batch,
+        sampling=None if sampling_nm is None else 10 * sampling_nm,
+        classifier=classifier,
+        restorer=restorer,
+        device=device,
+    )
+    if failed:
+        if len(batch) > 1:
+            say_error(f"{failed} of {len(batch)} micrographs could not be analysed")
+        raise typer.Exit(1 if failed < len(batch) else 2)

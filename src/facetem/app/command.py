@@ -1,0 +1,123 @@
+"""What every command shares: errors as one line, the device, progress, and output that is whole or absent."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from typer.core import TyperGroup
+
+from facetem.core.errors import InputError
+
+BAD_INPUT = 2
+INTERRUPTED = 130  # 128 + SIGINT, what a shell expects of a program that Ctrl-C ended
+
+
+class Device(StrEnum):
+    """Where to compute; `auto` is the GPU where there is one."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Side(StrEnum):
+    """Where a particle lies on its film."""
+
+    entrance = "entrance"
+    exit = "exit"
+
+
+class Commands(TyperGroup):
+    """A command group that answers bad input with one line on stderr and exit status 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            say_error("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            raise  # the reader of our output has left: no bad input, and nobody to tell
+        except (ValueError, OSError) as error:
+            if ctx.params.get("traceback"):
+                raise
+            say_error(one_line(error))
+            raise typer.Exit(BAD_INPUT) from None
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error as one line, with the file that an operating system error is about."""
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        text = str(error) or type(error).__name__
+    return " ".join(text.split())
+
+
+def say_error(message: str) -> None:
+    """One line on stderr, as long as it is: a wrapped path can be neither copied nor searched for."""
+    typer.echo(f"facetem: {message}", err=True)
+
+
+@contextmanager
+def step_progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr for as long as the context lasts; call what it yields with (step, done, total)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    # In a log file a bar would be no more than empty lines.
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+
+        def show(step: str, done: int, total: int) -> None:
+            bar.update(task, description=f"{title}: {step}", completed=done, total=total)
+
+        yield show
+
+
+@contextmanager
+def progress_bar(step: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for work of one step; call what it yields with (done, total)."""
+    with step_progress("facetem") as show:
+        yield lambda done, total: show(step, done, total)
+
+
+def check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
+    """Raise InputError if the output `path` has none of the `suffixes`."""
+    if path.suffix.lower() not in suffixes:
+        raise InputError(
+            f"output {path}: expected a name ending in {', '.join(suffixes)}; choose one of them"
+        )
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, of the same suffix, that takes its place if the context ends well.
+
+    Enter it before the long work: a folder that cannot be written to is found at once.
+
+    Raises
+    ------
+    InputError
+        If no file can be created in the folder of `path`, or `path` is a folder.
+    """
+    if path.is_dir():
+        raise InputError(f"output {path}: expected a file, got a folder; add a file name")
+    partial = path.with_name(f".{path.stem}-{os.getpid()}.partial{path.suffix}")
+    try:
+        partial.touch(exist_ok=False)
+    except OSError as error:
+        raise InputError(
+            f"output {path}: expected a folder that can be written to, got '{error.strerror}'; "
+            "create the folder or choose another"
+        ) from error
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

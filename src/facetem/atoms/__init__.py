@@ -1,0 +1,1 @@
+"""Specimens: labelled nanoparticles, carbon films, and both together."""

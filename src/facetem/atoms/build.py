@@ -1,0 +1,112 @@
+"""`build`: one particle on its amorphous carbon film, from a seed."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import ArrayLike, NDArray
+
+from facetem.atoms.carbon import draw_random_film
+from facetem.atoms.scene import Side, assemble, draw_rotation, rotated
+from facetem.atoms.shapes import build_particle, draw_form
+from facetem.core.errors import InputError
+
+FIELD = 102.4  # Å: what the classifier looks at, 256 px of 0.4 Å
+CLEARANCE = 10.0  # Å of bare film at least, all around a particle that is too large for FIELD
+
+
+def build(
+    shape: str,
+    *,
+    diameter: float = 50.0,
+    orientation: Literal["random"] | ArrayLike = "random",
+    film_thickness: float = 30.0,
+    film_density: float = 2.2,
+    side: Side = "entrance",
+    extent: float | None = None,
+    ideal: bool = False,
+    element: str = "Au",
+    seed: int = 0,
+) -> Atoms:
+    """Build a nanoparticle on an amorphous carbon film.
+
+    Parameters
+    ----------
+    shape
+        One of `facetem.SHAPES`.
+    diameter
+        Diameter of the sphere of the same volume [Å].
+    orientation
+        "random" (uniform on SO(3)), a zone axis [u, v, w] of the particle to lay along the beam, or a (3, 3)
+        rotation matrix that takes the particle's axes to (x, y, z).
+    film_thickness, film_density
+        [Å] and [g/cm3]; thickness 0 leaves the particle free-standing.
+    side
+        The side of the film that the particle lies on, as the beam meets it.
+    extent
+        Width of the square field of view [Å]; by default 102.4, or what a larger particle needs.
+    ideal
+        The ideal polyhedron instead of a random member of the shape's family.
+    element
+        Chemical symbol of the fcc metal.
+    seed
+        The same seed gives the same atoms.
+
+    Returns
+    -------
+    Atoms in an orthogonal cell from the origin, periodic in x and y, beam along +z; tag 0 is the film, 1 the
+    particle. `info` names the shape and its actual diameter [Å].
+
+    Raises
+    ------
+    InputError
+        If an argument is out of its range, or the particle does not fit into `extent`.
+    """
+    rng = np.random.default_rng(seed)
+    form = None if ideal else draw_form(shape, rng)
+    particle = build_particle(shape, diameter=diameter, element=element, form=form, rng=rng)
+    particle = rotated(particle, _rotation(orientation, rng))
+    reach = float(np.abs(particle.positions[:, :2] - particle.positions[:, :2].mean(axis=0)).max())
+    if extent is None:
+        extent = max(FIELD, 2 * (reach + CLEARANCE))
+    film = None
+    if film_thickness != 0:
+        film = draw_random_film((extent, extent), thickness=film_thickness, density=film_density, rng=rng)
+    return assemble([particle], film, extent=(extent, extent), centres=[(extent / 2, extent / 2)], side=side)
+
+
+def _rotation(orientation: str | ArrayLike, rng: np.random.Generator) -> NDArray[np.float64]:
+    """The (3, 3) matrix that `orientation` of `build` stands for."""
+    if isinstance(orientation, str):
+        if orientation != "random":
+            raise InputError(
+                f"orientation: expected 'random', a zone axis or a (3, 3) matrix, got {orientation!r}"
+            )
+        return draw_rotation(rng)
+    array = np.asarray(orientation, dtype=float)
+    if array.shape == (3,) and np.isfinite(array).all() and array.any():
+        return zone_axis_rotation(array)
+    if (
+        array.shape == (3, 3)
+        and np.allclose(array @ array.T, np.eye(3), atol=1e-6)
+        and np.linalg.det(array) > 0
+    ):
+        return array
+    raise InputError(
+        f"orientation: expected 'random', a zone axis of three numbers or a (3, 3) rotation matrix, got {orientation!r}"
+    )
+
+
+def zone_axis_rotation(axis: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """The smallest rotation (3, 3) that takes the direction `axis` (3,) to +z.
+
+    R = 1 + [v]x + [v]x^2 / (1 + c), v = axis x z, c = axis . z   (Rodrigues)
+    """
+    unit = np.asarray(axis, dtype=float) / np.linalg.norm(axis)
+    cosine = unit[2]
+    if cosine < -1 + 1e-12:
+        return np.diag([1.0, -1.0, -1.0])  # antiparallel: half a turn about x
+    vx, vy, vz = np.cross(unit, (0.0, 0.0, 1.0))
+    cross = np.array([[0, -vz, vy], [vz, 0, -vx], [-vy, vx, 0]])
+    return np.eye(3) + cross + cross @ cross / (1 + cosine)

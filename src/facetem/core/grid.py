@@ -1,0 +1,78 @@
+"""The sampling grid of images and waves, and its reciprocal grid."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A periodic grid of `shape` (y, x) pixels with the same `sampling` [Å/px] in y and x.
+
+    Pixel (iy, ix) lies at x = ix * sampling, y = iy * sampling: no half-pixel offset.
+    """
+
+    shape: tuple[int, int]
+    sampling: float
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 2 or min(self.shape) < 2:
+            raise ValueError(f"grid shape must be two integers >= 2 (y, x), got {self.shape!r}")
+        if not 0 < self.sampling < float("inf"):
+            raise ValueError(f"grid sampling must be a positive number of Å/px, got {self.sampling!r}")
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Field of view (y, x) [Å]."""
+        return self.shape[0] * self.sampling, self.shape[1] * self.sampling
+
+    @property
+    def nyquist(self) -> float:
+        """Largest frequency [1/Å] that the pixels can hold along an axis."""
+        return 0.5 / self.sampling
+
+    def frequencies(
+        self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> tuple[Tensor, Tensor]:
+        """Frequencies ky (y, 1) and kx (1, x) [1/Å] in the order of `torch.fft.fft2`."""
+        ky = torch.fft.fftfreq(self.shape[0], self.sampling, device=device, dtype=dtype)
+        kx = torch.fft.fftfreq(self.shape[1], self.sampling, device=device, dtype=dtype)
+        return ky[:, None], kx[None, :]
+
+    def squared_frequency(
+        self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        """k^2 (y, x) [1/Å^2]."""
+        ky, kx = self.frequencies(device, dtype)
+        return ky**2 + kx**2
+
+
+def fourier_crop(spectrum: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Change the number of Fourier coefficients (..., y, x) to `shape`, cropping or zero-padding.
+
+    The coefficients keep their values: after `ifft2` multiply by the ratio of the pixel counts to keep the
+    mean. This is band-limited resampling at a fixed field of view.
+    """
+    have = (spectrum.shape[-2], spectrum.shape[-1])
+    cropped = spectrum.new_zeros((*spectrum.shape[:-2], *shape))
+    for rows in _kept(have[0], shape[0]):
+        for columns in _kept(have[1], shape[1]):
+            cropped[..., rows, columns] = spectrum[..., rows, columns]
+    return cropped
+
+
+def _kept(have: int, want: int) -> tuple[slice, slice]:
+    """The non-negative and the negative frequencies that `have` and `want` coefficients share."""
+    n = min(have, want)
+    return slice(0, n - n // 2), slice(-(n // 2), None)
+
+
+def fourier_resample(image: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Resample images or waves (..., y, x) of a fixed field of view to `shape` pixels, band-limited.
+
+    The mean is kept; real input gives real output.
+    """
+    scale = shape[0] * shape[1] / (image.shape[-2] * image.shape[-1])
+    resampled = torch.fft.ifft2(fourier_crop(torch.fft.fft2(image), shape)) * scale
+    return resampled if image.is_complex() else resampled.real

@@ -1,0 +1,1 @@
+"""What is drawn (recipes), where it is kept (stores), and what is read (micrographs)."""

@@ -1,0 +1,140 @@
+"""What stands between a file's pixels and a micrograph: screenshots' channels, data bands, dead and hot pixels.
+
+Everything here is a pure function of an array; what was done is returned in words or numbers, so that the
+report can say it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from facetem.core.errors import InputError
+
+Image = NDArray[np.float32]
+
+# A pixel is coloured if a channel departs from their mean by more than this fraction of full scale; a grey
+# screenshot that was rescaled or compressed has a few such pixels.
+_COLOUR_DEPARTURE = 0.03
+_COLOURED_PIXELS = 0.01
+_OUTLIER_SIGMAS = 10.0
+# A row that differs from the next by less than this fraction of what rows usually do repeats it.
+_COPY = 0.25
+
+
+def grey(pixels: NDArray, name: str) -> tuple[NDArray, NDArray | None]:
+    """One grey image from (y, x) or from (y, x, channel) pixels whose colour channels agree.
+
+    Returns
+    -------
+    (y, x) grey values, and (y, x) bool of the opaque pixels (None without an alpha channel).
+
+    Raises
+    ------
+    InputError
+        If more than 1 % of the pixels are truly coloured, or there is no such thing as a grey image in it.
+    """
+    if pixels.ndim == 2:
+        return pixels, None
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4):
+        raise InputError(f"{name}: expected one image (y, x), got an array of shape {pixels.shape}")
+    n = pixels.shape[2]
+    opaque = pixels[..., -1] > 0 if n in (2, 4) else None
+    if n < 3:
+        return pixels[..., 0], opaque
+    colours = pixels[..., :3].astype(np.float32)
+    mean = colours.mean(-1)
+    scale = float(np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else max(np.ptp(colours), 1e-30))
+    coloured = np.abs(colours - mean[..., None]).max(-1) > _COLOUR_DEPARTURE * scale
+    if coloured.mean() > _COLOURED_PIXELS:
+        raise InputError(
+            f"{name}: expected a grey micrograph, got an RGB image with {100 * coloured.mean():.0f} % coloured "
+            "pixels; give the camera's own image"
+        )
+    return mean, opaque
+
+
+def trim_margins(image: NDArray, opaque: NDArray | None) -> tuple[NDArray, dict[str, int]]:
+    """Cut away what is printed or empty along the edges: transparent rows, black frames, a band with a scale bar.
+
+    A row (or column) belongs to a margin if it is transparent, or constant, or a copy of its neighbour (a camera's
+    repeated border), or if most of its pixels hold one and the same value although those of the image inside do not
+    (a band with lettering). At most 35 % of the image is cut from each side.
+
+    Returns
+    -------
+    The view of what remains, and the rows and columns cut: keys top, bottom, left, right, only where > 0.
+    """
+    ny, nx = image.shape
+    top = bottom = left = right = 0
+    for _ in range(3):  # a camera's border may lie inside a soft edge inside a band
+        inner = image[top : ny - bottom, left : nx - right]
+        seen = None if opaque is None else opaque[top : ny - bottom, left : nx - right]
+        above, below = _soft_edge(inner, *_margins(_blank_lines(inner, seen)))
+        inner = inner[above : len(inner) - below]
+        seen = None if seen is None else seen[above : len(seen) - below]
+        before, after = _soft_edge(
+            inner.T, *_margins(_blank_lines(inner.T, None if seen is None else seen.T))
+        )
+        top, bottom, left, right = top + above, bottom + below, left + before, right + after
+        if not (above or below or before or after):
+            break
+    cut = {"top": top, "bottom": bottom, "left": left, "right": right}
+    return image[top : ny - bottom, left : nx - right], {side: n for side, n in cut.items() if n}
+
+
+def _blank_lines(lines: NDArray, opaque: NDArray | None) -> NDArray[np.bool_]:
+    """Which rows of an image (y, x) are blank in the sense of `trim_margins`."""
+    same = (lines == np.median(lines, axis=1, keepdims=True)).mean(1)
+    # A counting camera at low dose has mostly zeros everywhere: there, only fully constant lines are blank.
+    blank = same >= (0.5 if np.median(same) < 0.25 else 1.0)
+    step = np.abs(np.diff(lines.astype(np.float32), axis=0)).mean(1)
+    copies = step < _COPY * np.median(step)
+    blank[1:] |= copies
+    blank[:-1] |= copies
+    if opaque is not None:
+        blank |= opaque.mean(1) < 0.5
+    return blank
+
+
+def _margins(blank: NDArray[np.bool_]) -> tuple[int, int]:
+    """Length of the blank run at the beginning and at the end, at most 35 % of the lines each."""
+    limit = int(0.35 * len(blank))
+    inside = np.flatnonzero(~blank)
+    if len(inside) == 0:
+        return 0, 0
+    first, last = int(inside[0]), len(blank) - 1 - int(inside[-1])
+    return (first if first <= limit else 0), (last if last <= limit else 0)
+
+
+def _soft_edge(image: NDArray, first: int, last: int) -> tuple[int, int]:
+    """A rescaled screenshot blends a margin into the image over a few rows: cut those too, six at the most."""
+    inner = np.median(image[first : len(image) - last], axis=1)
+    spread = 1.4826 * float(np.median(np.abs(inner - np.median(inner)))) + 1e-12
+    odd = np.abs(inner - np.median(inner)) > 6 * spread
+    odd[6:-6] = False
+    begin, end = _margins(odd)
+    return first + (begin if first else 0), last + (end if last else 0)
+
+
+def replace_outliers(image: Image) -> tuple[Image, int]:
+    """Replace hot and dead pixels by the median of their 5 x 5 neighbourhood.
+
+    An outlier lies more than 10 robust standard deviations from the median; the deviation is the larger of the
+    one from the median absolute deviation and the one from the central 99 % of the values, so that neither a
+    sparse counting image nor a dark particle in vacuum is taken for outliers.
+
+    Returns
+    -------
+    A new image, and the number of pixels replaced.
+    """
+    centre = float(np.median(image))
+    low, high = np.percentile(image, (0.5, 99.5))
+    sigma = max(1.4826 * float(np.median(np.abs(image - centre))), float(high - low) / 5.15)
+    outliers = np.abs(image - centre) > _OUTLIER_SIGMAS * sigma
+    count = int(outliers.sum())
+    if count == 0:
+        return image.copy(), 0
+    smooth = ndimage.median_filter(image, size=5, mode="mirror")
+    return np.where(outliers, smooth, image).astype(np.float32), count

@@ -1,0 +1,106 @@
+"""Random draws from a recipe: specimens, imaging conditions, cameras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, pi
+
+import numpy as np
+from ase import Atoms
+
+from facetem.atoms.carbon import FilmSource, RandomFilms
+from facetem.atoms.scene import assemble, draw_rotation, rotated
+from facetem.atoms.shapes import build_particle, draw_form
+from facetem.data.recipe import SPLITS, Detection, Microscope, Recipe, Split
+from facetem.hrtem.camera import Camera
+from facetem.hrtem.optics import Aberrations, Optics
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """One particle on its film, and the beam energy [eV] it is seen with. `atoms.info` holds the truth."""
+
+    atoms: Atoms
+    shape: str
+    diameter: float
+    energy: float
+
+
+def sample_rng(recipe: Recipe, split: Split, index: int) -> np.random.Generator:
+    """The generator of sample `index`: it depends on the recipe's seed, the split and the index alone."""
+    return np.random.default_rng([recipe.seed, SPLITS.index(split), index])
+
+
+def film_source(recipe: Recipe, split: Split) -> FilmSource:
+    """Films of a split; no split shares its blocks of carbon with another."""
+    s = recipe.specimens
+    return RandomFilms(
+        (recipe.field, recipe.field),
+        seed=recipe.seed * len(SPLITS) + SPLITS.index(split),
+        depth=s.film_thickness[1] + 10.0,
+        density=s.density,
+        hard_cores=s.hard_cores,
+        waviness=s.waviness,
+    )
+
+
+def draw_specimen(recipe: Recipe, split: Split, index: int) -> Specimen:
+    """Specimen `index` of a split. Shapes take turns, so that every split is balanced."""
+    rng = sample_rng(recipe, split, index)
+    s = recipe.specimens
+    shape = s.shapes[index % len(s.shapes)]
+    diameter = float(rng.uniform(*s.diameter))
+    form = draw_form(shape, rng) if s.varied else None
+    particle = build_particle(shape, diameter=diameter, element=s.element, form=form, rng=rng)
+    particle = rotated(particle, draw_rotation(rng))
+    # An error of the pixel size moves the lattice's fringes as a strain of the particle would.
+    particle.positions *= 1 + rng.uniform(-s.calibration, s.calibration)
+    film = None
+    if rng.random() >= s.bare:
+        film = film_source(recipe, split).draw(float(rng.uniform(*s.film_thickness)), rng)
+    middle = recipe.field / 2
+    centre = middle + rng.uniform(-s.offset, s.offset, size=2)
+    atoms = assemble(
+        [particle],
+        film,
+        extent=(recipe.field, recipe.field),
+        centres=[(float(centre[0]), float(centre[1]))],
+        side="entrance" if rng.random() < 0.5 else "exit",
+        gap=float(rng.uniform(*s.gap)),
+        clip=True,
+    )
+    energy = float(recipe.microscope.energies[rng.integers(len(recipe.microscope.energies))])
+    return Specimen(atoms, shape, float(particle.info["diameter"]), energy)
+
+
+def draw_optics(ranges: Microscope, rng: np.random.Generator) -> Optics:
+    """Imaging conditions, every number uniform in its range and every azimuth on the circle."""
+    turn = 2 * pi
+    aberrations = Aberrations(
+        defocus=rng.uniform(*ranges.defocus),
+        C12=rng.uniform(*ranges.C12),
+        phi12=rng.uniform(0, turn),
+        C21=rng.uniform(*ranges.C21),
+        phi21=rng.uniform(0, turn),
+        C23=rng.uniform(*ranges.C23),
+        phi23=rng.uniform(0, turn),
+        C30=rng.uniform(*ranges.C30),
+    )
+    return Optics(
+        aberrations,
+        focal_spread=rng.uniform(*ranges.focal_spread),
+        angular_spread=rng.uniform(*ranges.angular_spread),
+        aperture=inf if rng.random() < ranges.open_aperture else rng.uniform(*ranges.aperture),
+        image_spread=rng.uniform(*ranges.image_spread),
+    )
+
+
+def draw_camera(ranges: Detection, rng: np.random.Generator) -> Camera:
+    """A camera and a dose, log-uniform."""
+    counting = rng.random() < ranges.counting
+    return Camera(
+        dose=float(np.exp(rng.uniform(*np.log(ranges.dose)))),
+        readout=0.0 if counting else rng.uniform(*ranges.readout),
+        mtf_width=inf if counting else rng.uniform(*ranges.mtf_width),
+        mtf_floor=0.0 if counting else rng.uniform(*ranges.mtf_floor),
+    )

@@ -1,0 +1,114 @@
+"""What a specimen teaches: its exit wave, its mask and its image at the best focus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facetem.atoms.scene import particle_masks
+from facetem.core.contrast import contrast
+from facetem.core.grid import Grid, fourier_crop
+from facetem.core.structure import from_ase
+from facetem.data.draw import Specimen
+from facetem.data.recipe import Recipe
+from facetem.hrtem.optics import Aberrations, Optics, clean_images
+from facetem.hrtem.simulate import exit_waves, fine_grid
+
+PIXEL = 0.4  # Å/px of everything the networks see
+WAVE_BAND = 1.1  # 1/Å kept of the exit waves: beyond the information limit of the microscopes drawn
+# The restorer answers with the image of this microscope: no aberrations, coherent enough to show the lattice.
+TARGET_OPTICS = Optics(focal_spread=25.0, angular_spread=0.1, image_spread=0.3)
+FOCUS_STEP, FOCUS_REACH = 40.0, 120.0  # Å, of the search for the best contrast around the particle's centre
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Exit waves (n, y, x) on `grid` up to `WAVE_BAND`, targets and masks (n, y', x') at `PIXEL`.
+
+    `focus` (n,) is the defocus [Å] of each target, counted from the exit plane.
+    """
+
+    grid: Grid
+    waves: Tensor
+    targets: Tensor
+    masks: Tensor
+    focus: list[float]
+
+
+def image_shape(recipe: Recipe) -> tuple[int, int]:
+    """Pixels of the whole simulated field at `PIXEL`."""
+    n = round(recipe.field / PIXEL)
+    return n, n
+
+
+def wave_grid(recipe: Recipe) -> Grid:
+    """The coarsest fast grid that holds `WAVE_BAND`."""
+    n = int(np.ceil(2 * WAVE_BAND * recipe.field / 32) * 32)
+    return Grid((n, n), recipe.field / n)
+
+
+def best_focus_images(
+    waves: Tensor, grid: Grid, masks: Tensor, centres: Sequence[float], energies: Sequence[float], shape: tuple[int, int]
+) -> tuple[Tensor, list[float]]:
+    """Noise-free images of the best particle/substrate contrast, and their defocus [Å].
+
+    Foci `FOCUS_STEP` apart within `FOCUS_REACH` of the particle's centre (given as its height `centres` [Å]
+    above the exit plane) are compared by `core.contrast`.
+    """
+    offsets = np.arange(-FOCUS_REACH, FOCUS_REACH + 1, FOCUS_STEP)
+    images, focus = [], []
+    for wave, mask, centre, energy in zip(waves, masks, centres, energies, strict=True):
+        foci = [float(centre + d) for d in offsets]
+        series = _focal_series(wave, grid, foci, energy, shape, nodes=2)
+        best = foci[int(torch.argmax(contrast(series, mask > 0)))]
+        images.append(_focal_series(wave, grid, [best], energy, shape, nodes=7)[0])
+        focus.append(best)
+    return torch.stack(images), focus
+
+
+def _focal_series(
+    wave: Tensor, grid: Grid, foci: Sequence[float], energy: float, shape: tuple[int, int], nodes: int
+) -> Tensor:
+    optics = [
+        Optics(
+            Aberrations(defocus=focus),
+            TARGET_OPTICS.focal_spread,
+            TARGET_OPTICS.angular_spread,
+            TARGET_OPTICS.aperture,
+            TARGET_OPTICS.image_spread,
+        )
+        for focus in foci
+    ]
+    return clean_images(
+        wave.expand(len(foci), -1, -1),
+        grid,
+        energies=[energy] * len(foci),
+        optics=optics,
+        shape=shape,
+        band=WAVE_BAND,
+        nodes=nodes,
+    )
+
+
+def truth_of(specimens: Sequence[Specimen], recipe: Recipe, device: str) -> Truth:
+    """Simulate specimens of a recipe on `device`."""
+    structure = from_ase([s.atoms for s in specimens]).to(device)
+    fine = fine_grid((recipe.field, recipe.field), recipe.fine_sampling)
+    energies = [s.energy for s in specimens]
+    waves = exit_waves(structure, fine, energies=energies, slice_thickness=recipe.slice_thickness)
+    grid = wave_grid(recipe)
+    k2 = grid.squared_frequency(device)
+    scale = grid.shape[0] * grid.shape[1] / (fine.shape[0] * fine.shape[1])
+    spectrum = fourier_crop(torch.fft.fft2(waves), grid.shape) * (k2 <= WAVE_BAND**2) * scale
+    coarse = torch.fft.ifft2(spectrum)
+    shape = image_shape(recipe)
+    masks = torch.as_tensor(
+        np.stack([particle_masks(s.atoms, shape, recipe.field / shape[0]) > 0 for s in specimens]), device=device
+    )
+    centres = [float(s.atoms.cell[2, 2]) - s.atoms.info["particle_z"][0] for s in specimens]
+    targets, focus = best_focus_images(coarse, grid, masks, centres, energies, shape)
+    return Truth(grid, coarse, targets, masks, focus)

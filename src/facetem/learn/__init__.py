@@ -1,0 +1,1 @@
+"""The shape classifier and the contrast restorer: networks, training, predictions."""

@@ -1,0 +1,170 @@
+"""The commands from end to end, as a user types them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from facetem.app.cli import app
+from facetem.data.micrograph import load_micrograph
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small simulated micrograph, image.tif, and its atoms, scene.extxyz."""
+    path = tmp_path_factory.mktemp("cli")
+    run("build", "decahedron", "--diameter-nm", 4, "--film-nm", 1, "--seed", 5, "-o", path / "scene.extxyz")
+    run(
+        "simulate",
+        path / "scene.extxyz",
+        "-o",
+        path / "image.tif",
+        "--dose",
+        5000,
+        "--device",
+        "cpu",
+        "--seed",
+        2,
+    )
+    return path
+
+
+def run(*words: object, status: int = 0) -> Any:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == status, result.output
+    return result
+
+
+def test_version() -> None:
+    from facetem import __version__
+
+    assert run("--version").stdout == f"facetem {__version__}\n"
+
+
+def test_simulated_file_knows_its_pixel_size_and_is_normalised_to_vacuum(folder: Path) -> None:
+    micrograph = load_micrograph(folder / "image.tif")
+    assert micrograph.sampling == pytest.approx(0.4, rel=1e-3)
+    assert micrograph.image.shape == (256, 256)
+    assert micrograph.image.mean() == pytest.approx(1, abs=0.02)
+
+
+def test_same_seed_same_image(folder: Path, tmp_path: Path) -> None:
+    images = []
+    for seed in (2, 2, 3):
+        run(
+            "simulate",
+            folder / "scene.extxyz",
+            "-o",
+            tmp_path / "i.npy",
+            "--dose",
+            500,
+            "--seed",
+            seed,
+            "--device",
+            "cpu",
+        )
+        images.append(np.load(tmp_path / "i.npy"))
+    assert np.array_equal(images[0], images[1])
+    assert not np.array_equal(images[0], images[2])
+
+
+def test_units_are_those_of_the_option_names(folder: Path, tmp_path: Path) -> None:
+    """The command with nm and kV gives what the function gives with Å and eV."""
+    import facetem
+    from facetem.app.structures import load_structure
+
+    told = {
+        "--defocus-nm": 8,
+        "--cs-um": -5,
+        "--energy-kv": 200,
+        "--sampling-nm": 0.05,
+        "--focal-spread-nm": 2,
+    }
+    words = [word for pair in told.items() for word in pair]
+    run("simulate", folder / "scene.extxyz", "-o", tmp_path / "i.npy", "--device", "cpu", *words)
+    direct = facetem.simulate(
+        load_structure(folder / "scene.extxyz"),
+        energy=200e3,
+        sampling=0.5,
+        optics=facetem.Optics(facetem.Aberrations(defocus=80.0, C30=-5e4), focal_spread=20.0),
+        device="cpu",
+    )
+    assert np.load(tmp_path / "i.npy") == pytest.approx(direct, abs=1e-6)
+
+
+def test_build_keeps_an_older_file_when_it_fails(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "scene.xyz").write_text("precious")
+    run("build", "sphere", "-o", tmp_path / "scene.xyz", status=2)
+    assert (tmp_path / "scene.xyz").read_text() == "precious"
+
+
+@pytest.mark.usefixtures("weights")
+def test_classify_as_json(folder: Path) -> None:
+    from facetem import SHAPES
+
+    told = json.loads(run("classify", folder / "image.tif", "--json", "--device", "cpu").stdout)
+    assert set(told["probabilities"]) == set(SHAPES)
+    assert sum(told["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    assert told["shape"] in SHAPES
+    assert isinstance(told["known"], bool)
+
+
+@pytest.mark.usefixtures("weights")
+def test_classify_as_a_table(folder: Path) -> None:
+    said = run("classify", folder / "image.tif", "--device", "cpu").stdout
+    assert "truncated octahedron" in said
+    assert "probability" in said
+
+
+@pytest.mark.usefixtures("weights")
+def test_restore_keeps_pixels_and_pixel_size(folder: Path, tmp_path: Path) -> None:
+    run("restore", folder / "image.tif", "-o", tmp_path / "restored.tif", "--device", "cpu")
+    before, after = load_micrograph(folder / "image.tif"), load_micrograph(tmp_path / "restored.tif")
+    assert after.image.shape == before.image.shape
+    assert after.sampling == pytest.approx(before.sampling)
+    assert after.image.std() < before.image.std()  # the noise is gone
+
+
+@pytest.mark.usefixtures("weights")
+def test_analyze_one_micrograph(folder: Path, tmp_path: Path) -> None:
+    said = run("analyze", folder / "image.tif", "-o", tmp_path / "report", "--device", "cpu").stdout
+    assert "report.html" in said
+    for name in ("report.html", "particles.csv", "result.json", "restored.tif", "overview.png"):
+        assert (tmp_path / "report" / name).stat().st_size > 0
+
+
+@pytest.mark.usefixtures("weights")
+def test_analyze_folder_goes_on_after_a_bad_file(folder: Path, tmp_path: Path) -> None:
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    (mixed / "a_good.tif").write_bytes((folder / "image.tif").read_bytes())
+    (mixed / "b_bad.tif").write_bytes(b"torn")
+    (mixed / "c_good.tif").write_bytes((folder / "image.tif").read_bytes())
+    (mixed / "notes.txt").write_text("not an image")
+    result = run("analyze", mixed, "-o", tmp_path / "reports", "--device", "cpu", status=1)
+    assert "b_bad.tif" in result.stderr
+    assert "a_good.tif" not in result.stderr
+    assert "notes.txt" in result.stderr  # passed over, and said
+    reports = sorted(p.relative_to(tmp_path / "reports").as_posix() for p in (tmp_path / "reports").iterdir())
+    assert reports == ["a_good", "c_good"]
+    assert (tmp_path / "reports" / "c_good" / "report.html").is_file()
+
+
+@pytest.mark.usefixtures("weights")
+def test_analyze_only_bad_files_is_bad_input_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "bad.tif").write_bytes(b"torn")
+    run("analyze", tmp_path / "bad.tif", "-o", tmp_path / "report", status=2)
+    assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.usefixtures("weights")
+def test_reports_of_files_of_one_name_do_not_meet(folder: Path, tmp_path: Path) -> None:
+    from facetem.app.batch import find_micrographs
+
+    for name in ("one.tif", "one.png", "two.tif"):
+        (tmp_path / name).touch()
+    batch = find_micrographs([tmp_path], tmp_path / "out")
+    assert [target.name for _, target in batch] == ["one.png", "one.tif", "two"]
