@@ -19,7 +19,7 @@ types: .venv/installed-dev
 	$(BIN)/pyright
 
 contracts: .venv/installed-dev
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 check: lint types contracts test
 
@@ -40,4 +40,4 @@ check: lint types contracts test
 	@touch $@
 
 clean:
-	rm -rf .venv build dist facetem-demo .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist facetem-demo .pytest_cache .ruff_cache .hypothesis

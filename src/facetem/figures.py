@@ -23,7 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 
 # Okabe and Ito's seven, and a wine red from Tol's muted scheme for the eighth shape.
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#882255")
-GREY = "#C3C9D0"  # "none of these"
+GREY = "#9AA3AD"  # "none of these"
+PALE = "#E4E7EB"  # "not judged"
 _INK = "#22262B"
 _SOFT = "#6B727B"
 
@@ -40,7 +41,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Card:
-    """One particle of the gallery: its crops (y, x), its verdict, the probabilities per shape, its colour."""
+    """One particle of the gallery: title, crops (y, x), probabilities per shape (none if not judged), colour."""
 
     title: str
     noisy: NDArray
@@ -113,7 +114,8 @@ def gallery(cards: Sequence[Card], sampling: float, columns: int = 3) -> Figure:
         _show(second, card.restored, "")
         _scale_bar(second, card.restored, sampling)
         first.set_title(card.title, loc="left", fontsize=9, color=_INK, fontweight="bold")
-        _probability_bars(bars, card.probabilities, card.colour)
+        if card.probabilities:
+            _probability_bars(bars, card.probabilities, card.colour)
     return figure
 
 

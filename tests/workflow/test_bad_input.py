@@ -242,3 +242,31 @@ def test_as_a_program_it_says_one_line_and_no_traceback(tmp_path: Path) -> None:
 def test_traceback_shows_where_it_comes_from(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["--traceback", "build", "sphere", "-o", str(tmp_path / "scene.xyz")])
     assert isinstance(result.exception, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "named"),
+    [
+        ("colour: red\n", "colour"),
+        ("specimens:\n  diamter: [40, 80]\n", "diamter"),
+        ("specimens:\n  shapes: [sphere]\n", "sphere"),
+        ("detection:\n  dose: [-5, 100]\n", "dose"),
+        ("microscope:\n  energies: [300]\n", "kV"),
+        ("specimens: [1,\n", "YAML"),
+    ],
+)
+def test_bad_recipe(complaint: Complaint, tmp_path: Path, recipe: str, named: str) -> None:
+    (tmp_path / "bad.yaml").write_text(recipe)
+    said = complaint("train", "classifier", "--recipe", tmp_path / "bad.yaml", "-o", tmp_path / "run")
+    assert "bad.yaml" in said
+    assert named in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "named"),
+    [("--specimens", 0, "specimens"), ("--validation", 3, "validation"), ("--minutes", 0, "minutes")],
+)
+def test_impossible_training(
+    complaint: Complaint, tmp_path: Path, option: str, value: object, named: str
+) -> None:
+    assert named in complaint("train", "restorer", "-o", tmp_path / "run", "--device", "cpu", option, value)

@@ -168,3 +168,30 @@ def test_reports_of_files_of_one_name_do_not_meet(folder: Path, tmp_path: Path) 
         (tmp_path / name).touch()
     batch = find_micrographs([tmp_path], tmp_path / "out")
     assert [target.name for _, target in batch] == ["one.png", "one.tif", "two"]
+
+
+@pytest.mark.slow
+def test_train_resumes_and_its_weights_work(folder: Path, tmp_path: Path) -> None:
+    words = ["train", "restorer", "--specimens", 2, "-o", tmp_path / "run", "--device", "cpu", "--minutes"]
+    run(*words, 0.01)
+    first = (tmp_path / "run" / "restorer.ckpt").stat().st_mtime_ns
+    run(*words, 0.02)  # goes on: a finished run of 0.01 minutes is the first half of this one
+    assert (tmp_path / "run" / "restorer.ckpt").stat().st_mtime_ns > first
+    weights = tmp_path / "run" / "restorer.safetensors"
+    run("restore", folder / "image.tif", "--weights", weights, "-o", tmp_path / "r.tif", "--device", "cpu")
+    assert load_micrograph(tmp_path / "r.tif").image.shape == (256, 256)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("weights")
+def test_demo_shows_truth_beside_prediction(tmp_path: Path) -> None:
+    from facetem import SHAPES
+
+    said = run("demo", "-o", tmp_path / "demo", "--device", "cpu").stdout
+    for shape in SHAPES:
+        assert shape.replace("_", " ") in said
+    assert f"of {len(SHAPES)} shapes right" in said
+    for name in ("report.html", "micrograph.tif", "truth.csv"):
+        assert (tmp_path / "demo" / name).stat().st_size > 0
+    rows = (tmp_path / "demo" / "truth.csv").read_text().splitlines()[1:]
+    assert sum(not row.endswith(",") for row in rows) >= len(SHAPES) // 2  # found where they are

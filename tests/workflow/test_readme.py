@@ -13,9 +13,11 @@ README = Path(__file__).parents[2] / "README.md"
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(
-        rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    """The fenced blocks of a language; all fences are read in turn, so that no closing one is taken for an opening."""
+    fences = re.findall(
+        r"^```(\w*)\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
+    return [text for name, text in fences if name == language]
 
 
 def commands() -> list[list[str]]:

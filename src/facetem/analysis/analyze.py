@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facetem.analysis.particles import Outline, crop, find_particles
+from facetem.analysis.particles import Outline, find_particles
 from facetem.core.errors import InputError
+from facetem.data.crop import crop
 from facetem.data.formats import EXTENSIONS
 from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_from_array, resample
 
@@ -47,8 +48,8 @@ class ParticleResult:
     """One row of the table. Lengths in nm, positions of the centroid from the upper left corner of the field.
 
     `diameter_nm` is that of the disc of the same projected area; `confidence` is calibrated on simulated images;
-    `known` is False if the image resembles none of the shapes ("none of these"); `remarks` says in words what makes
-    the row less certain.
+    `judged` is False if the classifier could not see enough of the particle; `known` is False then, and also if the
+    image resembles none of the shapes. `remarks` says in words what makes the row less certain.
     """
 
     index: int
@@ -60,13 +61,16 @@ class ParticleResult:
     cut_by_edge: bool
     shape: str
     confidence: float
+    judged: bool
     known: bool
     probabilities: dict[str, float]
     remarks: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
-        """The shape in words, or "none of these"."""
+        """The shape in words, "none of these", or "not judged"."""
+        if not self.judged:
+            return "not judged"
         return self.shape.replace("_", " ") if self.known else "none of these"
 
 
@@ -209,15 +213,20 @@ def _read(source: Any, sampling: float | None) -> Micrograph:
 
 
 def _result(outline: Outline, prediction: Prediction) -> ParticleResult:
-    # The classifier has no say where it does not see the particle's outline.
-    seen = _seen(outline) >= _LEAST_SEEN
     remarks = []
+    # A disc with a straight cut as long as its radius has lost 3 % of its area. Beyond the edge the classifier sees
+    # a mirror image, which makes a symmetric particle of any part.
+    cut_through = outline.edge_length > outline.equivalent_diameter / 2
+    too_large = _seen(outline) < _LEAST_SEEN
     if outline.cut_by_edge:
-        remarks.append("cut by the edge of the field: its shape is a guess")
-    if not seen:
+        remarks.append(
+            "cut through by the edge of the field" if cut_through else "touches the edge of the field"
+        )
+    if too_large:
         remarks.append(f"larger than the {FIELD * PIXEL / 10:.1f} nm that the classifier sees")
     elif not (outline.cut_by_edge or _TRAINED[0] <= outline.equivalent_diameter <= _TRAINED[1]):
         remarks.append("outside the 4 to 8 nm of the training")
+    judged = not (cut_through or too_large)
     return ParticleResult(
         index=outline.label,
         x_nm=(outline.centroid[1] + 0.5) * PIXEL / 10,
@@ -228,7 +237,8 @@ def _result(outline: Outline, prediction: Prediction) -> ParticleResult:
         cut_by_edge=outline.cut_by_edge,
         shape=prediction.shape,
         confidence=float(prediction.confidence),
-        known=bool(prediction.known) and seen,
+        judged=judged,
+        known=bool(prediction.known) and judged,
         probabilities={name: float(p) for name, p in prediction.probabilities.items()},
         remarks=tuple(remarks),
     )

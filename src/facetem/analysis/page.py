@@ -28,9 +28,9 @@ particles on amorphous carbon: of such images that are given 80&nbsp;%, about 80
 differs from them (another material, a support that is not carbon, strong drift or astigmatism, overlapping particles)
 can be confidently wrong. Neighbouring shapes, such as a truncated octahedron and a cuboctahedron, differ little in some
 orientations: look at the second-best bar before you rely on the first.</p>
-<p><b>None of these</b> means that the image resembles none of the shapes that the classifier learned, or that the
-particle does not fit into its field of view: no shape is claimed. The bars then only say which shape is the least
-unlike.</p>
+<p><b>None of these</b> means that the image resembles none of the shapes that the classifier learned: no shape is
+claimed, and the bars only say which shape is the least unlike. <b>Not judged</b> is a particle of which the classifier
+cannot see enough, because the edge of the field cuts through it or because it is too large.</p>
 <p><b>Restored</b> is the network's estimate of the noise-free image at the focus of best contrast. It shows where a
 particle ends and how it is oriented; it is an estimate, not a measurement, so do not measure intensities or strain in
 it, and check a surprising detail against the micrograph.</p>
@@ -91,10 +91,12 @@ def _summary(analysis: Analysis) -> str:
         return "No particle found."
     cut = sum(p.cut_by_edge for p in particles)
     counted = Counter(p.verdict for p in particles if p.known).most_common()
-    unknown = sum(not p.known for p in particles)
-    shapes = [f"{n} × {escape(verdict)}" for verdict, n in counted] + [f"{unknown} of no known shape"] * (
-        unknown > 0
-    )
+    shapes = [f"{n} × {escape(verdict)}" for verdict, n in counted]
+    for words, n in (
+        ("of no known shape", sum(p.judged and not p.known for p in particles)),
+        ("not judged", sum(not p.judged for p in particles)),
+    ):
+        shapes += [f"{n} {words}"] if n else []
     text = f"<b>{_number(len(particles), 'particle')}</b>: {', '.join(shapes)}."
     whole = [p.diameter_nm for p in particles if not p.cut_by_edge]
     if len(whole) == 1:
@@ -179,6 +181,8 @@ def _row(p: ParticleResult, colour: str) -> str:
     if p.known:
         sure = f"{_meter(p.confidence, colour)}{p.confidence:.0%}"
         other = f"{_words(second[0])} {second[1]:.0%}" if second and second[1] >= 0.005 else "–"
+    elif not p.judged:
+        sure, other = "–", "–"
     else:
         sure, other = "–", f'<span class="soft">nearest: {_words(best[0])} {best[1]:.0%}</span>'
     cells = [
@@ -253,12 +257,13 @@ def _gallery(analysis: Analysis, colours: dict[str, str]) -> str:
             for name, value in p.probabilities.items()
         )
         sure = f'<span class="sure">{p.confidence:.0%}</span>' if p.known else ""
+        bars = f'<ul class="bars">{bars}</ul>' if p.judged else ""
         note = f'<p class="soft">{escape("; ".join(p.remarks))}</p>' if p.remarks else ""
         cards += (
             f'<article id="p{p.index}" data-p="{p.index}"><h3><span class="no">{p.index}</span>'
             f"{_dot(colours[p.verdict])}{escape(p.verdict)}{sure}</h3>"
             f'<div class="crops"><img alt="micrograph" src="{_image(card.noisy)}">'
-            f'<img alt="restored" src="{_image(card.restored)}"></div><ul class="bars">{bars}</ul>'
+            f'<img alt="restored" src="{_image(card.restored)}"></div>{bars}'
             f'<p class="soft">{p.diameter_nm:.2f} nm · Feret {p.feret_nm:.2f} nm</p>{note}</article>'
         )
     size = analysis.sampling * len(figure_parts(analysis)[1][0].noisy) / 10

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 # Two maxima of the distance to the outline belong to two particles if the neck between them is narrower than
-# this fraction of the smaller one. Two equal discs that overlap by a quarter of their diameter have 0.66; a rod or
-# a rough outline stays above it. Overlap that is deeper is left alone: half a particle has no shape of its own.
-_NECK = 0.65
+# this fraction of the smaller one. Two equal discs that overlap by a quarter of their diameter have 0.66, a rod or
+# a rough outline has more. Overlap that is deeper is left alone: half a particle has no shape of its own.
+_NECK = 0.7
 # An outline that fills its convex hull to this degree is one particle.
 _CONVEX = 0.95
 
@@ -39,8 +39,8 @@ class Outline:
         4 pi area / perimeter^2 with Crofton's perimeter: 1 for a disc, at most 1.
     contour : (n, 2) float
         Closed outline (y, x) [px].
-    cut_by_edge : bool
-        Whether it touches the edge of the map: its size and shape are then not the particle's.
+    edge_length : float
+        Length along which the edge of the map cuts it [Å]; 0 for a whole particle.
     """
 
     label: int
@@ -51,7 +51,12 @@ class Outline:
     feret: float
     circularity: float
     contour: NDArray[np.float64]
-    cut_by_edge: bool
+    edge_length: float
+
+    @property
+    def cut_by_edge(self) -> bool:
+        """Whether its size and shape are those of a part only."""
+        return self.edge_length > 0
 
 
 def find_particles(
@@ -132,7 +137,7 @@ def split_touching(region: NDArray[np.bool_], least: float) -> NDArray[np.int32]
 
     # The distance is that of a slightly smoothed outline: its ripples are noise and make no necks.
     distance = _depth(np.pad(region, 1))
-    ripple = max(1.0, 0.15 * float(distance.max()))
+    ripple = max(1.0, 0.05 * float(distance.max()))
     smooth = ndimage.gaussian_filter(np.pad(region, int(4 * ripple)).astype(np.float32), ripple) > 0.5
     inner = tuple(slice(int(4 * ripple), int(4 * ripple) + n) for n in region.shape)
     distance = np.maximum(_depth(smooth)[inner], 1e-3) * region
@@ -200,6 +205,16 @@ def _measure(region: Any, sampling: float, shape: tuple[int, ...]) -> Outline:
     pixels = float(image.sum())
     perimeter = float(perimeter_crofton(padded, directions=4))
     rows, columns = np.nonzero(image)
+    on_edge = sum(
+        int(line.sum())
+        for line, touches in (
+            (image[0], y0 == 0),
+            (image[-1], y1 == shape[0]),
+            (image[:, 0], x0 == 0),
+            (image[:, -1], x1 == shape[1]),
+        )
+        if touches
+    )
     return Outline(
         label=0,
         centroid=(float(rows.mean() + y0), float(columns.mean() + x0)),
@@ -209,7 +224,7 @@ def _measure(region: Any, sampling: float, shape: tuple[int, ...]) -> Outline:
         feret=_feret(contour) * sampling,
         circularity=min(1.0, 4 * math.pi * pixels / perimeter**2),
         contour=contour,
-        cut_by_edge=y0 == 0 or x0 == 0 or y1 == shape[0] or x1 == shape[1],
+        edge_length=float(on_edge) * sampling,
     )
 
 
@@ -219,22 +234,3 @@ def _feret(points: NDArray) -> float:
     from scipy.spatial.distance import pdist
 
     return float(pdist(points[ConvexHull(points).vertices]).max())
-
-
-def crop(image: ArrayLike, centre: tuple[float, float], size: int = 256) -> NDArray[np.float32]:
-    """A square of `size` px of the image (y, x) around `centre` (y, x) [px], which may reach over the edge.
-
-    Outside the image its mirror image continues, texture and noise included. A constant would be a flat area with
-    an edge of its own, which no camera image has. Other particles in the square stay: the networks were trained
-    with neighbours, and whatever replaced them would be invented.
-    """
-    values = np.asarray(image, dtype=np.float32)
-    if values.ndim != 2:
-        raise ValueError(f"image must be (y, x), got shape {values.shape}")
-    indices = []
-    for middle, have in zip(centre, values.shape, strict=True):
-        wanted = np.arange(size) + round(middle) - size // 2
-        # ... 2 1 0 | 0 1 2 ... n-1 | n-1 n-2 ...
-        period = np.mod(wanted, 2 * have)
-        indices.append(np.minimum(period, 2 * have - 1 - period))
-    return values[np.ix_(indices[0], indices[1])]

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from facetem.analysis.analyze import FIELD, Analysis, ParticleResult
-from facetem.analysis.particles import crop
 from facetem.core.errors import InputError
+from facetem.data.crop import crop
 from facetem.data.micrograph import save_image
 
 SCHEMA = "facetem-analysis"
@@ -109,13 +109,12 @@ def _write_files(analysis: Analysis, folder: Path) -> None:
 
 
 def verdict_colours(analysis: Analysis) -> dict[str, str]:
-    """Colour of each verdict that this analysis could give: its shapes, and "none of these"."""
-    from facetem.figures import GREY, shape_colours
+    """Colour of each verdict that this analysis could give: its shapes, "none of these", "not judged"."""
+    from facetem.figures import GREY, PALE, shape_colours
 
     names = list(analysis.particles[0].probabilities) if analysis.particles else []
-    return {n.replace("_", " "): colour for n, colour in shape_colours(names).items()} | {
-        "none of these": GREY
-    }
+    colours = {name.replace("_", " "): colour for name, colour in shape_colours(names).items()}
+    return colours | {"none of these": GREY, "not judged": PALE}
 
 
 def figure_parts(analysis: Analysis) -> tuple[list[Any], list[Any]]:
@@ -133,7 +132,7 @@ def figure_parts(analysis: Analysis) -> tuple[list[Any], list[Any]]:
         noisy, restored = (
             crop(image, outline.centroid, FIELD) for image in (analysis.field, analysis.restored)
         )
-        cards.append(Card(title, noisy, restored, particle.probabilities, colour))
+        cards.append(Card(title, noisy, restored, particle.probabilities if particle.judged else {}, colour))
     return marks, cards
 
 

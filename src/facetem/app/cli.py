@@ -8,6 +8,7 @@ import typer
 from facetem.app.command import (
     Commands,
     Device,
+    Network,
     Side,
     check_suffix,
     progress_bar,
@@ -177,6 +178,61 @@ def simulate(
 
 
 @app.command()
+def train(
+    network: Annotated[Network, typer.Argument(help="Which of the two.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for weights and checkpoints.")],
+    recipe: Annotated[
+        Path | None, typer.Option(help="YAML. Default: that of the store, or the released one.")
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder for the specimens. Default: simulate them as they are needed.")
+    ] = None,
+    specimens: Annotated[int, typer.Option(help="How many different ones.")] = 16000,
+    validation: Annotated[int, typer.Option(help="Specimens, never trained on, to calibrate with.")] = 800,
+    minutes: Annotated[float, typer.Option(help="Of training, all resumed runs together.")] = 60.0,
+    workers: Annotated[int, typer.Option(help="Processes that make specimens.")] = 1,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Train a network on simulated images. Call it again to go on after a stop."""
+    from facetem.app.batch import check_folder
+    from facetem.app.train import run_training
+
+    check_folder(output)
+    run_training(
+        network.value,
+        output,
+        recipe=recipe,
+        store=store,
+        specimens=specimens,
+        validation=validation,
+        minutes=minutes,
+        workers=workers,
+        seed=seed,
+        device=device,
+    )
+
+
+@app.command()
+def evaluate(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the figures and numbers.")],
+    recipe: Annotated[Path | None, typer.Option(help="YAML. Default: that of the standard test.")] = None,
+    per_shape: Annotated[int, typer.Option(help="Specimens of each shape.")] = 50,
+    classifier: Annotated[Path | None, typer.Option(help="A classifier of your own.")] = None,
+    restorer: Annotated[Path | None, typer.Option(help="A restorer of your own.")] = None,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Score both networks on freshly simulated specimens that no training has seen."""
+    from facetem.app.batch import check_folder
+    from facetem.app.evaluate import run_evaluation
+
+    check_folder(output)
+    run_evaluation(
+        output, recipe=recipe, per_shape=per_shape, classifier=classifier, restorer=restorer, device=device
+    )
+
+
+@app.command()
 def classify(
     image: ImageFile,
     sampling_nm: SamplingOption = None,
@@ -186,7 +242,7 @@ def classify(
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
-    """Name the 3D shape of the one particle at the centre of an image."""
+    """Name the 3D shape of the particle in an image (of the largest, if there are several)."""
     from facetem.app.results import print_prediction
     from facetem.data.micrograph import load_micrograph
     from facetem.learn.predictor import classify as classify_image

@@ -33,6 +33,13 @@ class Side(StrEnum):
     exit = "exit"
 
 
+class Network(StrEnum):
+    """What can be trained."""
+
+    classifier = "classifier"
+    restorer = "restorer"
+
+
 class Commands(TyperGroup):
     """A command group that answers bad input with one line on stderr and exit status 2."""
 
@@ -85,6 +92,18 @@ def progress_bar(step: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for work of one step; call what it yields with (done, total)."""
     with step_progress("facetem") as show:
         yield lambda done, total: show(step, done, total)
+
+
+@contextmanager
+def percent_bar(step: str) -> Iterator[Callable[[float, dict[str, float]], None]]:
+    """A bar for work that is measured by its part done; call what it yields with (part, figures to show)."""
+    with step_progress("facetem") as show:
+
+        def tell(part: float, figures: dict[str, float]) -> None:
+            told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+            show(f"{step} ({told})", round(1000 * part), 1000)
+
+        yield tell
 
 
 def check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:

@@ -32,6 +32,7 @@ DOSE = 2000.0  # e/Å2
 ENERGY = 300e3  # eV
 SAMPLING = 0.4  # Å/px
 GAP = 10.0  # Å between two particles at least
+EDGE = 15.0  # Å of bare film at least along the edges of the field
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def draw_field(
     """
     rng = np.random.default_rng(seed)
     across = int(np.ceil(np.sqrt(len(shapes))))
-    room = width / across
+    room = (width - 2 * EDGE) / across
     squares = rng.permutation(across**2)[: len(shapes)]
     particles, centres = [], []
     for shape, square in zip(shapes, squares, strict=True):
@@ -72,7 +73,7 @@ def draw_field(
                 f"width: expected room for a {shape} of {2 * reach.max():.0f} Å, got {room:.0f} Å"
             )
         row, column = divmod(int(square), across)
-        x, y = (np.array([column, row]) + 0.5) * room + rng.uniform(-slack, slack)
+        x, y = EDGE + (np.array([column, row]) + 0.5) * room + rng.uniform(-slack, slack)
         particles.append(particle)
         centres.append((float(x), float(y)))
     film = draw_random_film((width, width), thickness=FILM, rng=rng)
@@ -134,11 +135,11 @@ def _save_truth(path: Path, truths: list[Truth], found: list[ParticleResult | No
 
 
 def _print_comparison(truths: list[Truth], found: list[ParticleResult | None], analysis: Analysis) -> None:
-    table = Table(
-        "#", "x, y (nm)", "true shape", "predicted shape", "confidence", "",
-        title=f"A simulated field of {WIDTH / 10:g} x {WIDTH / 10:g} nm: "
-        f"{ENERGY / 1e3:g} kV, defocus {DEFOCUS / 10:g} nm, {DOSE:g} e/Å2, carbon {FILM / 10:g} nm",
-    )  # fmt: skip
+    typer.echo(
+        f"A simulated field of {WIDTH / 10:g} x {WIDTH / 10:g} nm: {ENERGY / 1e3:g} kV, defocus {DEFOCUS / 10:g} nm, "
+        f"{DOSE:g} e/Å2, on {FILM / 10:g} nm of carbon."
+    )
+    table = Table("#", "x, y (nm)", "true shape", "predicted shape", "confidence", "")
     right = 0
     for truth, particle in zip(truths, found, strict=True):
         place = f"{truth.x / 10:.1f}, {truth.y / 10:.1f}"

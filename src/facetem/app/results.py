@@ -7,9 +7,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from facetem.atoms.shapes import SHAPES
+
 if TYPE_CHECKING:
     from facetem.analysis.analyze import Analysis
     from facetem.learn.predictor import Prediction
+    from facetem.study.evaluation import Evaluation
 
 NONE_OF_THESE = "none of these"
 
@@ -54,3 +57,33 @@ def print_particles(analysis: "Analysis") -> None:
             "; ".join(p.remarks),
         )
     Console().print(table)
+
+
+def print_evaluation(evaluation: "Evaluation") -> None:
+    """Accuracy, confusion and calibration of the shapes; fidelity and contrast of the restored images."""
+    scores = evaluation.shapes
+    low, high = scores.interval
+    typer.echo(
+        f"{evaluation.n} simulated images, recipe {evaluation.recipe.name}, seed {evaluation.recipe.seed}"
+    )
+    typer.echo(f"macro-averaged accuracy  {scores.accuracy:.3f}  (95 % interval {low:.3f} to {high:.3f})")
+    typer.echo(f"calibration error        {scores.calibration_error:.3f}")
+    typer.echo(f"answered as known        {evaluation.known:.3f}")
+    names = [shape_words(shape) for shape in SHAPES]
+    confusion = Table("true \\ named", *(name[:8] for name in names), title="Confusion (images)")
+    for name, row in zip(names, scores.confusion, strict=True):
+        confusion.add_row(name, *(str(count) if count else "" for count in row))
+    console = Console(width=max(100, Console().width))  # a broken matrix cannot be read
+    console.print(confusion)
+    for condition, rows in evaluation.accuracy_by.items():
+        unit = {"dose": "e/Å2", "defocus": "Å"}.get(condition, "")
+        table = Table(f"{condition} ({unit})", "accuracy", "images")
+        for start, stop, accuracy, n in rows:
+            table.add_row(f"{start:g} to {stop:g}", f"{accuracy:.3f}", str(n))
+        console.print(table)
+    restored = Table("image", "PSNR (dB)", "contrast (median)")
+    for name, contrast in evaluation.contrast.items():
+        fidelity = f"{evaluation.psnr[name]:.2f}" if name in evaluation.psnr else ""
+        restored.add_row(name, fidelity, f"{contrast:.4g}")
+    console.print(restored)
+    typer.echo(f"overlap of the masks (IoU, mean)  {evaluation.mask_iou:.3f}")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.io import read, write
+from ase.io.cif import parse_cif
 from numpy.typing import NDArray
 
 from facetem.core.errors import InputError
@@ -44,7 +45,7 @@ def load_structure(path: Path) -> Atoms:
             f"{path}: expected a file of atoms, got {'a folder' if path.is_dir() else 'no such file'}"
         )
     try:
-        atoms = read(path)
+        atoms = _read_cif(path) if path.suffix.lower() == ".cif" else read(path)
     except Exception as error:  # ASE's readers meet bad bytes with exceptions of every kind
         raise InputError(f"{path}: expected a file of atoms that ASE reads (xyz, cif, ...), got one that it cannot "
                          f"({type(error).__name__}: {error})") from error  # fmt: skip
@@ -62,11 +63,20 @@ def load_structure(path: Path) -> Atoms:
     return atoms
 
 
+def _read_cif(path: Path) -> Atoms:
+    """Atoms of the first block. Without symmetry they are taken as listed: ASE's own search for symmetric copies
+    takes minutes for a film's tens of thousands of atoms, and would find none."""
+    block = next(iter(parse_cif(str(path))))
+    if block.get_spacegroup(True).no == 1:
+        return block.get_unsymmetrized_structure()
+    return block.get_atoms()
+
+
 def _put_in_a_box(atoms: Atoms) -> None:
     """Give atoms a cell with `MARGIN` around them, square across the beam so that square pixels divide it."""
     size = np.ptp(atoms.positions, axis=0) + 2 * MARGIN
     width = float(np.ceil(size[:2].max()))
-    atoms.cell[:] = np.diag([width, width, size[2]])
+    atoms.set_cell([width, width, float(size[2])])
     atoms.center()
     atoms.pbc = (True, True, False)
 

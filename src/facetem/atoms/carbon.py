@@ -110,7 +110,7 @@ class RandomFilms:
     depth: float = 80.0
     density: tuple[float, float] = (1.8, 2.6)
     hard_cores: tuple[float, ...] = (0.0, 1.0, 1.4)
-    waviness: tuple[float, float] = (0.0, 2.0)
+    waviness: tuple[float, float] = (0.0, 1.5)
 
     def __post_init__(self) -> None:
         if not self.density[0] <= self.density[1] or not 0 <= self.waviness[0] <= self.waviness[1]:

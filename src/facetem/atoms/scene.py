@@ -17,6 +17,8 @@ from facetem.core.errors import InputError
 
 CLOSEST_CARBON = 1.8  # Å: film atoms nearer to a particle atom than this give way
 CLOSEST_PARTICLES = 2.0  # Å between atoms of two particles
+CONTACT = 3.0  # Å: atoms of particle and film that are about this far apart sideways touch
+SURFACE_DEPTH = 15.0  # Å: a film's surface is not rougher than this
 ATOM_RADIUS = 1.6  # Å: just more than half of the widest gap between the atom columns of a metal
 
 Side = Literal["entrance", "exit"]
@@ -56,9 +58,9 @@ def assemble(
 ) -> Atoms:
     """Particles deposited on a film, in one box.
 
-    The beam travels along +z. On the entrance side a particle lies at smaller z than the film and its last
-    atom is `gap` before the film's surface under it; on the exit side it is the other way round. Without a film
-    the particles touch a common plane.
+    The beam travels along +z. On the entrance side a particle lies at smaller z than the film, lowered onto it
+    until an atom is `gap` above the film atoms under it; on the exit side it is the other way round. Without a
+    film the particles touch a common plane.
 
     Parameters
     ----------
@@ -96,11 +98,9 @@ def assemble(
     blocks, heights = [], []
     toward_film = 1.0 if side == "entrance" else -1.0
     for i, (particle, spot) in enumerate(zip(particles, spots, strict=True), start=1):
-        # In coordinates turned so that the film always lies on the + side.
         centred = particle.positions - particle.positions.mean(axis=0)
-        reach = float((toward_film * centred[:, 2]).max())
-        surface = _surface(film_positions, spot, centred, extent, toward_film)
-        height = toward_film * (surface - gap - reach)
+        room = _room(film_positions, spot, centred, extent, toward_film)
+        height = toward_film * (room - gap)
         placed = centred + np.array([spot[0], spot[1], height])
         seen = ((placed[:, :2] >= 0) & (placed[:, :2] < extent)).all(axis=1)
         if not clip and not seen.all():
@@ -169,19 +169,31 @@ def _wrapped(film: Atoms, extent: tuple[float, float]) -> Array:
     return positions
 
 
-def _surface(
+def _room(
     film: Array, spot: tuple[float, float], particle: Array, extent: tuple[float, float], toward: float
 ) -> float:
-    """z along `toward` at which the film begins under a particle (0 without a film)."""
+    """How far a particle centred at z = 0 has to go `toward` (+1 or -1) the film to meet it, on a coarse map.
+
+    Without a film it goes to where its last atom is at z = 0.
+    """
+    reach = toward * particle[:, 2]
     if len(film) == 0:
-        return 0.0
-    radius = float(np.linalg.norm(particle[:, :2], axis=1).max())
-    size = np.array(extent)
-    apart = np.abs(film[:, :2] - spot)
-    apart = np.abs(apart - size * np.rint(apart / size))
-    under = (apart**2).sum(axis=1) < radius**2
-    heights = toward * film[:, 2]
-    return float(heights[under].min() if under.any() else heights.min())
+        return -float(reach.max())
+    low = np.floor(particle[:, :2].min(axis=0) / CONTACT).astype(int) - 1
+    shape = np.floor(particle[:, :2].max(axis=0) / CONTACT).astype(int) + 2 - low
+    deepest = np.full(shape, -np.inf)
+    np.maximum.at(deepest, tuple((np.floor(particle[:, :2] / CONTACT).astype(int) - low).T), reach)
+    # An atom meets what is in its own cell of the map and in the eight around it.
+    deepest = ndimage.maximum_filter(deepest, size=3)
+    surface = toward * film[:, 2]
+    # Deeper film atoms lie behind others and only cost time.
+    facing = surface < surface.min() + SURFACE_DEPTH
+    surface, size = surface[facing], np.array(extent)
+    away = film[facing, :2] - spot
+    cells = np.floor((away - size * np.rint(away / size)) / CONTACT).astype(int) - low
+    under = ((cells >= 0) & (cells < shape)).all(axis=1)
+    rooms = surface[under] - deepest[tuple(cells[under].T)]
+    return float(rooms.min()) if np.isfinite(rooms).any() else float(surface.min() - reach.max())
 
 
 def _free(film: Array, metal: Array) -> NDArray[np.bool_]:

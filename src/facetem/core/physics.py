@@ -37,6 +37,4 @@ def interaction_parameter(energy: float) -> float:
 
     (Kirkland, eq. 5.6; here in the form 2 pi / (lambda E) (mc^2 + E) / (2 mc^2 + E).)
     """
-    return (
-        2 * math.pi / (wavelength(energy) * energy) * (REST_ENERGY + energy) / (2 * REST_ENERGY + energy)
-    )
+    return 2 * math.pi / (wavelength(energy) * energy) * (REST_ENERGY + energy) / (2 * REST_ENERGY + energy)

@@ -81,7 +81,9 @@ def from_ase(specimens: Sequence[Atoms], dtype: torch.dtype = torch.float32) -> 
             raise ValueError(f"specimen {i} has no atoms")
         cell = np.asarray(atoms.cell)
         if np.abs(cell - np.diag(np.diag(cell))).max() > 1e-6 or np.diag(cell).min() <= 0:
-            raise ValueError(f"specimen {i} needs an orthogonal cell with positive lengths, got {cell.tolist()}")
+            raise ValueError(
+                f"specimen {i} needs an orthogonal cell with positive lengths, got {cell.tolist()}"
+            )
     counts = torch.tensor([len(atoms) for atoms in specimens])
     return Structure(
         positions=torch.as_tensor(np.concatenate([a.positions for a in specimens]), dtype=dtype),

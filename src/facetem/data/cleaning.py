@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from facetem.core.errors import InputError
 
@@ -121,20 +120,23 @@ def _soft_edge(image: NDArray, first: int, last: int) -> tuple[int, int]:
 def replace_outliers(image: Image) -> tuple[Image, int]:
     """Replace hot and dead pixels by the median of their 5 x 5 neighbourhood.
 
-    An outlier lies more than 10 robust standard deviations from the median; the deviation is the larger of the
-    one from the median absolute deviation and the one from the central 99 % of the values, so that neither a
-    sparse counting image nor a dark particle in vacuum is taken for outliers.
+    An outlier lies more than 10 robust standard deviations from the median. The deviation is the larger of the
+    one from the median absolute deviation and that of the values clipped at their 0.05th and 99.95th percentile,
+    so that neither the rare counts of a counting camera nor a dark particle in vacuum are taken for outliers.
 
     Returns
     -------
     A new image, and the number of pixels replaced.
     """
     centre = float(np.median(image))
-    low, high = np.percentile(image, (0.5, 99.5))
-    sigma = max(1.4826 * float(np.median(np.abs(image - centre))), float(high - low) / 5.15)
+    low, high = np.percentile(image, (0.05, 99.95))
+    spread = float(np.clip(image, low, high).std(dtype=np.float64))
+    sigma = max(1.4826 * float(np.median(np.abs(image - centre))), spread)
     outliers = np.abs(image - centre) > _OUTLIER_SIGMAS * sigma
     count = int(outliers.sum())
     if count == 0:
         return image.copy(), 0
+    from scipy import ndimage
+
     smooth = ndimage.median_filter(image, size=5, mode="mirror")
     return np.where(outliers, smooth, image).astype(np.float32), count

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import logging
 import re
+import traceback
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +25,6 @@ _ROSETTA = {
     "ser": "tia",
     "mrc": "mrc",
     "hspy": "hspy",
-    "zspy": "zspy",
     "tif": "tiff",
     "tiff": "tiff",
 }
@@ -63,9 +64,9 @@ def read_file(path: Path) -> RawImage:
         raise InputError(
             f"{path}: expected one of {', '.join(EXTENSIONS)}, got {'.' + extension if extension else 'no extension'}"
         )
-    if path.is_dir() and extension != "zspy":
+    if path.is_dir():
         raise InputError(f"{path}: expected a {extension} file, got a folder")
-    if path.is_file() and path.stat().st_size == 0:
+    if path.stat().st_size == 0:
         raise InputError(
             f"{path}: expected a micrograph, got an empty file; copy it again from the microscope"
         )
@@ -75,12 +76,12 @@ def read_file(path: Path) -> RawImage:
         if extension in _PICTURES:
             from imageio.v3 import imread
 
-            return RawImage(np.asarray(imread(path)), None)
+            return RawImage(np.asarray(imread(path.read_bytes(), plugin="pillow")), None)
         signals = _rosetta(path, _ROSETTA[extension])
     except (MemoryError, InputError):
         raise
     except Exception as error:  # the readers meet bad bytes with exceptions of every kind
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise InputError(
             f"{path}: expected a readable {extension} file, got one that is damaged or not {extension} "
             f"({reason}); copy it again or export it as tif"
@@ -91,7 +92,11 @@ def read_file(path: Path) -> RawImage:
 def _rosetta(path: Path, plugin: str) -> list[dict[str, Any]]:
     reader = importlib.import_module(f"rsciio.{plugin}")
     with _quiet("rsciio"):
-        signals = reader.file_reader(str(path))
+        try:
+            signals = reader.file_reader(str(path))
+        except Exception as error:
+            traceback.clear_frames(error.__traceback__)  # closes the file that a reader left open
+            raise
     if plugin == "tiff":
         written = _tif_axes(path)
         for signal in signals:
@@ -145,12 +150,14 @@ def _ome_pixels(xml: str) -> dict[str, str]:
 
 @contextmanager
 def _quiet(logger: str) -> Iterator[None]:
-    """What a reader logs about a bad file is said once, by our own error."""
+    """What a reader logs or warns about a bad file is said once, by our own error."""
     target = logging.getLogger(logger)
     before = target.level
     target.setLevel(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         target.setLevel(before)
 

@@ -71,9 +71,13 @@ def open_store(path: str | Path) -> Store:
     try:
         manifest = json.loads((path / "manifest.json").read_text())
     except (OSError, ValueError):
-        raise InputError(f"{path}: expected a data set made by facetem, found no readable manifest.json") from None
+        raise InputError(
+            f"{path}: expected a data set made by facetem, found no readable manifest.json"
+        ) from None
     if manifest.get("format") != FORMAT:
-        raise InputError(f"{path}: expected store format {FORMAT}, got {manifest.get('format')!r}; make it again")
+        raise InputError(
+            f"{path}: expected store format {FORMAT}, got {manifest.get('format')!r}; make it again"
+        )
     return Store(path, load_recipe(path / "recipe.yaml"), manifest["split"])
 
 
@@ -107,7 +111,11 @@ def create_store(recipe: Recipe, path: str | Path, *, split: Split, n: int) -> S
     except OSError as error:
         raise InputError(f"{path}: expected a folder that can be written: {error.strerror}") from None
     image = image_shape(recipe)
-    shapes = {"waves": ((2, *wave_grid(recipe).shape), "f2"), "targets": (image, "f2"), "masks": (image, "bool")}
+    shapes = {
+        "waves": ((2, *wave_grid(recipe).shape), "f2"),
+        "targets": (image, "f2"),
+        "masks": (image, "bool"),
+    }
     for name, (shape, dtype) in shapes.items():
         zarr.create_array(
             path / name,
@@ -149,7 +157,7 @@ def make_shard(path: str | Path, shard: int, device: str = "cpu", threads: int |
                     "diameter": specimen.diameter,
                     "energy": specimen.energy,
                     "focus": focus,
-                    "height": float(specimen.atoms.cell[2, 2]),
+                    "height": float(specimen.atoms.cell.lengths()[2]),
                     "particle_z": float(info["particle_z"][0]),
                     "film_thickness": float(info["film_thickness"]),
                     "side": info["side"],

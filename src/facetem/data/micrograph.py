@@ -65,7 +65,7 @@ def load_micrograph(path: str | os.PathLike[str], *, sampling: float | None = No
     Parameters
     ----------
     path : path
-        dm3, dm4, emd, ser, mrc, hspy, zspy, tif, tiff, npy, png, jpg; upper case too.
+        dm3, dm4, emd, ser, mrc, hspy, tif, tiff, npy, png, jpg, jpeg; upper case too.
     sampling : float, optional
         Pixel size [Å/px]; takes precedence over the file's.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -57,13 +58,16 @@ class Specimens(_Part):
     hard_cores: tuple[Annotated[float, Field(ge=0, le=1.6)], ...] = (0.0, 0.9, 1.2, 1.35, 1.42)
     waviness: PositiveRange = (0.0, 2.5)
     gap: Range = (-2.0, 2.5)
+    neighbour: Fraction = 0.25  # of the images, which show part of a second particle
 
     @field_validator("shapes")
     @classmethod
     def _known(cls, shapes: tuple[str, ...]) -> tuple[str, ...]:
         unknown = [shape for shape in shapes if shape not in SHAPES]
         if unknown or not shapes:
-            raise ValueError(f"unknown shape {unknown[0] if unknown else '(none given)'!r}; known: {', '.join(SHAPES)}")
+            raise ValueError(
+                f"unknown shape {unknown[0] if unknown else '(none given)'!r}; known: {', '.join(SHAPES)}"
+            )
         return shapes
 
 
@@ -90,7 +94,9 @@ class Microscope(_Part):
     def _in_range(cls, energies: tuple[float, ...]) -> tuple[float, ...]:
         for energy in energies:
             if not 20e3 <= energy <= 1.5e6:
-                raise ValueError(f"expected beam energies from 20e3 to 1.5e6 eV, got {energy:g} (is it in kV?)")
+                raise ValueError(
+                    f"expected beam energies from 20e3 to 1.5e6 eV, got {energy:g} (is it in kV?)"
+                )
         if not energies:
             raise ValueError("expected at least one beam energy")
         return energies
@@ -173,3 +179,19 @@ def load_recipe(path: str | Path) -> Recipe:
         reason = str(error).replace("\n", " ")
         raise InputError(f"{path}: expected a readable YAML recipe: {reason}") from None
     return recipe_from({} if values is None else values, origin=str(path))
+
+
+def shipped_recipe(name: str) -> Recipe:
+    """A recipe that comes with the package, by name.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name; the message lists them.
+    """
+    folder = Path(str(resources.files("facetem.data").joinpath("recipes")))
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+        raise InputError(f"recipe: expected a file or one of {known}, got {name!r}")
+    return load_recipe(path)

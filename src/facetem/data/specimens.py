@@ -52,7 +52,12 @@ def wave_grid(recipe: Recipe) -> Grid:
 
 
 def best_focus_images(
-    waves: Tensor, grid: Grid, masks: Tensor, centres: Sequence[float], energies: Sequence[float], shape: tuple[int, int]
+    waves: Tensor,
+    grid: Grid,
+    masks: Tensor,
+    centres: Sequence[float],
+    energies: Sequence[float],
+    shape: tuple[int, int],
 ) -> tuple[Tensor, list[float]]:
     """Noise-free images of the best particle/substrate contrast, and their defocus [Å].
 
@@ -107,8 +112,9 @@ def truth_of(specimens: Sequence[Specimen], recipe: Recipe, device: str) -> Trut
     coarse = torch.fft.ifft2(spectrum)
     shape = image_shape(recipe)
     masks = torch.as_tensor(
-        np.stack([particle_masks(s.atoms, shape, recipe.field / shape[0]) > 0 for s in specimens]), device=device
+        np.stack([particle_masks(s.atoms, shape, recipe.field / shape[0]) > 0 for s in specimens]),
+        device=device,
     )
-    centres = [float(s.atoms.cell[2, 2]) - s.atoms.info["particle_z"][0] for s in specimens]
+    centres = [float(s.atoms.cell.lengths()[2]) - s.atoms.info["particle_z"][0] for s in specimens]
     targets, focus = best_focus_images(coarse, grid, masks, centres, energies, shape)
     return Truth(grid, coarse, targets, masks, focus)

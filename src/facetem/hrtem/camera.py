@@ -71,7 +71,12 @@ def record(clean: Tensor, grid: Grid, cameras: Sequence[Camera], generator: torc
             f"cameras: expected one per image on {grid.shape}, got {len(cameras)} for {tuple(clean.shape)}"
         )
     seeds = torch.randint(2**62, (len(clean),), generator=generator, device=generator.device).tolist()
-    return torch.stack([_record(image, grid, camera, seed) for image, camera, seed in zip(clean, cameras, seeds, strict=True)])
+    return torch.stack(
+        [
+            _record(image, grid, camera, seed)
+            for image, camera, seed in zip(clean, cameras, seeds, strict=True)
+        ]
+    )
 
 
 def _record(clean: Tensor, grid: Grid, camera: Camera, seed: int) -> Tensor:

@@ -14,6 +14,7 @@ from math import inf, isfinite
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy.fft import next_fast_len
 from torch import Tensor
 
@@ -45,7 +46,10 @@ class Aberrations:
 
     def polar(self) -> dict[str, complex]:
         """C_nm exp(i m phi_nm) [Å] by name."""
-        coefficients = {"C10": -self.defocus, **{name: getattr(self, name) for name in ORDERS if name != "C10"}}
+        coefficients = {
+            "C10": -self.defocus,
+            **{name: getattr(self, name) for name in ORDERS if name != "C10"},
+        }
         return {
             name: value * np.exp(1j * ORDERS[name][1] * getattr(self, name.replace("C", "phi"), 0.0))
             for name, value in coefficients.items()
@@ -84,7 +88,9 @@ class Optics:
             raise InputError(f"aperture: expected a semi-angle > 0 mrad, got {self.aperture!r}")
 
 
-def aberration_phase(kx: Tensor, ky: Tensor, lam: Tensor, coefficients: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+def aberration_phase(
+    kx: Tensor, ky: Tensor, lam: Tensor, coefficients: dict[str, Tensor]
+) -> tuple[Tensor, Tensor]:
     """Wave aberration chi [rad] and the square of its gradient in k [rad^2 Å^2].
 
     Parameters
@@ -135,7 +141,7 @@ class _Stack:
 
     @classmethod
     def of(cls, optics: Sequence[Optics], energies: Sequence[float], like: Tensor) -> "_Stack":
-        def column(values: Sequence[float] | Sequence[complex]) -> Tensor:
+        def column(values: ArrayLike) -> Tensor:
             dtype = like.dtype if np.iscomplexobj(values) else like.real.dtype
             return torch.as_tensor(np.asarray(values), device=like.device).to(dtype)[:, None, None]
 
@@ -146,8 +152,8 @@ class _Stack:
             lam=column(wavelengths),
             coefficients={name: column(np.array([complex(p[name]) for p in polars])) for name in met},
             focal_spread=column([o.focal_spread for o in optics]),
-            angular_spread=column([o.angular_spread for o in optics] / wavelengths * 1e-3),
-            cutoff=column([o.aperture for o in optics] / wavelengths * 1e-3),
+            angular_spread=column(np.array([o.angular_spread for o in optics]) / wavelengths * 1e-3),
+            cutoff=column(np.array([o.aperture for o in optics]) / wavelengths * 1e-3),
             image_spread=column([o.image_spread for o in optics]),
         )
 
@@ -165,6 +171,10 @@ def transfer(grid: Grid, optics: Sequence[Optics], energies: Sequence[float], li
     return torch.complex(size * torch.cos(chi), -size * torch.sin(chi))
 
 
+def _fast_length(n: int) -> int:
+    return int(next_fast_len(n) or n)  # None only beyond the largest integer
+
+
 def intensity_shape(grid: Grid, band: float, out: Grid) -> tuple[int, int]:
     """Pixels on which |psi|^2 of waves up to `band` [1/Å] folds nothing into the frequencies of `out`.
 
@@ -172,7 +182,10 @@ def intensity_shape(grid: Grid, band: float, out: Grid) -> tuple[int, int]:
     be below the Nyquist frequency of `out`.
     """
     need = band + 0.5 * out.nyquist
-    sizes = [max(o, next_fast_len(int(np.ceil(2 * need * e - 1e-6)))) for o, e in zip(out.shape, grid.extent, strict=True)]
+    sizes = [
+        max(o, _fast_length(int(np.ceil(2 * need * e - 1e-6))))
+        for o, e in zip(out.shape, grid.extent, strict=True)
+    ]
     return sizes[0], sizes[1]
 
 
@@ -232,7 +245,13 @@ def clean_images(
         focus_x = torch.polar(torch.ones_like(step * kx), step * kx**2)
         wave = torch.fft.ifft2(fourier_crop(spectrum * focus_y * focus_x, fine)) * scale
         intensity = intensity + float(weight) * (wave.real**2 + wave.imag**2)
-    return filter_image(intensity, out, torch.exp(-2 * (torch.pi * stack.image_spread) ** 2 * out.squared_frequency(waves.device, waves.real.dtype)))
+    return filter_image(
+        intensity,
+        out,
+        torch.exp(
+            -2 * (torch.pi * stack.image_spread) ** 2 * out.squared_frequency(waves.device, waves.real.dtype)
+        ),
+    )
 
 
 def filter_image(image: Tensor, out: Grid, spectrum: Tensor) -> Tensor:

@@ -51,7 +51,9 @@ def slices(structure: Structure, thickness: float) -> Iterator[Slice]:
     if len(depth) == 0:
         return
     if float(depth.min()) < -1e-3 or bool((structure.positions[:, 2] < -1e-3).any()):
-        raise InputError("structure: expected every atom between z = 0 and the cell height, found one outside")
+        raise InputError(
+            "structure: expected every atom between z = 0 and the cell height, found one outside"
+        )
     index = (depth / thickness).floor().clamp_min(0).to(torch.int64)
     order = torch.argsort(-index, stable=True)
     occupied, counts = torch.unique_consecutive(index[order], return_counts=True)
@@ -113,7 +115,8 @@ class Projector:
         inside = k2 <= (BAND * grid.nyquist) ** 2
         scale = POTENTIAL_PER_FACTOR / grid.sampling**2 * inside / (ky * kx)
         form = [scattering_factor(z, k2) * debye_waller_factor(z, k2, debye_waller) * scale for z in numbers]
-        return cls(grid, numbers, torch.stack(form).to(dtype))
+        stacked = torch.stack(form) if form else k2.new_zeros((0, *k2.shape))  # no atoms: no potential
+        return cls(grid, numbers, stacked.to(dtype))
 
     def __call__(self, atoms: Structure) -> Tensor:
         """Projected potential (specimen, y, x) [V Å] of all `atoms`, periodic in x and y."""

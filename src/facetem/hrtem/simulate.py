@@ -106,11 +106,14 @@ def fine_grid(extent: tuple[float, float], sampling: float = FINE_SAMPLING) -> G
     InputError
         If no sampling gives square pixels on it to 0.1 %: make the field's sides whole multiples of a pixel.
     """
-    ny = next_fast_len(int(np.ceil(extent[1] / sampling - 1e-6)))
+    wanted = int(np.ceil(extent[1] / sampling - 1e-6))
+    ny = int(next_fast_len(wanted) or wanted)
     step = extent[1] / ny
     nx = round(extent[0] / step)
     if abs(nx * step / extent[0] - 1) > 1e-3:
-        raise InputError(f"field {extent[0]} x {extent[1]} Å: no square pixel near {sampling} Å divides both sides")
+        raise InputError(
+            f"field {extent[0]} x {extent[1]} Å: no square pixel near {sampling} Å divides both sides"
+        )
     return Grid((ny, nx), step)
 
 

@@ -6,7 +6,20 @@ from facetem.app.demo import Truth, draw_field, match
 
 
 def particle(index: int, x: float, y: float, shape: str = "cube") -> ParticleResult:
-    return ParticleResult(index, x / 10, y / 10, 5.0, 5.5, 0.9, False, shape, 0.8, True, {shape: 0.8})
+    return ParticleResult(
+        index=index,
+        x_nm=x / 10,
+        y_nm=y / 10,
+        diameter_nm=5.0,
+        feret_nm=5.5,
+        circularity=0.9,
+        cut_by_edge=False,
+        shape=shape,
+        confidence=0.8,
+        judged=True,
+        known=True,
+        probabilities={shape: 0.8},
+    )
 
 
 def test_field_holds_each_shape_once_at_its_place() -> None:
@@ -23,7 +36,7 @@ def test_field_holds_each_shape_once_at_its_place() -> None:
 
 
 def test_field_depends_on_its_seed_alone() -> None:
-    first, again, other = (draw_field(s, shapes=("cube", "twin"), width=200.0)[0] for s in (1, 1, 2))
+    first, again, other = (draw_field(s, shapes=("cube", "twin"), width=230.0)[0] for s in (1, 1, 2))
     assert np.array_equal(first.positions, again.positions)
     assert len(first) != len(other) or not np.allclose(first.positions, other.positions)
 

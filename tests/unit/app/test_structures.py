@@ -60,3 +60,18 @@ def test_image_formats(tmp_path: Path) -> None:
     grey = imread(tmp_path / "image.png")
     assert grey.dtype == np.uint8
     assert np.corrcoef(grey.ravel(), image.ravel())[0, 1] > 0.99
+
+
+def test_cif_with_symmetry_is_unfolded(tmp_path: Path) -> None:
+    from ase.spacegroup import crystal
+
+    gold = crystal("Au", [(0, 0, 0)], spacegroup=225, cellpar=[4.078] * 3 + [90] * 3)
+    (tmp_path / "gold.cif").write_text(
+        "data_gold\n_symmetry_space_group_name_H-M 'F m -3 m'\n_symmetry_Int_Tables_number 225\n"
+        "_cell_length_a 4.078\n_cell_length_b 4.078\n_cell_length_c 4.078\n"
+        "_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 90\n"
+        "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nAu 0 0 0\n"
+    )
+    atoms = load_structure(tmp_path / "gold.cif")
+    assert len(atoms) == len(gold) == 4
+    assert atoms.cell.lengths() == pytest.approx([4.078] * 3)

@@ -29,14 +29,18 @@ class Digital:
             info = [20, code, value.size]
             data = value.tobytes()
         else:
-            info, data = ([5], struct.pack("<I", value)) if isinstance(value, int) else ([6], struct.pack("<f", value))
+            info, data = (
+                ([5], struct.pack("<I", value)) if isinstance(value, int) else ([6], struct.pack("<f", value))
+            )
         return b"%%%%" + self.integer(len(info)) + b"".join(map(self.integer, info)) + data
 
     def group(self, tags: list[tuple[str, Any]]) -> bytes:
         """The body of a group: flags, number, entries; a nested list is a group."""
         body = b"\x01\x00" + self.integer(len(tags))
         for name, content in tags:
-            kind, entry = (20, self.group(content)) if isinstance(content, list) else (21, self.value(content))
+            kind, entry = (
+                (20, self.group(content)) if isinstance(content, list) else (21, self.value(content))
+            )
             size = self.integer(len(entry)) if self.version == 4 else b""
             body += struct.pack(">bh", kind, len(name)) + name.encode() + size + entry
         return body
@@ -49,7 +53,10 @@ class Digital:
 def _dm_image(image: np.ndarray, scale: float, units: str, volts: float) -> list[tuple[str, Any]]:
     codes = {"float32": 2, "uint16": 10, "int16": 1, "int32": 7, "uint8": 6}
     axis = [("Origin", 0.0), ("Scale", scale), ("Units", units)]
-    calibrations = [("Brightness", [("Origin", 0.0), ("Scale", 1.0), ("Units", "")]), ("Dimension", [("", axis)] * image.ndim)]
+    calibrations = [
+        ("Brightness", [("Origin", 0.0), ("Scale", 1.0), ("Units", "")]),
+        ("Dimension", [("", axis)] * image.ndim),
+    ]
     data = [
         ("Calibrations", calibrations),
         ("Data", np.ascontiguousarray(image).ravel()),
@@ -83,7 +90,9 @@ def write_ser() -> DmWriter:
 
     def write(path: Path, image: np.ndarray, metres: float) -> Path:
         header = struct.pack("<hhhiiiiii", 0x4949, 0x0197, 0x0210, 0x4122, 0x4152, 1, 1, 0, 1)
-        dimension = struct.pack("<iddi", 1, 0.0, 1.0, 0) + struct.pack("<i", 6) + b"Number" + struct.pack("<i", 0)
+        dimension = (
+            struct.pack("<iddi", 1, 0.0, 1.0, 0) + struct.pack("<i", 6) + b"Number" + struct.pack("<i", 0)
+        )
         at_array = len(header) + len(dimension)
         header = struct.pack("<hhhiiiiii", 0x4949, 0x0197, 0x0210, 0x4122, 0x4152, 1, 1, at_array, 1)
         ny, nx = image.shape
@@ -93,6 +102,24 @@ def write_ser() -> DmWriter:
         tag = struct.pack("<hhi", 0x4152, 0, 1_600_000_000)
         offsets = struct.pack("<ii", at_data, at_data + len(element))
         path.write_bytes(header + dimension + offsets + element + tag)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_mrc() -> DmWriter:
+    """write(path, image, angstroms): MRC2014, float32, (y, x) or a stack (n, y, x)."""
+
+    def write(path: Path, image: np.ndarray, angstroms: float) -> Path:
+        nz, ny, nx = image.shape if image.ndim == 3 else (1, *image.shape)
+        header = bytearray(1024)
+        struct.pack_into("<10i", header, 0, nx, ny, nz, 2, 0, 0, 0, nx, ny, nz)
+        struct.pack_into(
+            "<6f3i", header, 40, nx * angstroms, ny * angstroms, nz * angstroms, 90, 90, 90, 1, 2, 3
+        )
+        header[208:216] = b"MAP \x44\x44\x00\x00"
+        path.write_bytes(bytes(header) + image.astype("<f4").tobytes())
         return path
 
     return write

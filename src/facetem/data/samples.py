@@ -1,0 +1,301 @@
+"""Training samples: camera images of stored or freshly simulated specimens, with their targets.
+
+A `Source` hands out specimens; `SampleStream` images them under fresh optics, cameras, shifts, turns and
+mirrors at every draw. Store and live simulator differ in nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facetem.atoms.shapes import SHAPES
+from facetem.core.errors import InputError
+from facetem.core.grid import Grid
+from facetem.data.draw import Specimen, draw_camera, draw_optics, draw_specimen
+from facetem.data.generate import SHARD, open_store
+from facetem.data.recipe import Recipe, Split
+from facetem.data.specimens import PIXEL, WAVE_BAND, image_shape, truth_of, wave_grid
+from facetem.hrtem.camera import record
+from facetem.hrtem.optics import clean_images
+
+
+@dataclass(frozen=True)
+class Item:
+    """One specimen: exit wave (y, x) complex, target and mask (y', x') at `PIXEL`, shape index, energy [eV]."""
+
+    wave: Tensor
+    target: Tensor
+    mask: Tensor
+    label: int
+    energy: float
+
+
+class Source(Protocol):
+    """Where specimens come from."""
+
+    recipe: Recipe
+
+    def __len__(self) -> int: ...
+
+    def item(self, index: int) -> Item: ...
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[int]:
+        """Indices in an order that suits both learning and the source."""
+        ...
+
+
+class StoreSource:
+    """The specimens of a store, held in memory. `refresh` takes in shards that were made meanwhile."""
+
+    def __init__(self, path: str | Path, device: str = "cpu", limit: int | None = None) -> None:
+        self._store = open_store(path)
+        self.recipe = self._store.recipe
+        self._device = device
+        self._limit = limit
+        self._shards: list[int] = []
+        self._labels: list[int] = []
+        self._energies: list[float] = []
+        self._arrays: dict[str, list[Tensor]] = {"waves": [], "targets": [], "masks": []}
+        self.refresh()
+        if not self._labels:
+            raise InputError(f"{path}: expected a store with at least one whole shard, found none")
+
+    def refresh(self) -> None:
+        """Read the shards that are not in memory yet."""
+        import pandas as pd
+
+        for shard in self._store.shards():
+            if shard in self._shards or (self._limit and len(self) >= self._limit):
+                continue
+            rows = pd.read_parquet(self._store.path / "labels" / f"{shard:05d}.parquet")
+            for name, parts in self._arrays.items():
+                block = self._store.array(name)[shard * SHARD : (shard + 1) * SHARD]
+                parts.append(torch.as_tensor(block).to(self._device))
+            self._shards.append(shard)
+            self._labels += [SHAPES.index(shape) for shape in rows["shape"]]
+            self._energies += [float(energy) for energy in rows["energy"]]
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[int]:
+        self.refresh()
+        yield from rng.permutation(len(self)).tolist()
+
+    def item(self, index: int) -> Item:
+        shard, row = divmod(index, SHARD)
+        wave = torch.complex(*self._arrays["waves"][shard][row].float())
+        return Item(
+            wave,
+            self._arrays["targets"][shard][row].float(),
+            self._arrays["masks"][shard][row],
+            self._labels[index],
+            self._energies[index],
+        )
+
+
+class LiveSource:
+    """Specimens simulated when they are needed, and shown `repeats` times under fresh optics.
+
+    Parameters
+    ----------
+    n
+        Number of different specimens before they come round again.
+    batch
+        Specimens simulated and held at once.
+    workers
+        Processes that build atoms ahead of the simulation; 0 builds them in this one.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        split: Split,
+        n: int,
+        device: str = "cpu",
+        batch: int = 2,
+        repeats: int = 1,
+        workers: int = 0,
+    ) -> None:
+        self.recipe = recipe
+        self._split: Split = split
+        self._n, self._device, self._batch, self._repeats = n, device, batch, repeats
+        self._held: dict[int, Item] = {}
+        self._pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else None
+
+    def __len__(self) -> int:
+        return self._n
+
+    def _block(self, first: int) -> range:
+        return range(first, min(first + self._batch, self._n))
+
+    def _simulate(self, indices: range, specimens: list[Specimen]) -> None:
+        truth = truth_of(specimens, self.recipe, self._device)
+        self._held = {
+            i: Item(truth.waves[k], truth.targets[k], truth.masks[k], SHAPES.index(s.shape), s.energy)
+            for k, (i, s) in enumerate(zip(indices, specimens, strict=True))
+        }
+
+    def _ahead(self, blocks: list[range]) -> Iterator[list[Specimen]]:
+        """The specimens of each block, built by the pool two blocks ahead."""
+        if self._pool is None:
+            for block in blocks:
+                yield [draw_specimen(self.recipe, self._split, i) for i in block]
+            return
+        jobs = [
+            [self._pool.submit(draw_specimen, self.recipe, self._split, i) for i in block]
+            for block in blocks[:2]
+        ]
+        for k in range(len(blocks)):
+            if k + 2 < len(blocks):
+                block = blocks[k + 2]
+                jobs.append([self._pool.submit(draw_specimen, self.recipe, self._split, i) for i in block])
+            yield [job.result() for job in jobs[k]]
+            jobs[k] = []
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[int]:
+        blocks = [self._block(first) for first in range(0, self._n, self._batch)]
+        for block, specimens in zip(blocks, self._ahead(blocks), strict=True):
+            self._simulate(block, specimens)
+            for _ in range(self._repeats):
+                yield from rng.permutation(list(block)).tolist()
+
+    def item(self, index: int) -> Item:
+        if index not in self._held:
+            block = self._block(index // self._batch * self._batch)
+            self._simulate(block, [draw_specimen(self.recipe, self._split, i) for i in block])
+        return self._held[index]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples (n, y, x) at `PIXEL`: camera image `noisy` and noise-free `clean` (vacuum about 1), `target`,
+    `mask` (float 0 or 1); `labels` (n,) are indices into `SHAPES`; `dose`, `defocus` (n,) [e/Å^2, Å]."""
+
+    noisy: Tensor
+    clean: Tensor
+    target: Tensor
+    mask: Tensor
+    labels: Tensor
+    dose: Tensor
+    defocus: Tensor
+
+
+class SampleStream:
+    """Draws batches from a source.
+
+    Parameters
+    ----------
+    source
+        Of specimens.
+    size
+        Side of the samples [px].
+    renewal
+        Chance that a specimen is imaged afresh when it is drawn; otherwise its last clean image is shown
+        again with a new camera, noise, shift and turn. 1 images it at every draw; less saves most of the
+        time on a CPU.
+    nodes
+        Of the focal average.
+    """
+
+    def __init__(self, source: Source, *, size: int = 256, renewal: float = 1.0, nodes: int = 5) -> None:
+        self.source = source
+        self._size, self._renewal, self._nodes = size, renewal, nodes
+        self._images: dict[int, tuple[Tensor, float]] = {}
+        self._grid = wave_grid(source.recipe)
+        self._shape = image_shape(source.recipe)
+        if size > min(self._shape):
+            raise InputError(f"size: expected at most {min(self._shape)} px, the recipe's field, got {size}")
+
+    def _clean(self, index: int, item: Item, rng: np.random.Generator) -> tuple[Tensor, float]:
+        if index not in self._images or rng.random() < self._renewal:
+            optics = draw_optics(self.source.recipe.microscope, rng)
+            image = clean_images(
+                item.wave[None],
+                self._grid,
+                energies=[item.energy],
+                optics=[optics],
+                shape=self._shape,
+                band=WAVE_BAND,
+                nodes=self._nodes,
+            )[0]
+            if self._renewal == 1:
+                return image, optics.aberrations.defocus
+            self._images[index] = image.half(), optics.aberrations.defocus
+        image, defocus = self._images[index]
+        return image.float(), defocus
+
+    def draw(self, indices: list[int], rng: np.random.Generator) -> Batch:
+        """A batch of the specimens at `indices`, in that order; the same `rng` gives the same batch."""
+        stacks: tuple[list[Tensor], ...] = ([], [], [], [])
+        beside: tuple[Tensor, ...] | None = None
+        labels, doses, foci = [], [], []
+        for index in indices:
+            item = self.source.item(index)
+            clean, defocus = self._clean(index, item, rng)
+            images = clean, item.target.float(), item.mask.float()
+            if beside is not None and rng.random() < self.source.recipe.specimens.neighbour:
+                composed = _beside(images, beside, rng)
+            else:
+                composed = images
+            beside = images
+            top, left = (int(rng.integers(full - self._size + 1)) for full in self._shape)
+            quarter, mirror = int(rng.integers(4)), bool(rng.integers(2))
+            window = np.s_[top : top + self._size, left : left + self._size]
+            clean, target, mask = (_turned(image[window], quarter, mirror) for image in composed)
+            camera = draw_camera(self.source.recipe.detection, rng)
+            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+            noisy = record(clean[None], Grid((self._size, self._size), PIXEL), [camera], generator)[0]
+            for stack, image in zip(stacks, (noisy, clean, target, mask), strict=True):
+                stack.append(image)
+            labels.append(item.label)
+            doses.append(camera.dose)
+            foci.append(defocus)
+        return Batch(
+            *(torch.stack(stack) for stack in stacks),
+            labels=torch.tensor(labels, device=stacks[0][0].device),
+            dose=torch.tensor(doses),
+            defocus=torch.tensor(foci),
+        )
+
+
+def _turned(image: Tensor, quarter: int, mirror: bool) -> Tensor:
+    turned = torch.rot90(image, quarter, dims=(-2, -1))
+    return turned.flip(-1) if mirror else turned
+
+
+NEIGHBOUR_DISTANCE = (85.0, 150.0)  # px between the middles of the fields of two particles shown together
+FRINGES = 12  # px around a particle that belong to its image: its Fresnel fringes
+
+
+def _beside(
+    images: tuple[Tensor, ...], other: tuple[Tensor, ...], rng: np.random.Generator
+) -> tuple[Tensor, ...]:
+    """(clean, target, mask) with the particle of `other` laid in beside, where it hides nothing of the first.
+
+    The fields are periodic, so the other one can be rolled to any place. Both keep the optics they had.
+    """
+    turn = rng.uniform(0, 2 * np.pi)
+    distance = rng.uniform(*NEIGHBOUR_DISTANCE)
+    shift = (round(distance * np.sin(turn)), round(distance * np.cos(turn)))
+    rolled = [torch.roll(image, shift, dims=(-2, -1)) for image in other]
+    mine, its = (_grown(mask) for mask in (images[2], rolled[2]))
+    place = (its > 0) & (mine == 0)
+    clean, target, mask = (torch.where(place, b, a) for a, b in zip(images, rolled, strict=True))
+    return clean, target, mask
+
+
+def _grown(mask: Tensor) -> Tensor:
+    side = 2 * FRINGES + 1
+    rows = torch.nn.functional.max_pool2d(mask[None], (side, 1), stride=1, padding=(FRINGES, 0))
+    return torch.nn.functional.max_pool2d(rows, (1, side), stride=1, padding=(0, FRINGES))[0]

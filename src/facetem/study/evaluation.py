@@ -1,0 +1,158 @@
+"""The standard test: how well both networks do on freshly simulated, disjoint specimens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facetem.atoms.shapes import SHAPES
+from facetem.core.contrast import contrast
+from facetem.data.recipe import Recipe, shipped_recipe
+from facetem.data.samples import Batch
+from facetem.learn.predictor import Classifier, Restorer
+from facetem.learn.release import draw_set
+from facetem.study.metrics import ShapeScores, best_gaussian, psnr, shape_scores
+
+Progress = Callable[[str, int, int], None]
+RANGES: Mapping[str, tuple[float, ...]] = {
+    "dose": (500, 1000, 2500, 5000, 10000),  # e/Å2
+    "defocus": (-120, -60, 0, 60, 120),  # Å
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results on a test set. PSNR [dB] after an affine fit; contrast as `core.contrast`, medians."""
+
+    recipe: Recipe
+    n: int
+    shapes: ShapeScores
+    known: float
+    accuracy_by: dict[str, list[tuple[float, float, float, int]]]
+    psnr: dict[str, float]
+    contrast: dict[str, float]
+    mask_iou: float
+    probabilities: Tensor
+    labels: Tensor
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the single predictions, for JSON."""
+        return {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "specimens": self.n,
+            "macro_accuracy": self.shapes.accuracy,
+            "accuracy_interval_95": list(self.shapes.interval),
+            "calibration_error": self.shapes.calibration_error,
+            "answered_as_known": self.known,
+            "classes": list(SHAPES),
+            "confusion": self.shapes.confusion.tolist(),
+            "accuracy_by": {
+                name: [{"from": a, "to": b, "accuracy": p, "n": n} for a, b, p, n in rows]
+                for name, rows in self.accuracy_by.items()
+            },
+            "psnr_db": self.psnr,
+            "contrast_median": self.contrast,
+            "mask_iou": self.mask_iou,
+        }
+
+
+def evaluate(
+    classifier: Classifier,
+    restorer: Restorer,
+    *,
+    recipe: Recipe | None = None,
+    per_shape: int = 50,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Simulate the test set of a recipe and score both networks on it.
+
+    The specimens, films and noise are those of the split `test`, which no training draws from.
+    """
+    recipe = recipe or shipped_recipe("au-4-8nm-test")
+    tell = progress or (lambda step, done, total: None)
+    n = per_shape * len(recipe.specimens.shapes)
+    samples = draw_set(
+        recipe, split="test", n=n, device=device, progress=lambda done, total: tell("simulate", done, total)
+    )
+    return score(classifier, restorer, samples, recipe=recipe, progress=tell)
+
+
+def score(
+    classifier: Classifier, restorer: Restorer, samples: Batch, *, recipe: Recipe, progress: Progress
+) -> Evaluation:
+    """Score both networks on given samples."""
+    n = len(samples.labels)
+    rows, known = [], 0
+    for i in range(n):
+        prediction = classifier.classify(samples.noisy[i : i + 1].numpy())[0]
+        rows.append([prediction.probabilities[shape] for shape in SHAPES])
+        known += prediction.known
+        progress("classify", i + 1, n)
+    probabilities = torch.tensor(rows)
+    correct = (probabilities.argmax(1) == samples.labels).numpy()
+    restored, masks = [], []
+    for i in range(n):
+        answer = restorer.restore(samples.noisy[i].numpy())
+        restored.append(torch.as_tensor(answer.image))
+        masks.append(torch.as_tensor(answer.mask) > 0.5)
+        progress("restore", i + 1, n)
+    images = {
+        "raw": samples.noisy,
+        "best Gaussian": best_gaussian(samples.noisy, samples.target),
+        "restored": torch.stack(restored),
+    }
+    true, found = samples.mask > 0.5, torch.stack(masks)
+    overlap = (true & found).sum((1, 2)) / (true | found).sum((1, 2)).clamp_min(1)
+    return Evaluation(
+        recipe=recipe,
+        n=n,
+        shapes=shape_scores(probabilities, samples.labels),
+        known=known / n,
+        accuracy_by={
+            name: _by(getattr(samples, name).numpy(), correct, edges) for name, edges in RANGES.items()
+        },
+        psnr={name: float(psnr(image, samples.target).mean()) for name, image in images.items()},
+        contrast={
+            name: float(contrast(image, true).median())
+            for name, image in {**images, "target": samples.target}.items()
+        },
+        mask_iou=float(overlap.mean()),
+        probabilities=probabilities,
+        labels=samples.labels,
+    )
+
+
+def _by(
+    values: np.ndarray, correct: np.ndarray, edges: tuple[float, ...]
+) -> list[tuple[float, float, float, int]]:
+    rows = []
+    for low, high in pairwise(edges):
+        inside = (values >= low) & (values <= high)
+        if inside.any():
+            rows.append((low, high, float(correct[inside].mean()), int(inside.sum())))
+    return rows
+
+
+def save_evaluation(evaluation: Evaluation, folder: str | Path) -> None:
+    """Write `evaluation.json`, `confusion.png` and `reliability.png`."""
+    import facetem.figures as figures
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "evaluation.json").write_text(json.dumps(evaluation.as_dict(), indent=2) + "\n")
+    confidence, named = evaluation.probabilities.max(1)
+    drawn = {
+        "confusion": figures.confusion_matrix(evaluation.shapes.confusion, SHAPES),
+        "reliability": figures.reliability(confidence.numpy(), (named == evaluation.labels).numpy()),
+    }
+    for name, figure in drawn.items():
+        (folder / f"{name}.png").write_bytes(figures.png(figure))

@@ -1,0 +1,123 @@
+"""Analysis: positions and sizes in nm, crops on the right particles, honest remarks, and folders that go on."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facetem.analysis.analyze import analyze, analyze_folder
+from facetem.core.errors import InputError
+from facetem.data.micrograph import Micrograph, save_image
+
+Discs = list[tuple[float, float, float]]
+
+
+@pytest.fixture
+def networks(classifier: Any, restorer: Any) -> dict[str, Any]:
+    return {"classifier": classifier, "restorer": restorer}
+
+
+def test_particles_are_where_they_are_and_as_large_as_they_are(
+    micrograph: Micrograph, discs: Discs, networks: dict[str, Any]
+) -> None:
+    found = analyze(micrograph, **networks).particles
+    assert len(found) == 4
+    for x, y, d in discs[:3]:
+        (near,) = [p for p in found if np.hypot(p.x_nm - x, p.y_nm - y) < 0.1]
+        assert near.diameter_nm == pytest.approx(d, rel=0.03)
+        assert near.feret_nm == pytest.approx(d, rel=0.05)
+        assert not near.cut_by_edge
+
+
+def test_verdicts_come_from_the_crops_of_the_particles(
+    micrograph: Micrograph, networks: dict[str, Any], classifier: Any
+) -> None:
+    found = analyze(micrograph, **networks).particles
+    assert [p.verdict for p in found] == ["cube", "icosahedron", "none of these", "not judged"]
+    (batch,) = classifier.batches
+    assert batch.shape == (4, 256, 256)
+    assert (batch[:, 118:138, 118:138] < 80).mean() > 0.9  # a particle in the middle of each
+    assert found[2].shape == "icosahedron"  # what it resembles most is kept
+    assert not found[2].known
+
+
+def test_the_field_is_on_the_networks_pixels(micrograph: Micrograph, networks: dict[str, Any]) -> None:
+    analysis = analyze(micrograph, **networks)
+    assert analysis.field.shape == analysis.restored.shape == analysis.mask.shape == (650, 625)
+    assert analysis.sampling == 0.4
+    assert analysis.provenance["classifier"]["weights"] == "fake classifier"
+
+
+@pytest.mark.parametrize(("x", "judged", "remark"), [(2.9, True, "touches"), (0.5, False, "cut through")])
+def test_a_particle_at_the_edge_is_judged_only_if_nearly_whole(
+    x: float, judged: bool, remark: str, networks: dict[str, Any]
+) -> None:
+    yy, xx = (np.mgrid[:400, :400] + 0.5) * 0.04
+    image = 100 + np.random.default_rng(2).normal(0, 4, xx.shape) - 45.0 * (np.hypot(xx - x, yy - 8) < 3)
+    (cut,) = analyze(image, sampling=0.4, **networks).particles
+    assert cut.cut_by_edge
+    assert cut.judged is judged
+    assert cut.known is judged
+    assert remark in cut.remarks[0]
+
+
+@pytest.mark.parametrize(("diameter", "known", "remark"), [(2.5, True, "outside"), (13.0, False, "larger")])
+def test_what_the_classifier_cannot_judge_is_said(
+    diameter: float, known: bool, remark: str, classifier: Any, restorer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    y, x = (np.mgrid[:500, :500] + 0.5) * 0.04 - 10
+    image = 100 + np.random.default_rng(2).normal(0, 4, x.shape) - 45.0 * (np.hypot(x, y) < diameter / 2)
+    monkeypatch.setattr(classifier, "one", lambda area: type(classifier).one(classifier, 1.0))
+    (particle,) = analyze(image, sampling=0.4, classifier=classifier, restorer=restorer).particles
+    assert particle.known is known
+    assert len(particle.remarks) == 1
+    assert remark in particle.remarks[0]
+
+
+def test_an_empty_field_has_no_particles(networks: dict[str, Any]) -> None:
+    empty = np.random.default_rng(0).normal(100, 4, (300, 300))
+    analysis = analyze(empty, sampling=0.4, **networks)
+    assert analysis.particles == []
+
+
+def test_an_array_needs_a_pixel_size(networks: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="give sampling="):
+        analyze(np.ones((300, 300)), **networks)
+
+
+def test_progress_is_told(micrograph: Micrograph, networks: dict[str, Any]) -> None:
+    told: list[tuple[str, int, int]] = []
+    analyze(micrograph, **networks, progress=lambda *step: told.append(step))
+    assert [step for step, _, _ in told] == ["read", "restore", "classify"]
+    assert told[-1] == ("classify", 4, 4)
+
+
+def test_a_file_is_traced(tmp_path: Path, micrograph: Micrograph, networks: dict[str, Any]) -> None:
+    import hashlib
+
+    path = tmp_path / "a.tif"
+    save_image(path, micrograph.image, micrograph.sampling)
+    provenance = analyze(path, **networks).provenance
+    assert provenance["file"] == str(path)
+    assert provenance["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_folder_goes_on_after_a_bad_file(
+    tmp_path: Path, micrograph: Micrograph, networks: dict[str, Any]
+) -> None:
+    save_image(tmp_path / "a.TIF", micrograph.image, 0.5)
+    (tmp_path / "b.dm4").write_bytes(b"damaged")
+    save_image(tmp_path / "c.tif", micrograph.image, 0.5)
+    (tmp_path / "notes.txt").write_text("not a micrograph")
+    items = list(analyze_folder(tmp_path, **networks))
+    assert [i.path.name for i in items] == ["a.TIF", "b.dm4", "c.tif"]
+    assert [i.analysis is not None for i in items] == [True, False, True]
+    assert "b.dm4" in (items[1].error or "")
+
+
+def test_a_folder_without_micrographs_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="got none"):
+        analyze_folder(tmp_path)
+    with pytest.raises(InputError, match="nothing of that name"):
+        analyze_folder(tmp_path / "nowhere")

@@ -1,0 +1,187 @@
+"""Reports: complete, self-contained, safe against odd names, and all there or not there at all."""
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from facetem.analysis import report
+from facetem.analysis.analyze import Analysis, analyze
+from facetem.analysis.report import check_output, save_analysis
+from facetem.core.errors import InputError
+from facetem.data.micrograph import load_micrograph
+
+FILES = [
+    "gallery.png",
+    "overview.png",
+    "particles.csv",
+    "report.html",
+    "restored.tif",
+    "result.json",
+    "sizes.png",
+]
+
+
+@pytest.fixture(scope="module")
+def saved(analysis: Analysis, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a report, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("report")
+    save_analysis(analysis, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(saved: Path) -> str:
+    return Page((saved / "report.html").read_text(encoding="utf-8")).text
+
+
+class Page(HTMLParser):
+    """Collects tags and text, and checks that what is opened is closed."""
+
+    void = frozenset({"meta", "img", "input", "br"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.text = ""
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.void:
+            self.open.append(tag)
+        self.links += [v or "" for k, v in attrs if k in ("src", "href")]
+        self.ids += [v or "" for k, v in attrs if k == "id"]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.void:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text += data
+
+
+def test_all_files_are_there(analysis: Analysis, tmp_path: Path) -> None:
+    page = save_analysis(analysis, tmp_path / "out")
+    assert page == tmp_path / "out" / "report.html"
+    assert sorted(p.name for p in page.parent.iterdir()) == FILES
+
+
+def test_the_page_stands_alone_and_is_well_formed(saved: Path) -> None:
+    html = (saved / "report.html").read_text(encoding="utf-8")
+    page = Page(html)
+    for link in page.links:
+        assert link.startswith(("data:image/png;base64,", "#"))
+    assert (
+        {link[1:] for link in page.links if link[0] == "#"}
+        == {f"p{i}" for i in (1, 2, 3, 4)}
+        <= set(page.ids)
+    )
+    assert "@import" not in html
+    assert not re.search(r"url\(|https?://", html)
+    assert "<co>" not in html  # the name is shown, not interpreted
+    assert "discs & <co>.dm4" in page.text
+
+
+def test_the_page_says_what_was_found(text: str) -> None:
+    assert "25.0 × 26.0 nm field" in text
+    assert "0.05 nm/px (given by the user)" in text
+    assert "4 particles: 1 × cube, 1 × icosahedron, 1 of no known shape, 1 not judged." in text
+    assert "1 particle cut by the edge." in text
+    assert "nearest: icosahedron 80%" in text
+    assert "fake classifier" in text
+    for words in ("projected area", "calibrated on simulated images", "None of these", "not a measurement"):
+        assert words in text
+
+
+def test_statistics_leave_out_what_the_edge_cuts(analysis: Analysis, text: str) -> None:
+    statistics = text[text.index("Statistics") : text.index("Gallery")]
+    assert "cube133 %" in statistics  # one whole cube of three whole particles; the cut one is not counted
+    whole = [p.diameter_nm for p in analysis.particles if not p.cut_by_edge]
+    assert f"{np.mean(whole):.2f} ± {np.std(whole, ddof=1):.2f}" in statistics
+
+
+def test_the_table_can_be_read(analysis: Analysis, saved: Path) -> None:
+    with (saved / "particles.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["verdict"] for row in rows] == ["cube", "icosahedron", "none_of_these", "not_judged"]
+    for row, particle in zip(rows, analysis.particles, strict=True):
+        assert float(row["diameter_nm"]) == pytest.approx(particle.diameter_nm, abs=1e-3)
+        assert float(row["x_nm"]) == pytest.approx(particle.x_nm, abs=1e-3)
+        assert float(row["p_cube"]) == pytest.approx(particle.probabilities["cube"], abs=1e-4)
+
+
+def test_the_result_is_json_with_its_schema(saved: Path) -> None:
+    result = json.loads((saved / "result.json").read_text(encoding="utf-8"))
+    assert (result["schema"], result["schema_version"]) == ("facetem-analysis", 1)
+    assert result["micrograph"]["pixel_size_nm"] == pytest.approx(0.05)
+    assert result["micrograph"]["field_nm_yx"] == pytest.approx([26, 25])
+    assert result["provenance"]["restorer"]["device"] == "cpu"
+    first = result["particles"][0]
+    assert first["verdict"] == "cube"
+    x, y = np.array(first["contour_nm"]).T
+    assert (x.max() - x.min(), y.max() - y.min()) == pytest.approx((4.6, 4.6), rel=0.05)
+    assert (x.mean(), y.mean()) == pytest.approx((first["x_nm"], first["y_nm"]), abs=0.1)
+
+
+def test_the_restored_image_keeps_its_pixel_size(analysis: Analysis, saved: Path) -> None:
+    restored = load_micrograph(saved / "restored.tif")
+    assert restored.sampling == pytest.approx(0.4)
+    assert_array_equal(restored.image, analysis.restored)
+
+
+def test_a_field_without_particles_has_a_report_too(classifier: Any, restorer: Any, tmp_path: Path) -> None:
+    empty = np.random.default_rng(0).normal(100, 4, (300, 300))
+    page = save_analysis(analyze(empty, sampling=0.4, classifier=classifier, restorer=restorer), tmp_path)
+    assert "No particle found." in Page(page.read_text(encoding="utf-8")).text
+    assert len((tmp_path / "particles.csv").read_text().splitlines()) == 1
+
+
+def test_an_old_report_is_replaced_and_other_files_stay(analysis: Analysis, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "report.html").write_text("old")
+    save_analysis(analysis, tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "report.html").read_text() != "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*FILES, "notes.txt"])
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_error(analysis: Analysis, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match="expected a folder to write to") as caught:
+            save_analysis(analysis, folder)
+        assert "\n" not in str(caught.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_failure_halfway_leaves_nothing(
+    analysis: Analysis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report, "save_image", full)
+    with pytest.raises(InputError, match="No space left"):
+        save_analysis(analysis, tmp_path / "deep" / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_trying_a_folder_writes_nothing_into_it(tmp_path: Path) -> None:
+    made = check_output(tmp_path / "a" / "b")
+    assert made == [tmp_path / "a" / "b", tmp_path / "a"]
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    assert check_output(tmp_path) == []

@@ -1,0 +1,133 @@
+"""Figures: they draw what they are given, leave no state behind, and their statistics are right."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+from imageio.v3 import imread
+
+from facetem import figures
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.random.default_rng(0).normal(1, 0.1, (120, 160)).astype(np.float32)
+
+
+def drawn(figure: figures.Figure) -> np.ndarray:
+    """The figure as pixels; every figure has to render without a warning."""
+    pixels = np.asarray(imread(io.BytesIO(figures.png(figure, dpi=50))))
+    assert pixels[..., :3].std() > 5
+    return pixels
+
+
+def texts(figure: figures.Figure) -> list[str]:
+    return [t.get_text() for t in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
+
+
+def test_overview(image: np.ndarray) -> None:
+    contour = np.array([[20.0, 20.0], [20.0, 60.0], [60.0, 60.0], [20.0, 20.0]])
+    marks = [figures.Mark(contour, (35.0, 45.0), "17", figures.PALETTE[5])]
+    with_marks = figures.overview(image, image, 2.0, marks, {"cube": figures.PALETTE[5]})
+    assert texts(with_marks).count("17") == 2  # on the micrograph and on the restored image
+    assert texts(with_marks).count("5 nm") == 2
+    pixels = drawn(with_marks)[..., :3].astype(int)
+    orange = (np.abs(pixels - [0xD5, 0x5E, 0x00]).sum(-1) < 40).sum()
+    assert orange > 20
+    bare = drawn(figures.overview(image, image, 2.0, [], {}))[..., :3].astype(int)
+    assert (np.abs(bare - [0xD5, 0x5E, 0x00]).sum(-1) < 40).sum() == 0
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_gallery(image: np.ndarray, n: int) -> None:
+    cards = [
+        figures.Card(f"{i}  cube", image, image, {"cube": 0.7, "twin": 0.3}, "#D55E00") for i in range(n)
+    ]
+    figure = figures.gallery(cards, 0.4)
+    assert texts(figure).count("twin") == n
+    drawn(figure)
+    drawn(figures.gallery([figures.Card("1  not judged", image, image, {}, figures.PALE)], 0.4))
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"cube": [5.0]}, {"cube": [4.0, 7.9, 5.2], "twin": [], "none of these": [30.0]}]
+)
+def test_size_histogram_counts_every_particle(values: dict[str, list[float]]) -> None:
+    figure = figures.size_histogram(values, {"cube": "#D55E00"})
+    bars = [patch.get_height() for patch in figure.axes[0].patches]
+    assert sum(bars) == sum(len(v) for v in values.values())
+    figures.png(figure)
+
+
+def test_confusion_matrix_shows_counts_and_recall() -> None:
+    figure = figures.confusion_matrix([[8, 2], [5, 5]], ["cube", "twinned_cube"])
+    found = texts(figure)
+    assert {"8", "2", "5", "cube  80%", "twinned cube  50%"} <= set(found)
+    drawn(figure)
+
+
+def test_reliability_puts_an_honest_classifier_on_the_diagonal() -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.3, 1, 4000)
+    figure = figures.reliability(confidence, rng.random(4000) < confidence)
+    points = np.concatenate([c.get_offsets() for c in figure.axes[0].collections])
+    assert len(points) == 7
+    assert np.abs(points[:, 0] - points[:, 1]).max() < 0.06
+    drawn(figure)
+    with pytest.raises(ValueError, match="must be"):
+        figures.reliability([0.5, 0.6], [True])
+
+
+def test_wilson_interval_matches_the_literature() -> None:
+    # Brown, Cai and DasGupta (2001) and any table: 8 of 10 gives 0.490 to 0.943
+    assert figures.wilson_interval(8, 10) == pytest.approx((0.490, 0.943), abs=1e-3)
+    assert figures.wilson_interval(10, 10)[1] == 1
+    assert figures.wilson_interval(0, 10)[0] == 0
+
+
+def test_accuracy_against_follows_the_data() -> None:
+    x = np.linspace(0, 6, 600)
+    figure = figures.accuracy_against(x, x < 3, "film thickness (nm)", bins=6)
+    levels = [line.get_ydata()[0] for line in figure.axes[0].lines if line.get_linewidth() == 2.5]
+    assert levels == [1, 1, 1, 0, 0, 0]
+    drawn(figure)
+
+
+def test_before_after_shares_grey_levels_between_restored_and_target(image: np.ndarray) -> None:
+    figure = figures.before_after(image * 3, image * 2, image, 0.4)
+    limits = [axes.images[0].get_clim() for axes in figure.axes]
+    assert limits[1] == limits[2] == figures.display_range(image)
+    drawn(figure)
+    assert len(figures.before_after(np.stack([image] * 2), np.stack([image] * 2), None, 0.4).axes) == 4
+
+
+def test_training_curves() -> None:
+    figure = figures.training_curves(
+        {"loss": {"training": [3, 2, 1], "validation": [3, 2.5]}, "accuracy": {"validation": [0.1, 0.6]}}
+    )
+    assert [len(axes.lines) for axes in figure.axes] == [2, 1]
+    drawn(figure)
+
+
+def test_grey_png_uses_its_levels() -> None:
+    ramp = np.linspace(0, 10, 11)[None].repeat(3, 0)
+    pixels = np.asarray(imread(io.BytesIO(figures.grey_png(ramp, (2, 8)))))
+    assert pixels[0, :3].tolist() == [0, 0, 0]
+    assert pixels[0, 8:].tolist() == [255, 255, 255]
+    assert pixels[0, 5] == 128
+
+
+@pytest.mark.parametrize(("width", "length"), [(40, 5), (26, 5), (101, 20), (9.9, 1), (10, 2)])
+def test_scale_bars_have_round_lengths(width: float, length: float) -> None:
+    assert figures.bar_length(width) == pytest.approx(length)
+
+
+def test_a_constant_image_can_be_shown() -> None:
+    figures.grey_png(np.ones((8, 8)))
+    drawn(figures.before_after(np.ones((80, 80)), np.zeros((80, 80)), None, 0.4))
+
+
+def test_pyplot_is_never_imported(image: np.ndarray) -> None:
+    drawn(figures.before_after(image, image, image, 0.4))
+    assert "matplotlib.pyplot" not in sys.modules
