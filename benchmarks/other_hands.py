@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.cluster import Decahedron, FaceCenteredCubic, Icosahedron, Octahedron
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 SHAPES = (
     "truncated_octahedron",
@@ -199,10 +199,10 @@ def draw_particle(shape: str, rng: np.random.Generator) -> np.ndarray:
     own = {"icosahedron": icosahedron, "decahedron": decahedron, "tetrahedron": tetrahedron, "twin": twin}
     positions = own[shape](diameter, rng) if shape in own else octahedral(shape, diameter, rng)
     if shape in ("icosahedron", "decahedron"):  # strained: ASE fixes the shortest bond, nature the mean one
-        bonds = cKDTree(positions).query(positions, k=13, distance_upper_bound=3.4)[0]
+        bonds = KDTree(positions).query(positions, k=13, distance_upper_bound=3.4)[0]
         positions = positions * (LATTICE / np.sqrt(2) / bonds[(bonds > 0) & np.isfinite(bonds)].mean())
     if rng.random() < 0.5:  # corners are the first to go
-        neighbours = cKDTree(positions).query_ball_point(positions, 3.4, return_length=True) - 1
+        neighbours = KDTree(positions).query_ball_point(positions, 3.4, return_length=True) - 1
         positions = positions[neighbours >= 6]
     q = rng.normal(size=4)
     w, x, y, z = q / np.linalg.norm(q)  # a uniform quaternion is a uniform rotation
@@ -231,7 +231,7 @@ def draw_carbon(extent: float, thickness: float, density: float, rng: np.random.
     radius, pull, gain = (np.repeat(pair, (3, 6)) for pair in ((1.45, 2.4), (-0.5, 0.0), (0.33, 0.2)))
     for _ in range(10):
         xyz = np.minimum(xyz % box, box * (1 - 1e-12))  # a tiny negative number % box is the box itself
-        nearest = cKDTree(xyz, boxsize=box).query(xyz, k=10)[1][:, 1:]
+        nearest = np.asarray(KDTree(xyz, boxsize=box).query(xyz, k=10)[1])[:, 1:]
         for _ in range(3):
             away = (xyz[:, None] - xyz[nearest]).astype(np.float32)
             away -= box.astype(np.float32) * np.rint(away / box.astype(np.float32))
@@ -255,8 +255,11 @@ def draw_scene(shape: str, rng: np.random.Generator) -> tuple[Atoms, dict[str, A
         particle[:, 2] += sunk - particle[:, 2].max()
     else:
         particle[:, 2] += thickness - sunk - particle[:, 2].min()
-    particle[:, :2] += extent / 2 + rng.uniform(-6, 6, 2)
-    film = film[cKDTree(particle).query(film, distance_upper_bound=2.6)[0] > 2.5]
+    # about in the middle, as far as it has room to be elsewhere
+    middle = (particle[:, :2].max(axis=0) + particle[:, :2].min(axis=0)) / 2
+    room = np.clip((FIELD * PIXEL - np.ptp(particle[:, :2], axis=0)) / 2 - 2, 0, 6)
+    particle[:, :2] += extent / 2 - middle + rng.uniform(-1, 1, 2) * room
+    film = film[KDTree(particle).query(film, distance_upper_bound=2.6)[0] > 2.5]
     positions = np.concatenate([film, particle])
     positions[:, 2] += 3 - positions[:, 2].min()
     cell = (extent, extent, positions[:, 2].max() + 3)
@@ -422,8 +425,6 @@ BINS = {
     "defocus": ("defocus [nm]", 10, (-12, -6, -2, 2, 6, 12)),
     "thickness": ("film [nm]", 10, (1, 2, 3, 4, 5, 6)),
     "diameter": ("diameter [nm]", 10, (3.5, 5, 6, 7, 8.5)),
-    "energy": ("energy [keV]", 1000, (0, 100, 250, 301)),
-    "field": ("field simulated [px]", 1, (256, 257, 321)),
 }
 
 
@@ -490,9 +491,11 @@ def score(folder: Path) -> None:
             chosen = (values >= start) & (values < stop)
             if chosen.any():
                 print(f"{f'{start:g} to {stop:g}':<24}{right[chosen].mean():>7.2f}{chosen.sum():>6}")
-    for side in ("entrance", "exit"):
-        chosen = data["side"] == side
-        print(f"{f'particle at the {side}':<24}{right[chosen].mean():>7.2f}{chosen.sum():>6}")
+    for key, title in (("energy", "energy [eV]"), ("side", "particle on the side of")):
+        print(f"\n{title:<24}{'right':>7}{'n':>6}")
+        for value in np.unique(data[key]):
+            chosen = data[key] == value
+            print(f"{value:<24}{right[chosen].mean():>7.2f}{chosen.sum():>6}")
     report = {
         "accuracy": accuracy,
         "interval": [low, high],

@@ -45,7 +45,7 @@ def test_a_shift_by_whole_pixels_shifts_the_wave(structure: Structure, wave: tor
 
 
 def test_a_shift_by_less_than_a_pixel_shifts_the_wave(structure: Structure, wave: torch.Tensor) -> None:
-    """Up to what exp(i sigma V) folds back at 0.25 Å/px: measured 4e-4 of the wave, 2e-3 of its scattered part."""
+    """Up to what exp(i sigma V) folds back at 0.25 Å/px: measured 5e-5 of the wave, 7e-4 of what is scattered."""
     ky, kx = GRID.frequencies(dtype=torch.float64)
     x, y, _ = structure.positions.T
     for dx, dy in ((0.1, 0.0), (0.125, -0.06)):
@@ -53,7 +53,7 @@ def test_a_shift_by_less_than_a_pixel_shifts_the_wave(structure: Structure, wave
         ramp = torch.exp(-2j * torch.pi * (kx * dx + ky * dy))
         expected = torch.fft.ifft2(torch.fft.fft2(wave) * ramp)
         error = torch.linalg.vector_norm(shifted - expected) / torch.linalg.vector_norm(expected)
-        assert float(error) < 1e-3
+        assert float(error) < 1e-4
 
 
 def test_a_neighbouring_cell_is_the_same(structure: Structure, wave: torch.Tensor) -> None:

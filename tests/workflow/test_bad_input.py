@@ -270,3 +270,7 @@ def test_impossible_training(
     complaint: Complaint, tmp_path: Path, option: str, value: object, named: str
 ) -> None:
     assert named in complaint("train", "restorer", "-o", tmp_path / "run", "--device", "cpu", option, value)
+
+
+def test_impossible_evaluation(complaint: Complaint, tmp_path: Path) -> None:
+    assert "per-shape" in complaint("evaluate", "-o", tmp_path / "evaluation", "--per-shape", 0)

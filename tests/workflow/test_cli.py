@@ -195,3 +195,13 @@ def test_demo_shows_truth_beside_prediction(tmp_path: Path) -> None:
         assert (tmp_path / "demo" / name).stat().st_size > 0
     rows = (tmp_path / "demo" / "truth.csv").read_text().splitlines()[1:]
     assert sum(not row.endswith(",") for row in rows) >= len(SHAPES) // 2  # found where they are
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("weights")
+def test_evaluate_prints_what_the_networks_reach(tmp_path: Path) -> None:
+    said = run("evaluate", "-o", tmp_path / "evaluation", "--per-shape", 1, "--device", "cpu").stdout
+    for figure in ("accuracy", "calibration error", "Confusion", "PSNR", "contrast", "best Gaussian"):
+        assert figure in said
+    told = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
+    assert told["specimens"] == sum(sum(row) for row in told["confusion"]) == 8

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from facetem.atoms.shapes import SHAPES
 
@@ -70,7 +70,9 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     typer.echo(f"calibration error        {scores.calibration_error:.3f}")
     typer.echo(f"answered as known        {evaluation.known:.3f}")
     names = [shape_words(shape) for shape in SHAPES]
-    confusion = Table("true \\ named", *(name[:8] for name in names), title="Confusion (images)")
+    confusion = Table(
+        Column("true \\ named", no_wrap=True), *(name[:8] for name in names), title="Confusion (images)"
+    )
     for name, row in zip(names, scores.confusion, strict=True):
         confusion.add_row(name, *(str(count) if count else "" for count in row))
     console = Console(width=max(100, Console().width))  # a broken matrix cannot be read

@@ -8,11 +8,11 @@ from facetem.app.command import percent_bar, progress_bar
 from facetem.core.errors import InputError
 from facetem.data.generate import make_store, open_store
 from facetem.data.recipe import Recipe, load_recipe, shipped_recipe
-from facetem.data.samples import LiveSource, Source, StoreSource
+from facetem.data.samples import LiveSource, Source, StoreSource, draw_set
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.release import release_classifier, release_restorer
-from facetem.learn.restorer import ContrastRestorer
+from facetem.learn.restorer import PATCH, ContrastRestorer
 from facetem.learn.training import ContrastTask, ShapeTask, TrainingPlan, train
 
 LIVE_BLOCK, LIVE_REPEATS = 64, 4  # specimens held at once, and how often each is shown before the next come
@@ -42,22 +42,33 @@ def run_training(
         raise InputError(f"validation: expected at least 200 specimens to calibrate on, got {validation}")
     precision = "bf16-mixed" if device.startswith("cuda") else "32-true"
     source = _source(wanted, store, specimens, workers, device)
+    path = output / f"{network}.safetensors"
+    told = {
+        "recipe": wanted.name,
+        "seed": wanted.seed,
+        "specimens": len(source),
+        "minutes": minutes,
+        "device": device,
+    }
     if network == "classifier":
         plan = TrainingPlan(minutes=minutes, seed=seed, precision=precision)
         with percent_bar("training") as show:
             model = train(ShapeTask(), source, plan, output, device=device, progress=show)
         assert isinstance(model, ShapeClassifier)
-        held_out = LiveSource(wanted, split="validation", n=validation, device=device)
+        # Confidence is stated for the conditions of the standard test, familiarity for all that was trained on.
+        stated = shipped_recipe("au-4-8nm-test") if recipe is None and store is None else wanted
         with progress_bar("calibrating") as tell:
-            path = output / "classifier.safetensors"
-            release_classifier(model, held_out, path, device=device, seed=seed, progress=tell)
+            held_out = [
+                draw_set(r, split="validation", n=validation, device=device, progress=tell)
+                for r in (stated, wanted)
+            ]
+        release_classifier(model, path, calibration=held_out[0], familiar=held_out[1], training=told)
     else:
-        plan = TrainingPlan(minutes=minutes, seed=seed, precision=precision, size=128, batch=24)
+        plan = TrainingPlan(minutes=minutes, seed=seed, precision=precision, size=PATCH, batch=24)
         with percent_bar("training") as show:
             model = train(ContrastTask(), source, plan, output, device=device, progress=show)
         assert isinstance(model, ContrastRestorer)
-        path = output / "restorer.safetensors"
-        release_restorer(model, path)
+        release_restorer(model, path, training=told)
     (output / "recipe.yaml").write_text(wanted.to_yaml(), encoding="utf-8")
     typer.echo(f"{path}: use it with --weights, or with --{network} of facetem analyze")
 

@@ -6,9 +6,9 @@ mirrors at every draw. Store and live simulator differ in nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol
@@ -272,6 +272,29 @@ class SampleStream:
 def _turned(image: Tensor, quarter: int, mirror: bool) -> Tensor:
     turned = torch.rot90(image, quarter, dims=(-2, -1))
     return turned.flip(-1) if mirror else turned
+
+
+def draw_set(
+    recipe: Recipe,
+    *,
+    split: Split,
+    n: int,
+    size: int = 256,
+    device: str = "cpu",
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Batch:
+    """Specimens 0 to `n` of a split, each imaged once; on the CPU. `seed` is that of optics, camera and noise."""
+    source = LiveSource(recipe, split=split, n=n, device=device, batch=2 if device == "cpu" else 32)
+    stream = SampleStream(source, size=size, nodes=7)
+    rng = np.random.default_rng([recipe.seed, seed])
+    parts: list[Batch] = []
+    for index in range(n):
+        batch = stream.draw([index], rng)
+        parts.append(Batch(*(getattr(batch, item.name).cpu() for item in fields(Batch))))
+        if progress:
+            progress(index + 1, n)
+    return Batch(*(torch.cat([getattr(part, item.name) for part in parts]) for item in fields(Batch)))
 
 
 NEIGHBOUR_DISTANCE = (85.0, 150.0)  # px between the middles of the fields of two particles shown together

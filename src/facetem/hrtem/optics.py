@@ -25,6 +25,8 @@ from facetem.core.physics import wavelength
 # name -> (order n, multiplicity m); a new aberration is a line here and a field of `Aberrations`
 ORDERS = {"C10": (1, 0), "C12": (1, 2), "C21": (2, 1), "C23": (2, 3), "C30": (3, 0)}
 
+FOCAL_REACH, FOCAL_GAP = 3.0, 2.5  # standard deviations, rad: see `even_nodes`
+
 
 @dataclass(frozen=True)
 class Aberrations:
@@ -189,6 +191,23 @@ def intensity_shape(grid: Grid, band: float, out: Grid) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
+def even_nodes(phase: Tensor) -> tuple[Tensor, Tensor]:
+    """Foci [standard deviations] and weights (node, n, 1, 1) of n averages over a Gaussian focal spread.
+
+    Steps h apart, an average that should have damped two beams of relative phase a [rad per standard
+    deviation] to exp(-a^2 / 2) brings them back at a = 2 pi / h, as too few Gauss-Hermite nodes do. So h follows
+    `phase` (n, 1, 1), the largest a of each image, with `FOCAL_GAP` to spare, and the foci end at `FOCAL_REACH`:
+    images are right to about 1e-3 of vacuum. An image has its own nodes, whatever it is averaged beside.
+    """
+    half = torch.ceil(FOCAL_REACH * (phase + FOCAL_GAP) / (2 * torch.pi))
+    half = torch.where(phase > 0, half, torch.zeros_like(half))
+    most = int(half.max())
+    index = torch.arange(-most, most + 1, device=phase.device, dtype=phase.dtype)[:, None, None, None]
+    offsets = index * FOCAL_REACH / half.clamp_min(1)
+    weights = torch.exp(-0.5 * offsets**2) * (index.abs() <= half)
+    return offsets, weights / weights.sum(0)
+
+
 def clean_images(
     waves: Tensor,
     grid: Grid,
@@ -197,12 +216,12 @@ def clean_images(
     optics: Sequence[Optics],
     shape: tuple[int, int] | None = None,
     band: float | None = None,
-    nodes: int = 7,
+    nodes: int | None = None,
 ) -> Tensor:
     """Noise-free images (n, y, x) of exit waves through the lens; vacuum has intensity 1.
 
-    The temporal coherence is an explicit average over `nodes` foci (Gauss-Hermite), so that the non-linear
-    terms are right; the image spread is a Gaussian on the image, exp(-2 pi^2 s^2 k^2).
+    The temporal coherence is an explicit average over foci, so that the non-linear terms are right; the image
+    spread is a Gaussian on the image, exp(-2 pi^2 s^2 k^2).
 
     Parameters
     ----------
@@ -216,12 +235,14 @@ def clean_images(
     band
         Highest frequency [1/Å] in `waves`, if less than the Nyquist frequency of `grid`.
     nodes
-        Of the focal average; 1 leaves the focal spread out.
+        Of the focal average: None takes as many as each image needs (`even_nodes`), a number that many of
+        Gauss-Hermite, which is quicker and right for small focal spreads; 1 leaves the focal spread out.
 
     Raises
     ------
     InputError
-        If the numbers of waves, energies and optics differ, or `waves` does not match `grid`.
+        If the numbers of waves, energies and optics differ, `waves` does not match `grid`, or the pixels of
+        `shape` are not square.
     """
     if tuple(waves.shape[-2:]) != grid.shape or waves.ndim != 3:
         raise InputError(f"waves: expected (n, {grid.shape[0]}, {grid.shape[1]}), got {tuple(waves.shape)}")
@@ -232,19 +253,30 @@ def clean_images(
         )
     shape = shape or grid.shape
     out = Grid(shape, grid.extent[0] / shape[0])
-    fine = intensity_shape(grid, min(band or grid.nyquist, grid.nyquist), out)
+    if abs(grid.extent[1] / shape[1] / out.sampling - 1) > 0.05:
+        raise InputError(f"shape: expected square pixels over {grid.extent} Å (y, x), got {shape} pixels")
+    band = min(band or grid.nyquist, grid.nyquist)
+    fine = intensity_shape(grid, band, out)
     spectrum = torch.fft.fft2(waves) * transfer(grid, optics, energies, waves)
     stack = _Stack.of(optics, energies, waves)
     ky, kx = grid.frequencies(waves.device, waves.real.dtype)
-    offsets, weights = np.polynomial.hermite_e.hermegauss(nodes)
+    if nodes is None:
+        offsets, weights = even_nodes(
+            torch.pi * stack.lam * stack.focal_spread * stack.cutoff.clamp_max(band) ** 2
+        )
+    else:
+        positions, masses = np.polynomial.hermite_e.hermegauss(nodes)
+        offsets, weights = (
+            stack.lam.new_tensor(v)[:, None, None, None] for v in (positions, masses / masses.sum())
+        )
     scale = fine[0] * fine[1] / (grid.shape[0] * grid.shape[1])
     intensity = torch.zeros((len(waves), *fine), device=waves.device, dtype=waves.real.dtype)
-    for offset, weight in zip(offsets, weights / weights.sum(), strict=True):
-        step = torch.pi * stack.lam * stack.focal_spread * float(offset)
+    for offset, weight in zip(offsets, weights, strict=True):
+        step = torch.pi * stack.lam * stack.focal_spread * offset
         focus_y = torch.polar(torch.ones_like(step * ky), step * ky**2)
         focus_x = torch.polar(torch.ones_like(step * kx), step * kx**2)
         wave = torch.fft.ifft2(fourier_crop(spectrum * focus_y * focus_x, fine)) * scale
-        intensity = intensity + float(weight) * (wave.real**2 + wave.imag**2)
+        intensity = intensity + weight * (wave.real**2 + wave.imag**2)
     return filter_image(
         intensity,
         out,

@@ -98,23 +98,28 @@ def exit_waves(
     return torch.cat(waves)
 
 
+def _fast(n: int) -> int:
+    return int(next_fast_len(n) or n)  # SciPy's own type has a None in it
+
+
 def fine_grid(extent: tuple[float, float], sampling: float = FINE_SAMPLING) -> Grid:
     """A grid over `extent` (x, y) [Å] with pixels of at most `sampling` [Å/px] and fast Fourier transforms.
+
+    Pixels are square: of the numbers of rows that transform fast, the first whose pixel divides x to 0.1 %.
 
     Raises
     ------
     InputError
-        If no sampling gives square pixels on it to 0.1 %: make the field's sides whole multiples of a pixel.
+        If no pixel down to half of `sampling` does.
     """
-    wanted = int(np.ceil(extent[1] / sampling - 1e-6))
-    ny = int(next_fast_len(wanted) or wanted)
-    step = extent[1] / ny
-    nx = round(extent[0] / step)
-    if abs(nx * step / extent[0] - 1) > 1e-3:
-        raise InputError(
-            f"field {extent[0]} x {extent[1]} Å: no square pixel near {sampling} Å divides both sides"
-        )
-    return Grid((ny, nx), step)
+    first = ny = _fast(int(np.ceil(extent[1] / sampling - 1e-6)))
+    while ny <= 2 * first:
+        step = extent[1] / ny
+        nx = round(extent[0] / step)
+        if abs(nx * step / extent[0] - 1) <= 1e-3:
+            return Grid((ny, nx), step)
+        ny = _fast(ny + 1)
+    raise InputError(f"field {extent[0]} x {extent[1]} Å: no square pixel near {sampling} Å divides both sides")
 
 
 def simulate(

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from facetem.core.errors import InputError
+
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature T that minimises the cross-entropy of softmax(logits / T) on held-out specimens.
@@ -48,8 +50,19 @@ class FeatureSpace:
 
     @classmethod
     def fit(cls, features: Tensor, labels: Tensor, *, classes: int, coverage: float = 0.98) -> FeatureSpace:
-        """Of features (n, d) with labels (n,); two halves: one fits, the other sets the threshold."""
-        half = torch.arange(len(features)) % 2 == 0
+        """Of features (n, d) with labels (n,): every other image of each class fits, the rest set the threshold.
+
+        Raises
+        ------
+        InputError
+            If a class has fewer than two images.
+        """
+        counts = torch.bincount(labels, minlength=classes)
+        if int(counts.min()) < 2:
+            raise InputError(f"features: expected at least two images of each class, got {counts.tolist()}")
+        half = torch.zeros(len(features), dtype=torch.bool)
+        for c in range(classes):
+            half[torch.nonzero(labels == c)[::2, 0]] = True
         fitted, held = features[half].double(), features[~half].double()
         means = torch.stack([fitted[labels[half] == c].mean(0) for c in range(classes)])
         centred = fitted - means[labels[half]]

@@ -2,68 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-
-from facetem.data.samples import SampleStream, Source
+from facetem.atoms.shapes import SHAPES
+from facetem.data.samples import Batch
 from facetem.learn.calibration import FeatureSpace, fit_temperature
 from facetem.learn.classifier import ShapeClassifier
-from facetem.learn.predictor import FIELD, Classifier, save_weights
+from facetem.learn.predictor import Classifier, save_weights
 from facetem.learn.restorer import ContrastRestorer
-
-_BATCH = 16
 
 
 def release_classifier(
     model: ShapeClassifier,
-    source: Source,
     path: str | Path,
     *,
-    device: str = "cpu",
-    seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    calibration: Batch,
+    familiar: Batch,
+    training: dict[str, Any],
 ) -> None:
-    """Calibrate a classifier on every specimen of a held-out `source`, once, and write it to `path`.
+    """Calibrate a trained classifier and write it to `path`.
 
     Parameters
     ----------
-    source
-        Specimens that training has not seen (the validation split); a few hundred at least, so that every shape
-        has its mean and the threshold of "none of these" its tail.
-    seed
-        Of the imaging conditions.
+    calibration
+        Held-out samples of the conditions that the confidence is stated for: they fix the temperature.
+    familiar
+        Held-out samples of all that the network was trained on: they fix what it calls known.
+    training
+        How the weights came about; kept in the file's header.
     """
-    model = model.to(device).eval()
-    classifier = Classifier(model, device=device)
-    stream = SampleStream(source, size=FIELD)
-    rng = np.random.default_rng(seed)
-    logits, features, labels = [], [], []
-    for first in range(0, len(source), _BATCH):
-        batch = stream.draw(list(range(first, min(first + _BATCH, len(source)))), rng)
-        answer, pooled = classifier.logits_and_features(batch.noisy.cpu())
-        logits.append(answer)
-        features.append(pooled)
-        labels.append(batch.labels.cpu())
-        if progress:
-            progress(min(first + _BATCH, len(source)), len(source))
-    # Shapes take turns in a source; the halves that `FeatureSpace.fit` takes must each hold all of them.
-    order = torch.as_tensor(rng.permutation(len(source)))
-    known = torch.cat(labels)[order]
-    temperature = fit_temperature(torch.cat(logits)[order], known)
-    space = FeatureSpace.fit(torch.cat(features)[order], known, classes=model.config.classes)
+    model = model.cpu().eval()
+    classifier = Classifier(model)
+    logits, _ = classifier.logits_and_features(calibration.noisy.numpy())
+    _, features = classifier.logits_and_features(familiar.noisy.numpy())
+    space = FeatureSpace.fit(features, familiar.labels, classes=len(SHAPES))
     config = {
         "name": Path(path).stem,
         "network": model.config.as_dict(),
-        "temperature": temperature,
+        "classes": list(SHAPES),
+        "temperature": fit_temperature(logits, calibration.labels),
         "threshold": space.threshold,
-        "calibrated_on": len(source),
+        "calibrated_on": len(calibration.labels),
+        "training": training,
     }
     save_weights(path, "classifier", model, config, {"means": space.means, "precision": space.precision})
 
 
-def release_restorer(model: ContrastRestorer, path: str | Path) -> None:
-    """Write a restorer to `path`."""
-    save_weights(path, "restorer", model, {"name": Path(path).stem, "network": model.config.as_dict()}, {})
+def release_restorer(model: ContrastRestorer, path: str | Path, *, training: dict[str, Any]) -> None:
+    """Write a trained restorer to `path`."""
+    config = {"name": Path(path).stem, "network": model.config.as_dict(), "training": training}
+    save_weights(path, "restorer", model.cpu().eval(), config, {})

@@ -40,8 +40,8 @@ class TrainingPlan:
     average
         Time constant, in steps, of the moving average of the weights that is kept.
     ease
-        Part of the time during which the noise rises from nothing to its full strength: fringes and outlines
-        are learnt sooner where they can be seen.
+        Part of the time during which the images go over from the noise-free best focus to what a camera sees:
+        fringes and outlines are learnt sooner where they can be seen.
     renewal
         See `SampleStream`.
     precision
@@ -123,11 +123,14 @@ def channels_last(images: Tensor) -> Tensor:
     return images.to(memory_format=torch.channels_last)
 
 
-def eased(batch: Batch, strength: float) -> Batch:
-    """The batch with its noise (and the camera's blur) at `strength` (0 to 1) of the true one."""
+def eased(batch: Batch, strength: float, generator: torch.Generator) -> Batch:
+    """The batch made easier: noise (and the camera's blur) at `strength` (0 to 1) of the true one, and a part
+    1 - `strength` of the images replaced by their targets, which show the particle at its best focus."""
     if strength >= 1:
         return batch
-    return replace(batch, noisy=batch.clean + strength * (batch.noisy - batch.clean))
+    noisy = batch.clean + strength * (batch.noisy - batch.clean)
+    bare = torch.rand(len(noisy), generator=generator).to(noisy.device) >= strength
+    return replace(batch, noisy=torch.where(bare[:, None, None], batch.target, noisy))
 
 
 def learning_rate(plan: TrainingPlan, part: float) -> float:
@@ -188,7 +191,7 @@ def train(
             break
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(plan, part)
-        batch = eased(stream.draw(indices, rng), part / plan.ease if plan.ease > 0 else 1.0)
+        batch = eased(stream.draw(indices, rng), part / plan.ease if plan.ease > 0 else 1.0, generator)
         loss, figures = task.loss(batch, generator)
         optimizer.zero_grad()
         fabric.backward(loss)

@@ -16,9 +16,8 @@ from torch import Tensor
 from facetem.atoms.shapes import SHAPES
 from facetem.core.contrast import contrast
 from facetem.data.recipe import Recipe, shipped_recipe
-from facetem.data.samples import Batch
+from facetem.data.samples import Batch, draw_set
 from facetem.learn.predictor import Classifier, Restorer
-from facetem.learn.release import draw_set
 from facetem.study.metrics import ShapeScores, best_gaussian, psnr, shape_scores
 
 Progress = Callable[[str, int, int], None]

@@ -1,13 +1,10 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from facetem.data.recipe import Recipe
-from facetem.data.samples import Item
-from facetem.data.specimens import image_shape, wave_grid
+from facetem.data.samples import Batch
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.predictor import load_classifier, load_restorer
 from facetem.learn.release import release_classifier, release_restorer
@@ -16,31 +13,19 @@ from facetem.learn.restorer import ContrastRestorer, RestorerConfig
 SMALL = ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
 
 
-class TakingTurns:
-    """A source of noise whose labels come in turn, as those of every data set do."""
-
-    def __init__(self, n: int) -> None:
-        self.recipe = Recipe()
-        self._n = n
-
-    def __len__(self) -> int:
-        return self._n
-
-    def epoch(self, rng: np.random.Generator) -> Iterator[int]:
-        yield from range(self._n)
-
-    def item(self, index: int) -> Item:
-        generator = torch.Generator().manual_seed(index)
-        phase = 0.1 * torch.randn(wave_grid(self.recipe).shape, generator=generator)
-        image = torch.ones(image_shape(self.recipe))
-        return Item(torch.exp(1j * phase), image, image > 2, index % 8, 300e3)
+def samples(n: int, seed: int) -> Batch:
+    """Noise whose labels come in turn, as those of every data set do."""
+    noisy = 1 + 0.1 * torch.randn(n, 256, 256, generator=torch.Generator().manual_seed(seed))
+    nothing = torch.zeros(n)
+    return Batch(noisy, noisy, noisy, noisy > 2, torch.arange(n) % 8, nothing, nothing)
 
 
 def test_released_classifier_is_calibrated_for_every_shape(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = ShapeClassifier(SMALL)
     path = tmp_path / "classifier.safetensors"
-    release_classifier(model, TakingTurns(48), path)
+    told = {"specimens": 48}
+    release_classifier(model, path, calibration=samples(48, 1), familiar=samples(48, 2), training=told)
     loaded = load_classifier(path, device="cpu")
     crops = np.random.default_rng(0).normal(1, 0.1, (2, 256, 256))
     predictions = loaded.classify(crops)
@@ -59,7 +44,7 @@ def test_released_classifier_is_calibrated_for_every_shape(tmp_path: Path) -> No
 def test_released_restorer_answers_as_before(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = ContrastRestorer(RestorerConfig(widths=(8, 8, 8, 8)))
-    release_restorer(model, tmp_path / "restorer.safetensors")
+    release_restorer(model, tmp_path / "restorer.safetensors", training={})
     restored = load_restorer(tmp_path / "restorer.safetensors", device="cpu").restore(np.eye(96))
     assert restored.image.shape == restored.mask.shape == (96, 96)
     assert np.isfinite(restored.image).all()

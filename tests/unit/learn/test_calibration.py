@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from facetem.core.errors import InputError
+from facetem.learn.calibration import FeatureSpace, fit_temperature
+
+
+def test_temperature_recovers_the_factor_that_made_the_logits_overconfident() -> None:
+    generator = torch.Generator().manual_seed(0)
+    honest = torch.randn(20000, 8, generator=generator) * 1.5
+    labels = torch.multinomial(torch.softmax(honest, 1), 1, generator=generator)[:, 0]
+    assert fit_temperature(3.0 * honest, labels) == pytest.approx(3.0, rel=0.05)
+    assert fit_temperature(honest, labels) == pytest.approx(1.0, rel=0.05)
+
+
+def test_feature_space_knows_its_own_and_not_what_lies_elsewhere() -> None:
+    generator = torch.Generator().manual_seed(1)
+    centres = 4 * torch.randn(8, 16, generator=generator)
+    labels = torch.arange(1600) % 8
+    features = centres[labels] + torch.randn(1600, 16, generator=generator)
+    space = FeatureSpace.fit(features, labels, classes=8, coverage=0.98)
+    fresh = centres[labels] + torch.randn(1600, 16, generator=generator)
+    known = (space.distance(fresh) <= space.threshold).float().mean()
+    assert 0.95 < known < 0.995
+    strange = 12 * torch.randn(400, 16, generator=generator)
+    assert (space.distance(strange) <= space.threshold).float().mean() < 0.05
+
+
+def test_feature_space_fits_every_class_when_shapes_take_turns() -> None:
+    """Every other image of the whole set would leave half of the classes without a mean."""
+    labels = torch.arange(64) % 8
+    features = torch.nn.functional.one_hot(labels, 8).float() * 10 + torch.randn(
+        64, 8, generator=torch.Generator().manual_seed(2)
+    )
+    space = FeatureSpace.fit(features, labels, classes=8)
+    assert torch.isfinite(space.means).all()
+    assert (space.means.argmax(1) == torch.arange(8)).all()
+
+
+def test_feature_space_refuses_a_missing_class() -> None:
+    with pytest.raises(InputError, match="at least two images of each class"):
+        FeatureSpace.fit(torch.randn(20, 4), torch.zeros(20, dtype=torch.int64), classes=2)

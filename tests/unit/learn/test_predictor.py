@@ -1,0 +1,129 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from facetem.atoms.shapes import SHAPES
+from facetem.core.errors import InputError
+from facetem.learn.calibration import FeatureSpace
+from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
+from facetem.learn.predictor import Classifier, Restorer, load_classifier, load_restorer, save_weights
+from facetem.learn.restorer import PATCH, ContrastRestorer, RestorerConfig
+
+SMALL = ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
+SMALL_UNET = RestorerConfig(widths=(4, 8))
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).normal(1, 0.2, (3, 256, 256)).astype(np.float32)
+
+
+def small_classifier() -> ShapeClassifier:
+    torch.manual_seed(0)
+    return ShapeClassifier(SMALL).eval()
+
+
+def test_answers_do_not_depend_on_scale_turn_mirror_or_batch(images: np.ndarray) -> None:
+    classifier = Classifier(small_classifier())
+    together, _ = classifier.logits_and_features(images)
+    alone = torch.cat([classifier.logits_and_features(i[None])[0] for i in images])
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+    for other in (7 * images + 3, np.rot90(images, 1, (1, 2)), images[:, :, ::-1]):
+        answer, _ = classifier.logits_and_features(np.ascontiguousarray(other))
+        torch.testing.assert_close(together, answer, atol=1e-3, rtol=1e-3)
+
+
+def test_probabilities_are_named_and_sum_to_one_and_temperature_softens(images: np.ndarray) -> None:
+    model = small_classifier()
+    with torch.no_grad():
+        model.head.weight.mul_(30)
+    sharp = Classifier(model, temperature=1.0).classify(images)
+    soft = Classifier(model, temperature=4.0).classify(images)
+    for a, b in zip(sharp, soft, strict=True):
+        assert list(a.probabilities) == list(SHAPES)
+        assert sum(a.probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert a.confidence == max(a.probabilities.values()) == a.probabilities[a.shape]
+        assert a.shape == b.shape
+        assert b.confidence < a.confidence
+
+
+def test_unfamiliar_images_are_answered_as_unknown(images: np.ndarray) -> None:
+    model = small_classifier()
+    _, features = Classifier(model).logits_and_features(images)
+    near = FeatureSpace(features[:1].repeat(8, 1), torch.eye(features.shape[1]), threshold=1e6)
+    far = FeatureSpace(features[:1].repeat(8, 1) + 100, torch.eye(features.shape[1]), threshold=1.0)
+    assert all(p.known for p in Classifier(model, space=near).classify(images))
+    assert not any(p.known for p in Classifier(model, space=far).classify(images))
+
+
+def test_weights_come_back_from_their_file(tmp_path: Path, images: np.ndarray) -> None:
+    model = small_classifier()
+    path = tmp_path / "own.safetensors"
+    space = {"means": torch.zeros(8, 8), "precision": torch.eye(8)}
+    header = {"network": SMALL.as_dict(), "temperature": 2.0, "threshold": 1e9}
+    save_weights(path, "classifier", model, header, space)
+    there = Classifier(model, temperature=2.0).classify(images)
+    back = load_classifier(path, device="cpu").classify(images)
+    for a, b in zip(there, back, strict=True):
+        assert a.shape == b.shape
+        assert a.confidence == pytest.approx(b.confidence, abs=2e-3)  # kept in half precision
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "text", "kind", "network"])
+def test_bad_weights_are_named_in_one_line(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "own.safetensors"
+    if damage == "network":
+        header = {"network": {"widths": [4, 4, 4, 4], "depths": [1, 1, 1, 1]}}
+        save_weights(path, "classifier", small_classifier(), header, {})
+    else:
+        save_weights(path, "restorer", ContrastRestorer(SMALL_UNET), {"network": SMALL_UNET.as_dict()}, {})
+    content = path.read_bytes()
+    if damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "text":
+        path.write_text("these are not weights, but they are long enough to be something")
+    with pytest.raises(InputError) as caught:
+        load_classifier(path, device="cpu")
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_weights_are_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.safetensors"):
+        load_restorer(tmp_path / "nowhere.safetensors", device="cpu")
+
+
+class _Echo(ContrastRestorer):
+    """Answers with the normalised patch itself, so that blending can be checked."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([0 * images, 0 * images + 20], dim=1)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (160, 160), (161, 300), (90, 500)])
+def test_restored_field_has_the_size_of_the_input_and_no_seams(shape: tuple[int, int]) -> None:
+    field = np.random.default_rng(1).normal(1, 0.1, shape).astype(np.float32)
+    answer = Restorer(_Echo(SMALL_UNET).eval()).restore(field)
+    assert answer.image.shape == answer.mask.shape == shape
+    np.testing.assert_allclose(answer.image, 1, atol=1e-5)  # a constant answer stays constant
+    np.testing.assert_allclose(answer.mask, 1, atol=1e-5)
+
+
+def test_restoration_of_a_part_agrees_far_from_its_edges() -> None:
+    torch.manual_seed(3)
+    restorer = Restorer(ContrastRestorer(SMALL_UNET).eval())
+    field = np.random.default_rng(2).normal(1, 0.1, (400, 400)).astype(np.float32)
+    whole, again = restorer.restore(field).image, restorer.restore(field).image
+    np.testing.assert_array_equal(whole, again)
+    assert PATCH <= 400
+    assert np.std(whole) > 1e-4  # it depends on the input
+
+
+@pytest.mark.parametrize("field", [np.zeros((10, 10)), np.full((100, 100), np.nan), np.zeros((2, 100, 100))])
+def test_restorer_refuses_what_is_no_image(field: np.ndarray) -> None:
+    with pytest.raises(InputError, match="at least 64 px"):
+        Restorer(ContrastRestorer(SMALL_UNET).eval()).restore(field)

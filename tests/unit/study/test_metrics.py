@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import torch
+
+from facetem.core.contrast import contrast
+from facetem.study.metrics import affine_fit, best_gaussian, psnr, shape_scores
+
+
+def test_scores_of_a_known_confusion() -> None:
+    labels = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2])
+    named = torch.tensor([0, 0, 0, 1, 1, 1, 2, 0])
+    probabilities = torch.full((8, 3), 0.1)
+    probabilities[torch.arange(8), named] = 0.8
+    scores = shape_scores(probabilities, labels)
+    assert scores.accuracy == pytest.approx((3 / 4 + 1 + 1 / 2) / 3)
+    assert scores.confusion.tolist() == [[3, 1, 0], [0, 2, 0], [1, 0, 1]]
+    assert scores.calibration_error == pytest.approx(abs(0.8 - 6 / 8), abs=1e-6)
+    assert scores.interval[0] < 6 / 8 < scores.interval[1]
+
+
+def test_affine_fit_undoes_scale_and_offset() -> None:
+    target = torch.rand(2, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(affine_fit(-3 * target + 7, target), target, atol=1e-5, rtol=0)
+    assert (psnr(-3 * target + 7, target) > 80).all()
+
+
+def test_psnr_of_known_noise() -> None:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.zeros(1, 256, 256)
+    target[:, :128] = 1
+    noisy = target + 0.1 * torch.randn(target.shape, generator=generator)
+    # A fit shrinks the noisy image: error variance s^2 v / (v + s^2), v the target's own
+    expected = -10 * np.log10(0.01 * 0.25 / 0.26)
+    assert float(psnr(noisy, target)) == pytest.approx(expected, abs=0.1)
+
+
+def test_best_gaussian_is_never_worse_than_no_filter_and_finds_a_blur() -> None:
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(128)[:, None] / 128
+    target = (torch.sin(2 * torch.pi * 3 * y) * torch.ones(1, 128))[None]
+    noisy = target + torch.randn(target.shape, generator=generator)
+    better = best_gaussian(noisy, target)
+    assert float(psnr(better, target)) > float(psnr(noisy, target)) + 8
+    assert float(psnr(best_gaussian(target, target), target)) >= float(psnr(target, target))
+
+
+def test_contrast_is_one_without_a_particle_and_its_amplitude_with_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    substrate = 1 + 0.05 * torch.randn(256, 256, generator=generator)
+    particle = torch.zeros(256, 256, dtype=torch.bool)
+    particle[80:170, 80:170] = True
+    assert float(contrast(substrate, particle)) == pytest.approx(1, rel=0.03)
+    x = torch.arange(256)[None, :]
+    fringes = substrate + particle * 0.5 * torch.sin(2 * torch.pi * x / 6)
+    assert float(contrast(fringes, particle)) == pytest.approx(np.sqrt(0.125 + 0.0025) / 0.05, rel=0.03)
+    darker = substrate - 0.3 * particle
+    assert float(contrast(darker, particle)) == pytest.approx(np.sqrt(0.09 + 0.0025) / 0.05, rel=0.03)
+    # a scale of the camera changes nothing
+    assert float(contrast(100 * darker, particle)) == pytest.approx(float(contrast(darker, particle)), rel=1e-4)
