@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from typer.core import TyperGroup
 
 from facetem.core.errors import InputError
@@ -75,6 +73,9 @@ def say_error(message: str) -> None:
 @contextmanager
 def step_progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
     """A bar on stderr for as long as the context lasts; call what it yields with (step, done, total)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     # In a log file a bar would be no more than empty lines.

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers, reference_states
+from ase.data import atomic_numbers, chemical_symbols, reference_states
+from numpy.typing import NDArray
 
 from facetem.atoms.cut import SurfaceNoise, cut
 from facetem.atoms.facets import SHAPES, Form, draw_form, facets, family
@@ -33,6 +34,12 @@ def lattice_constant(element: str) -> float:
     if state is None or state.get("symmetry") != "fcc":
         raise InputError(f"element: expected an fcc metal such as Au, Ag, Pt, Pd, Cu or Ni; got {element!r}")
     return float(state["a"])
+
+
+def atomic_volumes(numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Volume [Å^3] that each atom takes in its bulk fcc crystal."""
+    unique, which = np.unique(numbers, return_inverse=True)
+    return np.array([lattice_constant(chemical_symbols[z]) ** 3 / 4 for z in unique])[which]
 
 
 def build_particle(

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 SHARD = 64  # specimens a shard; a multiple of the eight shapes keeps every shard balanced
 BATCH = 2  # specimens simulated at once on a CPU
-FORMAT = 1
+FORMAT = 2
+ARRAYS = ("waves", "targets", "masks", "thickness")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Store:
     split: Split
 
     def array(self, name: str) -> Any:
-        """The zarr array `waves` (n, 2, y, x) float16 (real, imaginary), `targets` or `masks`."""
+        """The zarr array `waves` (n, 2, y, x) float16 (real, imaginary), `targets`, `masks` or `thickness`."""
         import zarr
 
         return zarr.open_array(self.path / name, mode="r")
@@ -101,7 +102,7 @@ def create_store(recipe: Recipe, path: str | Path, *, split: Split, n: int) -> S
         store = open_store(path)
         if store.recipe != recipe or store.split != split:
             raise InputError(f"{path}: holds another recipe or split; choose another folder")
-        for name in ("waves", "targets", "masks"):
+        for name in ARRAYS:
             array = zarr.open_array(path / name, mode="r+")
             if array.shape[0] < rounded:
                 array.resize((rounded, *array.shape[1:]))
@@ -115,6 +116,7 @@ def create_store(recipe: Recipe, path: str | Path, *, split: Split, n: int) -> S
         "waves": ((2, *wave_grid(recipe).shape), "f2"),
         "targets": (image, "f2"),
         "masks": (image, "bool"),
+        "thickness": (image, "f2"),
     }
     for name, (shape, dtype) in shapes.items():
         zarr.create_array(
@@ -141,13 +143,14 @@ def make_shard(path: str | Path, shard: int, device: str = "cpu", threads: int |
         torch.set_num_threads(threads)
     store = open_store(path)
     first = shard * SHARD
-    waves, targets, masks, rows = [], [], [], []
+    waves, targets, masks, thickness, rows = [], [], [], [], []
     for start in range(first, first + SHARD, BATCH):
         specimens = [draw_specimen(store.recipe, store.split, i) for i in range(start, start + BATCH)]
         truth = truth_of(specimens, store.recipe, device)
         waves.append(torch.view_as_real(truth.waves).movedim(-1, 1).half().cpu().numpy())
         targets.append(truth.targets.half().cpu().numpy())
         masks.append(truth.masks.cpu().numpy())
+        thickness.append(truth.thickness.half().cpu().numpy())
         for i, (specimen, focus) in enumerate(zip(specimens, truth.focus, strict=True)):
             info = specimen.atoms.info
             rows.append(
@@ -163,7 +166,7 @@ def make_shard(path: str | Path, shard: int, device: str = "cpu", threads: int |
                     "side": info["side"],
                 }
             )
-    for name, parts in (("waves", waves), ("targets", targets), ("masks", masks)):
+    for name, parts in zip(ARRAYS, (waves, targets, masks, thickness), strict=True):
         zarr.open_array(store.path / name, mode="r+")[first : first + SHARD] = np.concatenate(parts)
     final = store.path / "labels" / f"{shard:05d}.parquet"
     temporary = final.with_suffix(f".{os.getpid()}.tmp")

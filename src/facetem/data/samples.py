@@ -21,7 +21,7 @@ from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
 from facetem.data.draw import Specimen, draw_camera, draw_optics, draw_specimen
-from facetem.data.generate import SHARD, open_store
+from facetem.data.generate import ARRAYS, SHARD, open_store
 from facetem.data.recipe import Recipe, Split
 from facetem.data.specimens import PIXEL, WAVE_BAND, image_shape, truth_of, wave_grid
 from facetem.hrtem.camera import record
@@ -30,11 +30,13 @@ from facetem.hrtem.optics import clean_images
 
 @dataclass(frozen=True)
 class Item:
-    """One specimen: exit wave (y, x) complex, target and mask (y', x') at `PIXEL`, shape index, energy [eV]."""
+    """One specimen: exit wave (y, x) complex; target, mask and thickness [Å] (y', x') at `PIXEL`; index of the
+    shape; energy [eV]."""
 
     wave: Tensor
     target: Tensor
     mask: Tensor
+    thickness: Tensor
     label: int
     energy: float
 
@@ -64,7 +66,7 @@ class StoreSource:
         self._shards: list[int] = []
         self._labels: list[int] = []
         self._energies: list[float] = []
-        self._arrays: dict[str, list[Tensor]] = {"waves": [], "targets": [], "masks": []}
+        self._arrays: dict[str, list[Tensor]] = {name: [] for name in ARRAYS}
         self.refresh()
         if not self._labels:
             raise InputError(f"{path}: expected a store with at least one whole shard, found none")
@@ -97,7 +99,8 @@ class StoreSource:
         return Item(
             wave,
             self._arrays["targets"][shard][row].float(),
-            self._arrays["masks"][shard][row],
+            self._arrays["masks"][shard][row].float(),
+            self._arrays["thickness"][shard][row].float(),
             self._labels[index],
             self._energies[index],
         )
@@ -142,7 +145,14 @@ class LiveSource:
     def _simulate(self, indices: range, specimens: list[Specimen]) -> None:
         truth = truth_of(specimens, self.recipe, self._device)
         self._held = {
-            i: Item(truth.waves[k], truth.targets[k], truth.masks[k], SHAPES.index(s.shape), s.energy)
+            i: Item(
+                truth.waves[k],
+                truth.targets[k],
+                truth.masks[k].float(),
+                truth.thickness[k],
+                SHAPES.index(s.shape),
+                s.energy,
+            )
             for k, (i, s) in enumerate(zip(indices, specimens, strict=True))
         }
 
@@ -180,12 +190,14 @@ class LiveSource:
 @dataclass(frozen=True)
 class Batch:
     """Samples (n, y, x) at `PIXEL`: camera image `noisy` and noise-free `clean` (vacuum about 1), `target`,
-    `mask` (float 0 or 1); `labels` (n,) are indices into `SHAPES`; `dose`, `defocus` (n,) [e/Å^2, Å]."""
+    `mask` (float 0 or 1), `thickness` [Å]; `labels` (n,) are indices into `SHAPES`; `dose`, `defocus` (n,)
+    [e/Å^2, Å]."""
 
     noisy: Tensor
     clean: Tensor
     target: Tensor
     mask: Tensor
+    thickness: Tensor
     labels: Tensor
     dose: Tensor
     defocus: Tensor
@@ -237,13 +249,13 @@ class SampleStream:
 
     def draw(self, indices: list[int], rng: np.random.Generator) -> Batch:
         """A batch of the specimens at `indices`, in that order; the same `rng` gives the same batch."""
-        stacks: tuple[list[Tensor], ...] = ([], [], [], [])
+        stacks: tuple[list[Tensor], ...] = ([], [], [], [], [])
         beside: tuple[Tensor, ...] | None = None
         labels, doses, foci = [], [], []
         for index in indices:
             item = self.source.item(index)
             clean, defocus = self._clean(index, item, rng)
-            images = clean, item.target.float(), item.mask.float()
+            images = clean, item.target, item.mask, item.thickness
             if beside is not None and rng.random() < self.source.recipe.specimens.neighbour:
                 composed = _beside(images, beside, rng)
             else:
@@ -252,11 +264,11 @@ class SampleStream:
             top, left = (int(rng.integers(full - self._size + 1)) for full in self._shape)
             quarter, mirror = int(rng.integers(4)), bool(rng.integers(2))
             window = np.s_[top : top + self._size, left : left + self._size]
-            clean, target, mask = (_turned(image[window], quarter, mirror) for image in composed)
+            clean, *truths = (_turned(image[window], quarter, mirror) for image in composed)
             camera = draw_camera(self.source.recipe.detection, rng)
             generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
             noisy = record(clean[None], Grid((self._size, self._size), PIXEL), [camera], generator)[0]
-            for stack, image in zip(stacks, (noisy, clean, target, mask), strict=True):
+            for stack, image in zip(stacks, (noisy, clean, *truths), strict=True):
                 stack.append(image)
             labels.append(item.label)
             doses.append(camera.dose)
@@ -304,7 +316,7 @@ FRINGES = 12  # px around a particle that belong to its image: its Fresnel fring
 def _beside(
     images: tuple[Tensor, ...], other: tuple[Tensor, ...], rng: np.random.Generator
 ) -> tuple[Tensor, ...]:
-    """(clean, target, mask) with the particle of `other` laid in beside, where it hides nothing of the first.
+    """(clean, target, mask, thickness) with the particle of `other` beside, where it hides nothing of the first.
 
     The fields are periodic, so the other one can be rolled to any place. Both keep the optics they had.
     """
@@ -314,8 +326,7 @@ def _beside(
     rolled = [torch.roll(image, shift, dims=(-2, -1)) for image in other]
     mine, its = (_grown(mask) for mask in (images[2], rolled[2]))
     place = (its > 0) & (mine == 0)
-    clean, target, mask = (torch.where(place, b, a) for a, b in zip(images, rolled, strict=True))
-    return clean, target, mask
+    return tuple(torch.where(place, b, a) for a, b in zip(images, rolled, strict=True))
 
 
 def _grown(mask: Tensor) -> Tensor:

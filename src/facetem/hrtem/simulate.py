@@ -119,7 +119,9 @@ def fine_grid(extent: tuple[float, float], sampling: float = FINE_SAMPLING) -> G
         if abs(nx * step / extent[0] - 1) <= 1e-3:
             return Grid((ny, nx), step)
         ny = _fast(ny + 1)
-    raise InputError(f"field {extent[0]} x {extent[1]} Å: no square pixel near {sampling} Å divides both sides")
+    raise InputError(
+        f"field {extent[0]} x {extent[1]} Å: no square pixel near {sampling} Å divides both sides"
+    )
 
 
 def simulate(

@@ -86,7 +86,7 @@ class Task(Protocol):
 
 
 class ShapeTask:
-    """Cross-entropy of the shape, labels smoothed by 5 %."""
+    """Cross-entropy of the shape, labels smoothed by 5 %, and of what the network pictures on the way."""
 
     name = "classifier"
 
@@ -94,10 +94,16 @@ class ShapeTask:
         self.model: nn.Module = ShapeClassifier(config)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        logits = self.model(channels_last(normalise(uneven(batch.noisy, generator)))).float()
-        loss = functional.cross_entropy(logits, batch.labels, label_smoothing=0.05)
+        logits, picture = self.model(channels_last(normalise(uneven(batch.noisy, generator))))
+        logits = logits.float()
+        shape = functional.cross_entropy(logits, batch.labels, label_smoothing=0.05)
+        thickness = functional.avg_pool2d(batch.thickness / 10, 4)  # Å -> nm
+        thick = functional.smooth_l1_loss(picture.thickness, thickness, beta=0.5)
+        mask = functional.binary_cross_entropy_with_logits(picture.mask, functional.avg_pool2d(batch.mask, 4))
+        image = functional.smooth_l1_loss(picture.target, batch.target - 1, beta=0.1)
         accuracy = (logits.argmax(1) == batch.labels).float().mean()
-        return loss, {"loss": float(loss.detach()), "accuracy": float(accuracy)}
+        figures = {"loss": shape, "accuracy": accuracy, "thickness": thick, "mask": mask, "image": image}
+        return shape + thick + 0.5 * mask + 3 * image, {k: float(v.detach()) for k, v in figures.items()}
 
 
 class ContrastTask:
