@@ -8,7 +8,15 @@ from facetem.core.errors import InputError
 from facetem.core.grid import Grid, fourier_resample
 from facetem.core.physics import wavelength
 from facetem.hrtem.multislice import exit_wave
-from facetem.hrtem.optics import Aberrations, Optics, aberration_phase, clean_images, even_nodes, intensity_shape, transfer
+from facetem.hrtem.optics import (
+    Aberrations,
+    Optics,
+    aberration_phase,
+    clean_images,
+    even_nodes,
+    intensity_shape,
+    transfer,
+)
 from facetem.hrtem.potential import BAND
 
 ENERGY = 200e3

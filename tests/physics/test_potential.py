@@ -10,7 +10,12 @@ from facetem.core.grid import Grid
 from facetem.core.physics import BOHR_RADIUS, ELECTRON_MASS, ELEMENTARY_CHARGE, PLANCK
 from facetem.core.structure import Structure
 from facetem.hrtem.potential import BAND, kernel_spectrum, projected_potential
-from facetem.hrtem.scattering import DEBYE_WALLER, POTENTIAL_PER_FACTOR, debye_waller_factor, scattering_factor
+from facetem.hrtem.scattering import (
+    DEBYE_WALLER,
+    POTENTIAL_PER_FACTOR,
+    debye_waller_factor,
+    scattering_factor,
+)
 
 
 def factor(number: int, k: float) -> float:

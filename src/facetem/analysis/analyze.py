@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from facetem.analysis.particles import Outline, find_particles
 from facetem.core.errors import InputError
 from facetem.data.crop import crop
-from facetem.data.formats import EXTENSIONS
 from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_from_array, resample
 
 if TYPE_CHECKING:
@@ -100,15 +99,6 @@ class Analysis:
     sampling: float = PIXEL
 
 
-@dataclass(frozen=True)
-class FolderItem:
-    """One file of a folder: its analysis, or the one line that says why there is none."""
-
-    path: Path
-    analysis: Analysis | None
-    error: str | None
-
-
 def analyze(
     source: str | os.PathLike[str] | Micrograph | ArrayLike,
     *,
@@ -158,48 +148,6 @@ def analyze(
         outlines=outlines,
         provenance=_provenance(source, classifier, restorer),
     )
-
-
-def analyze_folder(
-    folder: str | os.PathLike[str],
-    *,
-    sampling: float | None = None,
-    classifier: ShapeClassifier | None = None,
-    restorer: ContrastRestorer | None = None,
-    device: str = "auto",
-    progress: Progress | None = None,
-) -> Iterator[FolderItem]:
-    """Analyse every micrograph of a folder, one at a time; a bad file is named and the rest goes on.
-
-    Raises
-    ------
-    InputError
-        At once, if `folder` is no folder or holds no file of a known extension.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        found = "a file" if folder.exists() else "nothing of that name"
-        raise InputError(f"{folder}: expected a folder of micrographs, got {found}")
-    files = sorted(
-        p for p in folder.iterdir() if p.suffix.lower().lstrip(".") in EXTENSIONS and p.name[0] != "."
-    )
-    if not files:
-        raise InputError(f"{folder}: expected files of type {', '.join(EXTENSIONS)}, got none")
-
-    def items() -> Iterator[FolderItem]:
-        # Loaded once for all files.
-        shapes, contrast = classifier or _shipped_classifier(device), restorer or _shipped_restorer(device)
-        for path in files:
-            try:
-                found = analyze(
-                    path, sampling=sampling, classifier=shapes, restorer=contrast, progress=progress
-                )
-            except (ValueError, OSError) as error:
-                yield FolderItem(path, None, str(error))
-            else:
-                yield FolderItem(path, found, None)
-
-    return items()
 
 
 def _read(source: Any, sampling: float | None) -> Micrograph:

@@ -179,7 +179,7 @@ def simulate(
 
 @app.command()
 def train(
-    network: Annotated[Network, typer.Argument(help="Which of the two.")],
+    network: Annotated[Network, typer.Argument(help="Which of the two, or both.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for weights and checkpoints.")],
     recipe: Annotated[
         Path | None, typer.Option(help="YAML. Default: that of the store, or the released one.")
@@ -200,7 +200,7 @@ def train(
 
     check_folder(output)
     run_training(
-        network.value,
+        network,
         output,
         recipe=recipe,
         store=store,

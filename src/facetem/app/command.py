@@ -36,6 +36,7 @@ class Network(StrEnum):
 
     classifier = "classifier"
     restorer = "restorer"
+    all = "all"
 
 
 class Commands(TyperGroup):

@@ -10,7 +10,7 @@ from facetem.core.errors import InputError
 from facetem.data.recipe import load_recipe
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.predictor import load_classifier, load_restorer
-from facetem.study.evaluation import evaluate, save_evaluation
+from facetem.study.evaluation import Evaluation, evaluate, save_evaluation
 
 
 def run_evaluation(
@@ -21,7 +21,7 @@ def run_evaluation(
     classifier: Path | None,
     restorer: Path | None,
     device: str,
-) -> None:
+) -> Evaluation:
     """Score both networks, print the result and write it into the folder `output`."""
     if per_shape < 1:
         raise InputError(f"per-shape: expected at least 1 specimen, got {per_shape}")
@@ -36,3 +36,4 @@ def run_evaluation(
     save_evaluation(result, output)
     print_evaluation(result)
     typer.echo(f"Written to {output}")
+    return result

@@ -9,6 +9,7 @@ pixel, from which the 3D shape follows, teaches it fast.
 """
 
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -46,8 +47,7 @@ class Residual(nn.Module):
         return torch.relu(x + self.second_norm(self.second(inner)))
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """What the network makes of an image: `target` (n, y, x), the intensity - 1 at best focus; `thickness` and
     `mask` (n, y / 4, x / 4), the projected thickness [nm] and the logit of the particle."""
 
@@ -57,7 +57,7 @@ class Picture:
 
 
 class ShapeClassifier(nn.Module):
-    """Normalised images (n, 1, y, x) at 0.4 Å/px -> logits (n, classes)."""
+    """Normalised images (n, 1, y, x) at 0.4 Å/px -> logits (n, classes) and a `Picture`."""
 
     def __init__(self, config: ClassifierConfig | None = None) -> None:
         super().__init__()
@@ -86,14 +86,8 @@ class ShapeClassifier(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(before, config.classes)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self._named(self.features(images))
-
-    def _named(self, features: Tensor) -> Tensor:
-        return self.head(self.dropout(features.mean(dim=(-2, -1))))
-
-    def answer(self, images: Tensor) -> tuple[Tensor, Picture]:
-        """Logits, and the picture that training compares with the truth."""
+    def forward(self, images: Tensor) -> tuple[Tensor, Picture]:
+        """Logits, and the picture that training compares with the truth. (`features` and `head` alone classify.)"""
         x, stages = images, []
         for i, layer in enumerate(self.features):
             x = layer(x)
@@ -105,6 +99,5 @@ class ShapeClassifier(nn.Module):
             total = here if total is None else here + functional.interpolate(total, scale_factor=2.0)
         assert total is not None
         drawn = self.draw(torch.relu(total)).float()
-        return self._named(x), Picture(
-            functional.pixel_shuffle(drawn[:, :16], 4)[:, 0], drawn[:, 16], drawn[:, 17]
-        )
+        logits = self.head(self.dropout(x.mean(dim=(-2, -1))))
+        return logits, Picture(functional.pixel_shuffle(drawn[:, :16], 4)[:, 0], drawn[:, 16], drawn[:, 17])

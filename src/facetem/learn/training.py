@@ -273,9 +273,8 @@ class _State:
             average.load_state_dict(model.state_dict())
             return
         saved = torch.load(self.path, map_location="cpu", weights_only=True)
-        if {k: v for k, v in saved["plan"].items() if k != "minutes"} != {
-            k: v for k, v in asdict(self.plan).items() if k != "minutes"
-        }:
+        free = ("minutes", "precision", "checkpoint")  # what may change when a run goes on
+        if any(saved["plan"].get(k) != v for k, v in asdict(self.plan).items() if k not in free):
             raise InputError(f"{self.path}: holds a run of another plan; choose another folder or remove it")
         try:
             model.load_state_dict(saved["model"])

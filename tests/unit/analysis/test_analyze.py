@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facetem.analysis.analyze import analyze, analyze_folder
+from facetem.analysis.analyze import analyze
 from facetem.core.errors import InputError
 from facetem.data.micrograph import Micrograph, save_image
 
@@ -101,23 +101,3 @@ def test_a_file_is_traced(tmp_path: Path, micrograph: Micrograph, networks: dict
     provenance = analyze(path, **networks).provenance
     assert provenance["file"] == str(path)
     assert provenance["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def test_a_folder_goes_on_after_a_bad_file(
-    tmp_path: Path, micrograph: Micrograph, networks: dict[str, Any]
-) -> None:
-    save_image(tmp_path / "a.TIF", micrograph.image, 0.5)
-    (tmp_path / "b.dm4").write_bytes(b"damaged")
-    save_image(tmp_path / "c.tif", micrograph.image, 0.5)
-    (tmp_path / "notes.txt").write_text("not a micrograph")
-    items = list(analyze_folder(tmp_path, **networks))
-    assert [i.path.name for i in items] == ["a.TIF", "b.dm4", "c.tif"]
-    assert [i.analysis is not None for i in items] == [True, False, True]
-    assert "b.dm4" in (items[1].error or "")
-
-
-def test_a_folder_without_micrographs_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="got none"):
-        analyze_folder(tmp_path)
-    with pytest.raises(InputError, match="nothing of that name"):
-        analyze_folder(tmp_path / "nowhere")

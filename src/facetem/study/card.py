@@ -1,0 +1,83 @@
+"""The model card: what the weights are, how they came about, and what they reached on the standard test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from facetem.atoms.shapes import SHAPES
+from facetem.study.evaluation import Evaluation
+
+
+def model_card(
+    evaluation: Evaluation, *, classifier: Mapping[str, Any], restorer: Mapping[str, Any], remarks: str = ""
+) -> str:
+    """A model card in Markdown.
+
+    Parameters
+    ----------
+    evaluation
+        Of both networks.
+    classifier, restorer
+        What the weights' headers say under "training".
+    remarks
+        Anything a user should know besides, in Markdown.
+    """
+    scores = evaluation.shapes
+    lines = [
+        "# Model card",
+        "",
+        "Two networks for HRTEM images of single gold nanoparticles of 4 to 8 nm on amorphous carbon, at 0.4 Å/px.",
+        "`classifier.safetensors` names one of eight 3D shapes; `restorer.safetensors` answers with the noise-free",
+        "image at the focus of best particle/substrate contrast and with the particle's outline.",
+        "",
+        "## How they were trained",
+        "",
+        "Only on images simulated by facetem; no experimental image was used.",
+        "",
+        "| | classifier | restorer |",
+        "| --- | --- | --- |",
+    ]
+    keys = list(dict.fromkeys([*classifier, *restorer]))
+    lines += [f"| {key} | {classifier.get(key, '')} | {restorer.get(key, '')} |" for key in keys]
+    low, high = scores.interval
+    lines += [
+        "",
+        "## What they reach",
+        "",
+        f"{evaluation.n} simulated images that no training saw (recipe `{evaluation.recipe.name}`, split `test`; the",
+        "specimens, films, optics and noise are drawn anew): 4 to 8 nm, film 1 to 6 nm, defocus within 12 nm of the",
+        "exit plane, 500 to 10 000 electrons per Å².",
+        "",
+        f"- Macro-averaged accuracy **{scores.accuracy:.3f}** (95 % interval {low:.3f} to {high:.3f}).",
+        f"- Calibration error {scores.calibration_error:.3f} (15 bins).",
+        f"- Images answered as known: {evaluation.known:.3f}.",
+        f"- Overlap of the found with the true outline (IoU): {evaluation.mask_iou:.3f}.",
+        "",
+        "| image | PSNR to the target [dB] | contrast (median) |",
+        "| --- | --- | --- |",
+    ]
+    for name, contrast in evaluation.contrast.items():
+        fidelity = f"{evaluation.psnr[name]:.2f}" if name in evaluation.psnr else ""
+        lines.append(f"| {name} | {fidelity} | {contrast:.2f} |")
+    lines += [
+        "",
+        'PSNR after an affine fit, peak = the target\'s own range. "Best Gaussian" is the Gaussian filter whose width',
+        "was chosen, image by image, with the target in hand.",
+        "",
+        "Confusion (rows: true, columns: named):",
+        "",
+        "| | " + " | ".join(shape.replace("_", " ") for shape in SHAPES) + " |",
+        "| --- |" + " --- |" * len(SHAPES),
+    ]
+    for shape, row in zip(SHAPES, scores.confusion, strict=True):
+        lines.append(
+            f"| **{shape.replace('_', ' ')}** | " + " | ".join(str(n) if n else "" for n in row) + " |"
+        )
+    for condition, rows in evaluation.accuracy_by.items():
+        unit = {"dose": "e/Å²", "defocus": "Å"}[condition]
+        lines += ["", f"| {condition} [{unit}] | accuracy | images |", "| --- | --- | --- |"]
+        lines += [f"| {a:g} to {b:g} | {p:.3f} | {n} |" for a, b, p, n in rows]
+    if remarks:
+        lines += ["", remarks.strip()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,242 @@
+"""Training samples: one interface over store and live simulator, and what a batch holds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from facetem.atoms.shapes import SHAPES
+from facetem.core.errors import InputError
+from facetem.data import generate, samples
+from facetem.data.generate import create_store, make_shard, make_store
+from facetem.data.recipe import Recipe, recipe_from
+from facetem.data.samples import Batch, Item, LiveSource, SampleStream, Source, StoreSource, draw_set
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_shards() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (generate, samples):
+            patch.setattr(module, "SHARD", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return recipe_from(
+        {
+            "seed": 8,
+            "field": 56.0,
+            "fine_sampling": 0.3,
+            "specimens": {
+                "shapes": ["decahedron", "tetrahedron"],
+                "diameter": [14, 18],
+                "offset": 4.0,
+                "film_thickness": [5, 10],
+                "hard_cores": [1.2],
+                "neighbour": 0.0,
+            },
+            "detection": {"dose": [500, 5000]},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def store(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("samples") / "store"
+    make_store(recipe, path, n=4, split="train")
+    return path
+
+
+@pytest.fixture(scope="module")
+def live(recipe: Recipe) -> LiveSource:
+    return LiveSource(recipe, split="train", n=4, batch=4)
+
+
+def tensors(batch: Batch | Item) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in vars(batch).items() if isinstance(value, torch.Tensor)}
+
+
+def equal(one: Batch, other: Batch) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(tensors(one).values(), tensors(other).values(), strict=True))
+
+
+def test_store_and_simulator_hand_out_the_same(store: Path, live: LiveSource, recipe: Recipe) -> None:
+    stored = StoreSource(store)
+    assert stored.recipe == live.recipe == recipe
+    assert len(stored) == len(live) == 4
+    for i in range(4):
+        one, other = stored.item(i), live.item(i)
+        assert (one.label, one.energy) == (other.label, other.energy)
+        for name, value in tensors(other).items():
+            loaded = tensors(one)[name]
+            if value.dtype == torch.bool:
+                assert torch.equal(loaded, value)
+            else:
+                assert float((loaded - value).abs().max()) < 1e-3 * max(1.0, float(value.abs().max())), name
+
+
+def test_the_live_source_gives_each_specimen_whatever_its_batches(recipe: Recipe, live: LiveSource) -> None:
+    pairs = LiveSource(recipe, split="train", n=4, batch=2)
+    for i in (3, 0):
+        torch.testing.assert_close(pairs.item(i).wave, live.item(i).wave, atol=1e-5, rtol=0)
+    other = LiveSource(recipe, split="test", n=4, batch=1)
+    assert float((other.item(0).wave - live.item(0).wave).abs().max()) > 0.1
+
+
+@pytest.mark.parametrize("kind", ["store", "live", "repeated"])
+def test_an_epoch_shows_every_specimen_equally_often(kind: str, store: Path, recipe: Recipe, live: LiveSource) -> None:
+    sources: dict[str, Source] = {
+        "store": StoreSource(store),
+        "live": live,
+        "repeated": LiveSource(recipe, split="train", n=3, batch=2, repeats=2),
+    }
+    source = sources[kind]
+    times = 2 if kind == "repeated" else 1
+    shown = list(source.epoch(np.random.default_rng(0)))
+    assert sorted(shown) == sorted(list(range(len(source))) * times)
+    assert list(source.epoch(np.random.default_rng(0))) == shown
+
+
+@pytest.mark.slow
+def test_atoms_built_by_other_processes_are_the_same(recipe: Recipe, live: LiveSource) -> None:
+    ahead = LiveSource(recipe, split="train", n=4, batch=1, workers=1)
+    seen = 0
+    for index in ahead.epoch(np.random.default_rng(0)):
+        torch.testing.assert_close(ahead.item(index).wave, live.item(index).wave, atol=1e-5, rtol=0)
+        seen += 1
+    assert seen == 4
+
+
+def test_a_growing_store_is_taken_in(recipe: Recipe, tmp_path: Path) -> None:
+    create_store(recipe, tmp_path / "growing", split="train", n=4)
+    with pytest.raises(InputError, match="at least one whole shard, found none"):
+        StoreSource(tmp_path / "growing")
+    make_shard(tmp_path / "growing", 1, threads=None)  # shards need not come in order
+    source = StoreSource(tmp_path / "growing")
+    assert len(source) == 2
+    first = source.item(0)
+    make_shard(tmp_path / "growing", 0, threads=None)
+    assert sorted(source.epoch(np.random.default_rng(0))) == [0, 1, 2, 3]
+    assert torch.equal(source.item(0).wave, first.wave)  # an index keeps its specimen
+    assert len(StoreSource(tmp_path / "growing", limit=2)) == 2
+
+
+def test_the_same_generator_gives_the_same_batch(live: LiveSource) -> None:
+    batches = [
+        SampleStream(live, size=SIZE).draw([0, 2, 1], np.random.default_rng(seed)) for seed in (1, 1, 2)
+    ]
+    assert equal(batches[0], batches[1])
+    assert not equal(batches[0], batches[2])
+
+
+def test_what_a_batch_holds(live: LiveSource) -> None:
+    batch = SampleStream(live, size=SIZE).draw([0, 1, 2, 3, 0], np.random.default_rng(0))
+    for name in ("noisy", "clean", "target", "mask"):
+        images = getattr(batch, name)
+        assert images.shape == (5, SIZE, SIZE), name
+        assert images.dtype == torch.float32, name
+        assert bool(torch.isfinite(images).all()), name
+    assert set(batch.mask.unique().tolist()) == {0.0, 1.0}
+    names = ["decahedron", "tetrahedron", "decahedron", "tetrahedron", "decahedron"]
+    assert [SHAPES[i] for i in batch.labels.tolist()] == names
+    assert bool(((batch.dose >= 500) & (batch.dose <= 5000)).all())
+    assert len(set(batch.defocus.tolist())) == 5  # fresh optics, also for the specimen that comes twice
+
+
+def test_noisy_is_clean_with_the_noise_of_its_dose(live: LiveSource) -> None:
+    """A perfect camera: the difference has the variance 1 / (dose * pixel area)."""
+    detection = {"dose": [400, 4000], "counting": 1.0}
+    perfect = recipe_from({**live.recipe.model_dump(), "detection": detection})
+    source = LiveSource(perfect, split="train", n=4, batch=4)
+    batch = SampleStream(source, size=SIZE).draw([0, 1, 2, 3], np.random.default_rng(3))
+    for noisy, clean, dose in zip(batch.noisy, batch.clean, batch.dose, strict=True):
+        variance = float(clean.mean()) / (float(dose) * samples.PIXEL**2)
+        assert float((noisy - clean).var()) == pytest.approx(variance, rel=5 * (2 / SIZE**2) ** 0.5)
+        assert abs(float((noisy - clean).mean())) < 5 * (variance / SIZE**2) ** 0.5
+
+
+def test_vacuum_is_about_one(live: LiveSource) -> None:
+    batch = SampleStream(live, size=SIZE).draw([0, 1, 2, 3] * 3, np.random.default_rng(0))
+    substrate = batch.mask == 0
+    for name in ("noisy", "clean", "target"):
+        assert float(getattr(batch, name)[substrate].mean()) == pytest.approx(1, abs=0.03), name
+
+
+def test_image_target_and_mask_are_of_the_same_place(live: LiveSource) -> None:
+    """The particle is where the mask says, in the target and in the camera image, after shift, turn and mirror."""
+    batch = SampleStream(live, size=SIZE).draw([0, 1, 2, 3] * 4, np.random.default_rng(1))
+    for target, clean, mask in zip(batch.target, batch.clean, batch.mask > 0, strict=True):
+        assert float(target[mask].std()) > 1.5 * float(target[~mask].std())
+        mirrored = mask.flip(-1) & ~mask
+        if int(mirrored.sum()) > 0.5 * int(mask.sum()):
+            assert float(target[mirrored].std()) < float(target[mask].std())
+        assert float(clean[mask].std()) > float(clean[~mask].std())
+
+
+def test_turns_and_mirrors_are_all_drawn(live: LiveSource) -> None:
+    whole = SampleStream(live, size=min(samples.image_shape(live.recipe)))
+    batch = whole.draw([0] * 40, np.random.default_rng(0))
+    upright = live.item(0).mask.float()
+    ways = [torch.rot90(upright, quarter).contiguous() for quarter in range(4)]
+    ways += [way.flip(-1) for way in ways]
+    found = {next(k for k, way in enumerate(ways) if torch.equal(way, mask)) for mask in batch.mask}
+    assert found == set(range(8))
+
+
+def test_renewal_says_how_often_a_specimen_is_imaged_afresh(live: LiveSource) -> None:
+    def foci(renewal: float) -> set[float]:
+        stream = SampleStream(live, size=SIZE, renewal=renewal)
+        rng = np.random.default_rng(0)
+        return {float(stream.draw([0], rng).defocus) for _ in range(12)}
+
+    assert len(foci(0.0)) == 1
+    assert len(foci(1.0)) == 12
+    assert 2 <= len(foci(0.4)) <= 9
+
+
+def test_an_image_shown_again_has_new_noise(live: LiveSource) -> None:
+    stream = SampleStream(live, size=SIZE, renewal=0.0)
+    rng = np.random.default_rng(0)
+    first, second = stream.draw([0], rng), stream.draw([0], rng)
+    assert float(first.defocus) == float(second.defocus)
+    assert float(first.dose) != float(second.dose)
+    assert not torch.equal(first.noisy, second.noisy)
+
+
+def test_a_neighbour_comes_with_its_mask_and_target(live: LiveSource) -> None:
+    """The second image of a pair shows part of the first's particle: more mask, and the target agrees."""
+    always = recipe_from(
+        {
+            **live.recipe.model_dump(),
+            "specimens": {**live.recipe.specimens.model_dump(), "neighbour": 1.0},
+        }
+    )
+    source = LiveSource(always, split="train", n=4, batch=4)
+    whole = min(samples.image_shape(always))
+    batch = SampleStream(source, size=whole).draw([0, 1] * 4, np.random.default_rng(0))
+    own = torch.tensor([float(live.item(i).mask.sum()) for i in [0, 1] * 4])
+    shown = batch.mask.sum((-1, -2))
+    assert float(shown[0]) == float(own[0])  # the first has nobody before it
+    assert int((shown[1:] > 1.3 * own[1:]).sum()) >= 4
+    for target, mask in zip(batch.target, batch.mask > 0, strict=True):
+        assert float(target[mask].std()) > 1.5 * float(target[~mask].std())
+
+
+def test_a_drawn_set_is_drawn_again(recipe: Recipe) -> None:
+    told: list[tuple[int, int]] = []
+    one = draw_set(recipe, split="test", n=3, size=SIZE, progress=lambda *step: told.append(step))
+    again, other = (draw_set(recipe, split="test", n=n, size=SIZE, seed=s) for n, s in ((2, 0), (2, 1)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert torch.equal(one.noisy[:2], again.noisy)  # a shorter set is the beginning of a longer one
+    assert not torch.equal(other.noisy, again.noisy)
+    assert one.noisy.shape == (3, SIZE, SIZE)
+
+
+def test_a_sample_larger_than_the_field_is_refused(live: LiveSource) -> None:
+    with pytest.raises(InputError, match="size: expected at most 140 px, the recipe's field, got 256"):
+        SampleStream(live, size=256)
