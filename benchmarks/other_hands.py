@@ -454,7 +454,10 @@ def score(folder: Path) -> None:
     import facetem
 
     data = load(folder)
-    predictions = [facetem.classify(image, sampling=PIXEL) for image in data["images"]]
+    try:
+        predictions = [facetem.classify(image, sampling=PIXEL) for image in data["images"]]
+    except ValueError as error:  # facetem's own line about, for instance, weights that are not there
+        raise BadInputError(str(error)) from error
     truth, answers = data["labels"], np.array([prediction.shape for prediction in predictions])
     confidence = np.array([prediction.confidence for prediction in predictions])
     # a prediction that knows "none of these" says so in `known`; its best shape is scored all the same

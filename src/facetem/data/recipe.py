@@ -78,15 +78,15 @@ class Microscope(_Part):
     """
 
     energies: tuple[float, ...] = (80e3, 200e3, 200e3, 300e3, 300e3)
-    defocus: Range = (-160.0, 200.0)
-    C12: PositiveRange = (0.0, 40.0)
-    C21: PositiveRange = (0.0, 500.0)
-    C23: PositiveRange = (0.0, 500.0)
-    C30: Range = (-1.0e5, 0.7e5)
-    focal_spread: PositiveRange = (12.0, 50.0)
-    angular_spread: PositiveRange = (0.03, 0.3)
-    aperture: PositiveRange = (18.0, 50.0)
-    open_aperture: Fraction = 0.6  # of the images, taken without an objective aperture
+    defocus: Range = (-140.0, 160.0)
+    C12: PositiveRange = (0.0, 25.0)
+    C21: PositiveRange = (0.0, 350.0)
+    C23: PositiveRange = (0.0, 350.0)
+    C30: Range = (-1.0e5, 0.6e5)
+    focal_spread: PositiveRange = (15.0, 45.0)
+    angular_spread: PositiveRange = (0.03, 0.25)
+    aperture: PositiveRange = (20.0, 50.0)
+    open_aperture: Fraction = 0.75  # of the images, taken without an objective aperture
     image_spread: PositiveRange = (0.1, 0.6)
 
     @field_validator("energies")
@@ -105,8 +105,8 @@ class Microscope(_Part):
 class Detection(_Part):
     """Ranges of dose and camera; see `Camera`. The dose is log-uniform [electrons per Å^2]."""
 
-    dose: Annotated[Range, AfterValidator(_above_zero)] = (300.0, 12000.0)
-    readout: PositiveRange = (0.0, 4.0)
+    dose: Annotated[Range, AfterValidator(_above_zero)] = (400.0, 12000.0)
+    readout: PositiveRange = (0.0, 3.0)
     mtf_width: PositiveRange = (0.15, 1.2)
     mtf_floor: PositiveRange = (0.0, 0.4)
     counting: Fraction = 0.35  # of the images, from a perfect camera

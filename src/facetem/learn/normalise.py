@@ -11,7 +11,7 @@ def normalise(images: Tensor) -> Tensor:
     return ((images - mean) / spread)[:, None]
 
 
-def uneven(images: Tensor, generator: torch.Generator, amount: float = 0.1) -> Tensor:
+def uneven(images: Tensor, generator: torch.Generator, amount: float = 0.04) -> Tensor:
     """Images (n, y, x) with the slow changes of a real camera: a tilted and curved illumination.
 
     Multiplies by 1 + g, g a random quadratic over the field with coefficients of standard deviation `amount`

@@ -51,9 +51,9 @@ class TrainingPlan:
     """
 
     minutes: float = 60.0
-    batch: int = 32
+    batch: int = 16
     size: int = 256
-    rate: float = 2e-3
+    rate: float = 1.2e-3
     decay: float = 0.02
     warmup: float = 0.03
     average: float = 500.0
@@ -71,7 +71,7 @@ class TrainingPlan:
 
 
 CLASSIFIER_PLAN = TrainingPlan()
-RESTORER_PLAN = TrainingPlan(size=PATCH, batch=16, ease=0.1)
+RESTORER_PLAN = TrainingPlan(size=PATCH, batch=8, rate=1.5e-3, ease=0.1)
 
 
 class Task(Protocol):
@@ -107,7 +107,7 @@ class ShapeTask:
 
 
 class ContrastTask:
-    """Huber loss of the restored image (bend at a tenth of the vacuum level) and cross-entropy of the mask."""
+    """Huber loss of the restored image (bend at a third of the vacuum level) and cross-entropy of the mask."""
 
     name = "restorer"
 
@@ -117,11 +117,11 @@ class ContrastTask:
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         answer = self.model(channels_last(normalise(uneven(batch.noisy, generator)))).float()
         wanted = batch.target - 1
-        image = functional.smooth_l1_loss(answer[:, 0], wanted, beta=0.1)
+        image = functional.smooth_l1_loss(answer[:, 0], wanted, beta=0.33)
         mask = functional.binary_cross_entropy_with_logits(answer[:, 1], batch.mask)
         error = functional.mse_loss(answer[:, 0].detach(), wanted) / wanted.var().clamp_min(1e-12)
         figures = {"loss": float(image.detach()), "mask": float(mask.detach()), "unexplained": float(error)}
-        return 10 * image + 0.2 * mask, figures
+        return 30 * image + 0.2 * mask, figures
 
 
 def channels_last(images: Tensor) -> Tensor:
