@@ -60,7 +60,9 @@ def test_vacuum_has_intensity_one_under_any_lens() -> None:
         torch.testing.assert_close(image, torch.ones(shape, dtype=torch.float64), atol=1e-12, rtol=0)
 
 
-def focal_series(wave: torch.Tensor, spread: float, positions: np.ndarray, masses: np.ndarray) -> torch.Tensor:
+def focal_series(
+    wave: torch.Tensor, spread: float, positions: np.ndarray, masses: np.ndarray
+) -> torch.Tensor:
     """The weighted mean (y, x) of images that are each taken at one focus, `positions` standard deviations off."""
     lenses = [Aberrations(LENS.defocus + spread * x, 15.0, 0.5, C30=-1e5) for x in positions]
     series = images(wave, *(Optics(lens, **STEADY) for lens in lenses), nodes=1)
@@ -104,7 +106,9 @@ def test_few_nodes_bring_back_what_the_spread_has_damped() -> None:
     x = torch.arange(256, dtype=torch.float64) / 256
     k = 58 / 64.0
     wave = (1 + 1e-6j * torch.cos(2 * torch.pi * 58 * x)).expand(1, 4, 256)
-    optics = Optics(Aberrations(defocus=0.25 / (wavelength(80e3) * k**2) * 2), **{**STEADY, "focal_spread": 50.0})
+    optics = Optics(
+        Aberrations(defocus=0.25 / (wavelength(80e3) * k**2) * 2), **{**STEADY, "focal_spread": 50.0}
+    )
     five, enough = (
         clean_images(wave, line, energies=[80e3], optics=[optics], nodes=n, band=1.0).std() * 2**0.5 / 2e-6
         for n in (5, None)
@@ -180,9 +184,7 @@ def test_spatial_envelope_is_the_average_over_tilts(weak: torch.Tensor) -> None:
 
 def test_envelope_in_the_transfer_function() -> None:
     """exp(-s^2 (2 pi lambda d k)^2 / 2) for pure defocus, s the angular spread over the wavelength."""
-    (function,) = transfer(
-        GRID, [Optics(Aberrations(defocus=300.0), angular_spread=0.2)], [ENERGY], vacuum()
-    )
+    (function,) = transfer(GRID, [Optics(Aberrations(defocus=300.0), angular_spread=0.2)], [ENERGY], vacuum())
     k2 = GRID.squared_frequency(dtype=torch.float64)
     slope2 = (2 * torch.pi * LAM * 300.0) ** 2 * k2
     torch.testing.assert_close(function.abs(), torch.exp(-0.5 * (0.2e-3 / LAM) ** 2 * slope2))

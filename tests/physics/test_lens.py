@@ -17,9 +17,7 @@ from facetem.hrtem.scattering import DEBYE_WALLER
 ENERGY = 200e3
 LAM = wavelength(ENERGY)
 COHERENT = {"focal_spread": 0.0, "angular_spread": 0.0, "image_spread": 0.0}
-FULL = Aberrations(
-    defocus=55.0, C12=30.0, phi12=0.4, C21=700.0, phi21=-1.2, C23=600.0, phi23=2.5, C30=-8.0e4
-)
+FULL = Aberrations(defocus=55.0, C12=30.0, phi12=0.4, C21=700.0, phi21=-1.2, C23=600.0, phi23=2.5, C30=-8.0e4)
 
 
 def phase(kx: torch.Tensor, ky: torch.Tensor, aberrations: Aberrations) -> tuple[torch.Tensor, torch.Tensor]:
@@ -85,9 +83,9 @@ def contrast_transfer(optics: Optics, nodes: int = 1) -> tuple[np.ndarray, np.nd
     """k [1/Å] and the transfer of phase to intensity, I(k) / phi(k), of a point in the middle of a line."""
     point = torch.zeros(LINE.shape, dtype=torch.float64)
     point[:, 1024] = 1e-7
-    image = clean_images(
-        torch.exp(1j * point)[None], LINE, energies=[ENERGY], optics=[optics], nodes=nodes
-    )[0]
+    image = clean_images(torch.exp(1j * point)[None], LINE, energies=[ENERGY], optics=[optics], nodes=nodes)[
+        0
+    ]
     ratio = (torch.fft.fft2(image)[0] / torch.fft.fft2(point)[0])[1:1024]
     assert float(ratio.imag.abs().max()) < 1e-4
     return LINE.frequencies(dtype=torch.float64)[1][0, 1:1024].numpy(), ratio.real.numpy()
@@ -127,7 +125,9 @@ def test_zeros_of_pure_defocus() -> None:
 def test_first_zero_at_scherzer_focus() -> None:
     """C30 = 1.2 mm at Scherzer's focus sqrt(C30 lambda): first zero at sqrt(2) (C30 lambda^3)^(-1/4)."""
     C30 = 1.2e7
-    k, transfer = contrast_transfer(Optics(Aberrations(defocus=float(np.sqrt(C30 * LAM)), C30=C30), **COHERENT))
+    k, transfer = contrast_transfer(
+        Optics(Aberrations(defocus=float(np.sqrt(C30 * LAM)), C30=C30), **COHERENT)
+    )
     assert zeros_of(k, transfer)[0] == pytest.approx(2**0.5 * (C30 * LAM**3) ** -0.25, rel=1e-4)
     # Atoms are dark there: the transfer is negative up to the first zero.
     assert transfer[10] < 0
@@ -192,9 +192,7 @@ def test_phase_times_transfer_is_the_image_of_thin_carbon(draw_cluster) -> None:
     layer = draw_cluster(n=20, box=(24.0, 24.0, 2.0), numbers=(6,))
     grid = Grid((96, 96), 0.25)
     lens = Aberrations(defocus=70.0, C30=-1e5)
-    wave = exit_wave(
-        layer, grid, energies=torch.tensor([ENERGY], dtype=torch.float64), slice_thickness=2.0
-    )
+    wave = exit_wave(layer, grid, energies=torch.tensor([ENERGY], dtype=torch.float64), slice_thickness=2.0)
     wave = propagate(wave, grid, distance=-1.0, energy=ENERGY)  # back to the layer's mid-plane
     image = clean_images(wave, grid, energies=[ENERGY], optics=[Optics(lens, **COHERENT)], nodes=1)[0]
     k2 = grid.squared_frequency(dtype=torch.float64)

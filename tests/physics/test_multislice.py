@@ -37,7 +37,9 @@ def one_atom(number: int, depth: float, height: float = 40.0) -> Structure:
 
 def banded_wave(grid: Grid, seed: int = 0) -> torch.Tensor:
     noise = torch.randn(grid.shape, dtype=torch.complex128, generator=torch.Generator().manual_seed(seed))
-    return torch.fft.ifft2(noise * (grid.squared_frequency(dtype=torch.float64) <= (BAND * grid.nyquist) ** 2))
+    return torch.fft.ifft2(
+        noise * (grid.squared_frequency(dtype=torch.float64) <= (BAND * grid.nyquist) ** 2)
+    )
 
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -72,7 +74,9 @@ def test_propagation_conserves_intensity_inside_the_band() -> None:
     assert float(there.abs().square().sum()) == pytest.approx(float(wave.abs().square().sum()), rel=1e-12)
     back = propagate(there, GRID, distance=-321.0, energy=ENERGY)
     torch.testing.assert_close(back, wave)
-    twice = propagate(propagate(wave, GRID, distance=100.0, energy=ENERGY), GRID, distance=221.0, energy=ENERGY)
+    twice = propagate(
+        propagate(wave, GRID, distance=100.0, energy=ENERGY), GRID, distance=221.0, energy=ENERGY
+    )
     torch.testing.assert_close(twice, there)
 
 
@@ -117,7 +121,9 @@ def test_thin_object_is_a_phase_object(draw_cluster) -> None:
     potential = projected_potential(structure, GRID, debye_waller=DEBYE_WALLER)
     phase_object = torch.exp(1j * interaction_parameter(ENERGY) * potential)
     inside = GRID.squared_frequency(dtype=torch.float64) <= (BAND * GRID.nyquist) ** 2
-    torch.testing.assert_close(wave, torch.fft.ifft2(torch.fft.fft2(phase_object) * inside), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        wave, torch.fft.ifft2(torch.fft.fft2(phase_object) * inside), atol=1e-6, rtol=0
+    )
     assert float(phase_object.angle().max()) > 0.5
 
 
@@ -143,7 +149,9 @@ def test_vacuum_at_the_exit_is_propagation(draw_cluster) -> None:
     structure = draw_cluster()
     wave = exit_wave(structure, GRID, energies=ENERGIES)
     raised = exit_wave(moved(structure, height=14.0), GRID, energies=ENERGIES)
-    torch.testing.assert_close(raised, propagate(wave, GRID, distance=14.0, energy=ENERGY), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        raised, propagate(wave, GRID, distance=14.0, energy=ENERGY), atol=1e-12, rtol=0
+    )
     # 1.3 Å is no multiple of the slices, which then cut between other atoms: the same to the slicing's error.
     between = exit_wave(moved(structure, height=1.3), GRID, energies=ENERGIES, slice_thickness=0.25)
     fine = exit_wave(structure, GRID, energies=ENERGIES, slice_thickness=0.25)

@@ -67,7 +67,9 @@ def test_debye_waller_is_the_blur_of_a_gaussian() -> None:
     """A Gaussian of <u^2> = B / (8 pi^2) has the transform exp(-2 pi^2 <u^2> k^2)."""
     k2 = torch.linspace(0, 4, 9, dtype=torch.float64)
     u2 = DEBYE_WALLER[79] / (8 * math.pi**2)
-    torch.testing.assert_close(debye_waller_factor(79, k2, DEBYE_WALLER), torch.exp(-2 * math.pi**2 * u2 * k2))
+    torch.testing.assert_close(
+        debye_waller_factor(79, k2, DEBYE_WALLER), torch.exp(-2 * math.pi**2 * u2 * k2)
+    )
     assert torch.equal(debye_waller_factor(79, k2, {}), torch.ones_like(k2))
 
 
@@ -77,7 +79,9 @@ def test_an_element_without_a_factor_is_named() -> None:
 
 
 @pytest.mark.parametrize(("shape", "sampling"), [((96, 96), 0.25), ((80, 96), 0.3), ((96, 75), 0.25)])
-def test_gridding_error_is_below_1e_4_of_the_peak(draw_cluster, shape: tuple[int, int], sampling: float) -> None:
+def test_gridding_error_is_below_1e_4_of_the_peak(
+    draw_cluster, shape: tuple[int, int], sampling: float
+) -> None:
     """Spread atoms against the direct sum, at the field's edge as elsewhere. Measured: 1.7e-5."""
     grid = Grid(shape, sampling)
     structure = draw_cluster(n=60, box=(shape[1] * sampling, shape[0] * sampling, 20.0))

@@ -21,7 +21,9 @@ def structure(draw_cluster) -> Structure:
     return draw_cluster(n=80, box=(20.0, 20.0, 60.0), numbers=(6, 79))
 
 
-def imaged(structure: Structure, optics: Optics = LENS, energy: float = 200e3) -> tuple[torch.Tensor, torch.Tensor]:
+def imaged(
+    structure: Structure, optics: Optics = LENS, energy: float = 200e3
+) -> tuple[torch.Tensor, torch.Tensor]:
     energies = torch.tensor([energy], dtype=structure.positions.dtype)
     wave = exit_wave(structure, GRID, energies=energies)
     return wave, clean_images(wave, GRID, energies=[energy], optics=[optics])

@@ -86,7 +86,13 @@ def test_two_fold_astigmatism_turns_with_the_microscope(structure: Structure, wa
     def seen(wave: torch.Tensor, quarter: float) -> torch.Tensor:
         angle = quarter * np.pi / 2
         lens = Aberrations(
-            defocus=50.0, C12=80.0, phi12=0.3 + angle, C21=900.0, phi21=0.7 + angle, C23=900.0, phi23=1.1 + angle
+            defocus=50.0,
+            C12=80.0,
+            phi12=0.3 + angle,
+            C21=900.0,
+            phi21=0.7 + angle,
+            C23=900.0,
+            phi23=1.1 + angle,
         )
         return clean_images(wave, GRID, energies=[ENERGY], optics=[Optics(lens)], band=BAND * GRID.nyquist)[0]
 

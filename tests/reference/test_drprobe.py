@@ -182,9 +182,7 @@ def test_with_their_factors_and_band_it_is_their_wave(
     for k in range(30):
         chosen = level == k
         if bool(chosen.any()):
-            part = Structure(
-                atoms.positions[chosen], atoms.numbers[chosen], atoms.batch[chosen], atoms.cell
-            )
+            part = Structure(atoms.positions[chosen], atoms.numbers[chosen], atoms.batch[chosen], atoms.cell)
             spectrum = fourier_crop(torch.fft.fft2(project(part)[0]), PARTICLE.shape)
             projected = torch.fft.ifft2(spectrum * taper).real / 4
             total += projected
@@ -234,7 +232,9 @@ def test_a_crystal_from_its_atoms(crystal: dict[str, np.ndarray], reference: Pat
         )[0]
         ours = propagate(ours, CRYSTAL, distance=CRYSTAL_SLICE / 2, energy=energy)
         name = f"ht{energy / 1e3:.0f}_dwf"
-        theirs = fourier_resample(torch.as_tensor(crystal[f"exitwave_{name}_28slices_4.037nm"]), CRYSTAL.shape)
+        theirs = fourier_resample(
+            torch.as_tensor(crystal[f"exitwave_{name}_28slices_4.037nm"]), CRYSTAL.shape
+        )
         assert relative(ours, theirs) < 0.02
         for C10 in (-5, 5):
             image = imaged(ours, CRYSTAL, energy, C10, CRYSTAL_COARSE)

@@ -13,6 +13,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from facetem.atoms.lattices import Array
+from facetem.atoms.shapes import atomic_volumes
 from facetem.core.errors import InputError
 
 CLOSEST_CARBON = 1.8  # Å: film atoms nearer to a particle atom than this give way
@@ -20,6 +21,8 @@ CLOSEST_PARTICLES = 2.0  # Å between atoms of two particles
 CONTACT = 3.0  # Å: atoms of particle and film that are about this far apart sideways touch
 SURFACE_DEPTH = 15.0  # Å: a film's surface is not rougher than this
 ATOM_RADIUS = 1.6  # Å: just more than half of the widest gap between the atom columns of a metal
+
+THICKNESS_BLUR = 2.0  # Å: atomic columns merge into one body
 
 Side = Literal["entrance", "exit"]
 
@@ -281,3 +284,18 @@ def particle_masks(atoms: Atoms, grid_shape: tuple[int, int], sampling: float) -
         part = outline[tuple(slice(a, b) for a, b in zip(first - low, last - low, strict=True))]
         labels[here] = np.where((labels[here] == 0) & part, tag, labels[here])
     return labels
+
+
+def thickness_map(atoms: Atoms, grid_shape: tuple[int, int], sampling: float) -> NDArray[np.float32]:
+    """Projected thickness (y, x) [Å] of all particles of a specimen.
+
+    Every atom stands for its own volume, spread by a Gaussian of `THICKNESS_BLUR`, wide enough that atomic
+    columns merge; the sum over the pixels times their area is the particles' volume.
+    """
+    inside = atoms.get_tags() > 0
+    pixels = np.rint(atoms.positions[inside, 1::-1] / sampling).astype(int) % grid_shape
+    counts = np.zeros(grid_shape)
+    np.add.at(counts, tuple(pixels.T), atomic_volumes(atoms.numbers[inside]))
+    return ndimage.gaussian_filter(counts / sampling**2, THICKNESS_BLUR / sampling, mode="wrap").astype(
+        np.float32
+    )

@@ -7,23 +7,35 @@ from math import inf, pi
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
 from facetem.atoms.carbon import FilmSource, RandomFilms
-from facetem.atoms.scene import assemble, draw_rotation, rotated
+from facetem.atoms.scene import assemble, draw_rotation, particle_masks, rotated, thickness_map
 from facetem.atoms.shapes import build_particle, draw_form
 from facetem.data.recipe import SPLITS, Detection, Microscope, Recipe, Split
 from facetem.hrtem.camera import Camera
 from facetem.hrtem.optics import Aberrations, Optics
 
+PIXEL = 0.4  # Å/px of everything the networks see
+
 
 @dataclass(frozen=True)
 class Specimen:
-    """One particle on its film, and the beam energy [eV] it is seen with. `atoms.info` holds the truth."""
+    """One particle on its film, the beam energy [eV] it is seen with, and the truth at `PIXEL`: the particle's
+    outline `mask` and its projected `thickness` [Å], (y, x). `atoms.info` holds the rest."""
 
     atoms: Atoms
     shape: str
     diameter: float
     energy: float
+    mask: NDArray[np.bool_]
+    thickness: NDArray[np.float32]
+
+
+def image_shape(recipe: Recipe) -> tuple[int, int]:
+    """Pixels of the whole simulated field at `PIXEL`."""
+    n = round(recipe.field / PIXEL)
+    return n, n
 
 
 def sample_rng(recipe: Recipe, split: Split, index: int) -> np.random.Generator:
@@ -70,7 +82,15 @@ def draw_specimen(recipe: Recipe, split: Split, index: int) -> Specimen:
         clip=True,
     )
     energy = float(recipe.microscope.energies[rng.integers(len(recipe.microscope.energies))])
-    return Specimen(atoms, shape, float(particle.info["diameter"]), energy)
+    pixels = image_shape(recipe)
+    return Specimen(
+        atoms,
+        shape,
+        float(particle.info["diameter"]),
+        energy,
+        mask=particle_masks(atoms, pixels, recipe.field / pixels[0]) > 0,
+        thickness=thickness_map(atoms, pixels, recipe.field / pixels[0]),
+    )
 
 
 def draw_optics(ranges: Microscope, rng: np.random.Generator) -> Optics:

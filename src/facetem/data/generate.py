@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facetem.core.errors import InputError
-from facetem.data.draw import draw_specimen
+from facetem.data.draw import draw_specimen, image_shape
 from facetem.data.recipe import SPLITS, Recipe, Split, load_recipe
-from facetem.data.specimens import image_shape, truth_of, wave_grid
+from facetem.data.specimens import truth_of, wave_grid
 
 if TYPE_CHECKING:
     import pandas as pd

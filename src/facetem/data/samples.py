@@ -20,10 +20,10 @@ from torch import Tensor
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
-from facetem.data.draw import Specimen, draw_camera, draw_optics, draw_specimen
+from facetem.data.draw import PIXEL, Specimen, draw_camera, draw_optics, draw_specimen, image_shape
 from facetem.data.generate import ARRAYS, SHARD, open_store
 from facetem.data.recipe import Recipe, Split
-from facetem.data.specimens import PIXEL, WAVE_BAND, image_shape, truth_of, wave_grid
+from facetem.data.specimens import WAVE_BAND, truth_of, wave_grid
 from facetem.hrtem.camera import record
 from facetem.hrtem.optics import clean_images
 

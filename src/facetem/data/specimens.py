@@ -7,26 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from ase import Atoms
-from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
-from facetem.atoms.scene import particle_masks
-from facetem.atoms.shapes import atomic_volumes
 from facetem.core.contrast import contrast
 from facetem.core.grid import Grid, fourier_crop
 from facetem.core.structure import from_ase
-from facetem.data.draw import Specimen
+from facetem.data.draw import Specimen, image_shape
 from facetem.data.recipe import Recipe
 from facetem.hrtem.optics import Aberrations, Optics, clean_images
 from facetem.hrtem.simulate import exit_waves, fine_grid
 
-PIXEL = 0.4  # Å/px of everything the networks see
 WAVE_BAND = 1.1  # 1/Å kept of the exit waves: beyond the information limit of the microscopes drawn
 # The restorer answers with the image of this microscope: no aberrations, coherent enough to show the lattice.
 TARGET_OPTICS = Optics(focal_spread=25.0, angular_spread=0.1, image_spread=0.3)
-THICKNESS_BLUR = 2.0  # Å
 FOCUS_STEP, FOCUS_REACH = 40.0, 120.0  # Å, of the search for the best contrast around the particle's centre
 
 
@@ -46,31 +39,10 @@ class Truth:
     focus: list[float]
 
 
-def image_shape(recipe: Recipe) -> tuple[int, int]:
-    """Pixels of the whole simulated field at `PIXEL`."""
-    n = round(recipe.field / PIXEL)
-    return n, n
-
-
 def wave_grid(recipe: Recipe) -> Grid:
     """The coarsest fast grid that holds `WAVE_BAND`."""
     n = int(np.ceil(2 * WAVE_BAND * recipe.field / 32) * 32)
     return Grid((n, n), recipe.field / n)
-
-
-def thickness_map(atoms: Atoms, shape: tuple[int, int], sampling: float) -> NDArray[np.float32]:
-    """Projected thickness (y, x) [Å] of all particles of a specimen.
-
-    Every atom stands for its own volume, spread by a Gaussian of `THICKNESS_BLUR`, wide enough that atomic
-    columns merge; the sum over the pixels times their area is the particles' volume.
-    """
-    inside = atoms.get_tags() > 0
-    pixels = np.rint(atoms.positions[inside, 1::-1] / sampling).astype(int) % shape
-    counts = np.zeros(shape)
-    np.add.at(counts, tuple(pixels.T), atomic_volumes(atoms.numbers[inside]))
-    return ndimage.gaussian_filter(counts / sampling**2, THICKNESS_BLUR / sampling, mode="wrap").astype(
-        np.float32
-    )
 
 
 def best_focus_images(
@@ -133,13 +105,8 @@ def truth_of(specimens: Sequence[Specimen], recipe: Recipe, device: str) -> Trut
     spectrum = fourier_crop(torch.fft.fft2(waves), grid.shape) * (k2 <= WAVE_BAND**2) * scale
     coarse = torch.fft.ifft2(spectrum)
     shape = image_shape(recipe)
-    masks = torch.as_tensor(
-        np.stack([particle_masks(s.atoms, shape, recipe.field / shape[0]) > 0 for s in specimens]),
-        device=device,
-    )
-    thickness = torch.as_tensor(
-        np.stack([thickness_map(s.atoms, shape, recipe.field / shape[0]) for s in specimens]), device=device
-    )
+    masks = torch.as_tensor(np.stack([s.mask for s in specimens]), device=device)
+    thickness = torch.as_tensor(np.stack([s.thickness for s in specimens]), device=device)
     centres = [float(s.atoms.cell.lengths()[2]) - s.atoms.info["particle_z"][0] for s in specimens]
     targets, focus = best_focus_images(coarse, grid, masks, centres, energies, shape)
     return Truth(grid, coarse, targets, masks, thickness, focus)

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.data.crop import crop
+from facetem.data.draw import PIXEL
 from facetem.data.micrograph import micrograph_from_array, resample
-from facetem.data.specimens import PIXEL
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.calibration import FeatureSpace
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier

@@ -44,7 +44,9 @@ def test_bad_sampling(sampling: float) -> None:
     have=st.tuples(st.integers(9, 24), st.integers(9, 24)),
     want=st.tuples(st.integers(9, 24), st.integers(9, 24)),
 )
-def test_resampling_evaluates_the_same_waves_on_other_pixels(have: tuple[int, int], want: tuple[int, int]) -> None:
+def test_resampling_evaluates_the_same_waves_on_other_pixels(
+    have: tuple[int, int], want: tuple[int, int]
+) -> None:
     orders = [(0, 0, 1.0), (4, 3, 0.5j), (-4, 2, 0.25), (1, -4, -0.3 + 0.1j)]
     resampled = fourier_resample(wave_packet(have, orders), want)
     torch.testing.assert_close(resampled, wave_packet(want, orders), atol=1e-12, rtol=0)

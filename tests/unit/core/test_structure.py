@@ -12,7 +12,9 @@ from facetem.core.structure import Structure, from_ase, to_ase
 def specimens() -> list[Atoms]:
     rng = np.random.default_rng(0)
     return [
-        Atoms(numbers=[79] * n, positions=rng.random((n, 3)) * 9, cell=(10, 12, height), pbc=(True, True, False))
+        Atoms(
+            numbers=[79] * n, positions=rng.random((n, 3)) * 9, cell=(10, 12, height), pbc=(True, True, False)
+        )
         for n, height in ((3, 20.0), (5, 30.0), (1, 10.0))
     ]
 

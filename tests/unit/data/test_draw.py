@@ -47,9 +47,13 @@ def test_a_specimen_is_drawn_again_in_any_order(tiny: Recipe) -> None:
 
 def test_splits_seeds_and_indices_differ(tiny: Recipe) -> None:
     numbers = {
-        (split, index): tuple(sample_rng(tiny, split, index).random(4)) for split in SPLITS for index in range(50)
+        (split, index): tuple(sample_rng(tiny, split, index).random(4))
+        for split in SPLITS
+        for index in range(50)
     }
-    numbers |= {("other seed", 0): tuple(sample_rng(tiny.model_copy(update={"seed": 6}), "train", 0).random(4))}
+    numbers |= {
+        ("other seed", 0): tuple(sample_rng(tiny.model_copy(update={"seed": 6}), "train", 0).random(4))
+    }
     assert len(set(numbers.values())) == len(numbers)
     drawn = [draw_specimen(tiny, split, 1).atoms for split in SPLITS]
     assert not any(same(drawn[i], drawn[j]) for i, j in ((0, 1), (0, 2), (1, 2)))

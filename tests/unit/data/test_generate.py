@@ -11,10 +11,10 @@ import torch
 from facetem.core.contrast import contrast
 from facetem.core.errors import InputError
 from facetem.data import generate
-from facetem.data.draw import draw_specimen
+from facetem.data.draw import PIXEL, draw_specimen
 from facetem.data.generate import create_store, make_store, open_store
 from facetem.data.recipe import Recipe, recipe_from
-from facetem.data.specimens import FOCUS_REACH, FOCUS_STEP, PIXEL, TARGET_OPTICS, WAVE_BAND, truth_of
+from facetem.data.specimens import FOCUS_REACH, FOCUS_STEP, TARGET_OPTICS, WAVE_BAND, truth_of
 from facetem.hrtem.optics import Aberrations, clean_images
 
 
@@ -209,7 +209,9 @@ def test_another_recipe_or_split_is_refused(whole: Path, recipe: Recipe) -> None
 
 
 def test_bad_stores_are_named(recipe: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"expected a data set made by facetem, found no readable manifest\.json"):
+    with pytest.raises(
+        InputError, match=r"expected a data set made by facetem, found no readable manifest\.json"
+    ):
         open_store(tmp_path / "absent")
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(InputError, match="found no readable manifest"):
@@ -227,5 +229,3 @@ def test_bad_stores_are_named(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="expected a folder that can be written"):
         create_store(recipe, tmp_path / "file" / "store", split="train", n=2)
-
-

@@ -89,7 +89,9 @@ def test_the_live_source_gives_each_specimen_whatever_its_batches(recipe: Recipe
 
 
 @pytest.mark.parametrize("kind", ["store", "live", "repeated"])
-def test_an_epoch_shows_every_specimen_equally_often(kind: str, store: Path, recipe: Recipe, live: LiveSource) -> None:
+def test_an_epoch_shows_every_specimen_equally_often(
+    kind: str, store: Path, recipe: Recipe, live: LiveSource
+) -> None:
     sources: dict[str, Source] = {
         "store": StoreSource(store),
         "live": live,

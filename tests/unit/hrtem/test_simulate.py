@@ -59,14 +59,21 @@ def test_the_seed_decides_the_noise() -> None:
 
 def test_noise_of_a_stack_is_that_of_its_first_image_alone() -> None:
     one, two, camera = specimen(20, 0), specimen(5, 1), Camera(dose=500.0)
-    alone, stack = simulate(one, camera=camera, device="cpu"), simulate([one, two], camera=camera, device="cpu")
+    alone, stack = (
+        simulate(one, camera=camera, device="cpu"),
+        simulate([one, two], camera=camera, device="cpu"),
+    )
     # Where the clean images differ in the last bit, a Poisson draw may differ by an electron.
     assert np.mean(np.abs(stack[0] - alone) > 1e-4) < 1e-2
 
 
 def test_progress_is_told() -> None:
     told: list[tuple[int, int]] = []
-    simulate([specimen(5, i) for i in range(3)], device="cpu", progress=lambda done, all_: told.append((done, all_)))
+    simulate(
+        [specimen(5, i) for i in range(3)],
+        device="cpu",
+        progress=lambda done, all_: told.append((done, all_)),
+    )
     assert told[-1] == (3, 3)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 

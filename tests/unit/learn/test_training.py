@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from facetem.core.errors import InputError
+from facetem.data.draw import image_shape
 from facetem.data.recipe import Recipe
 from facetem.data.samples import Batch, Item
-from facetem.data.specimens import image_shape, wave_grid
+from facetem.data.specimens import wave_grid
 from facetem.learn.classifier import ClassifierConfig
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
 from facetem.learn.training import (
@@ -44,7 +45,12 @@ class Stripes:
         phase = 0.5 * torch.sin(2 * torch.pi * (4 + index) * (x if index % 2 else y))
         shape = image_shape(RECIPE)
         return Item(
-            torch.polar(torch.ones_like(phase), phase), torch.ones(shape), torch.zeros(shape), index, 200e3
+            torch.polar(torch.ones_like(phase), phase),
+            torch.ones(shape),
+            torch.zeros(shape),
+            torch.zeros(shape),
+            index,
+            200e3,
         )
 
 
@@ -63,7 +69,7 @@ def test_easing_goes_from_targets_to_the_full_noise() -> None:
     n = 400
     clean, noisy, target = torch.ones(n, 2, 2), torch.full((n, 2, 2), 3.0), torch.zeros(n, 2, 2)
     other = torch.zeros(n)
-    batch = Batch(noisy, clean, target, clean, other, other, other)
+    batch = Batch(noisy, clean, target, clean, clean, other, other, other)
     torch.testing.assert_close(eased(batch, 0.0, generator).noisy, target)
     half = eased(batch, 0.5, generator).noisy[:, 0, 0]
     assert set(half.tolist()) == {0.0, 2.0}  # the target, or half the noise
@@ -100,7 +106,7 @@ def test_both_losses_fall_on_a_batch_that_is_shown_again() -> None:
     noisy = 1 + 0.2 * torch.randn(8, 64, 64, generator=generator)
     target = 1 + 0.5 * (noisy - 1)
     mask = (noisy > 1.1).float()
-    batch = Batch(noisy, target, target, mask, torch.arange(8), torch.ones(8), torch.zeros(8))
+    batch = Batch(noisy, target, target, mask, 10 * mask, torch.arange(8), torch.ones(8), torch.zeros(8))
     for task in (ShapeTask(replace(SMALL, dropout=0)), ContrastTask(RestorerConfig(widths=(8, 16)))):
         optimizer = torch.optim.AdamW(task.model.parameters(), lr=5e-3)
         losses = []

@@ -56,4 +56,6 @@ def test_contrast_is_one_without_a_particle_and_its_amplitude_with_one() -> None
     darker = substrate - 0.3 * particle
     assert float(contrast(darker, particle)) == pytest.approx(np.sqrt(0.09 + 0.0025) / 0.05, rel=0.03)
     # a scale of the camera changes nothing
-    assert float(contrast(100 * darker, particle)) == pytest.approx(float(contrast(darker, particle)), rel=1e-4)
+    assert float(contrast(100 * darker, particle)) == pytest.approx(
+        float(contrast(darker, particle)), rel=1e-4
+    )

@@ -1,0 +1,30 @@
+import torch
+
+from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
+
+
+def test_the_picture_has_the_sizes_it_is_compared_with() -> None:
+    model = ShapeClassifier(ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))).eval()
+    logits, picture = model(torch.randn(2, 1, 256, 256))
+    assert logits.shape == (2, 8)
+    assert picture.target.shape == (2, 256, 256)
+    assert picture.thickness.shape == picture.mask.shape == (2, 64, 64)
+
+
+def test_what_the_forward_pass_names_is_what_features_and_head_name() -> None:
+    torch.manual_seed(0)
+    model = ShapeClassifier(ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))).eval()
+    images = torch.randn(2, 1, 256, 256)
+    logits, _ = model(images)
+    torch.testing.assert_close(logits, model.head(model.features(images).mean((-2, -1))))
+
+
+def test_every_stage_and_the_stem_see_the_picture() -> None:
+    """A stage left out of the picture would learn from the labels alone."""
+    model = ShapeClassifier(ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1)))
+    _, picture = model(torch.randn(2, 1, 64, 64))
+    picture.thickness.square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in (m.weight for m in model.lateral))
+    stem = next(model.features.parameters())
+    assert stem.grad is not None
+    assert stem.grad.abs().sum() > 0
