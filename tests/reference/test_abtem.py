@@ -150,7 +150,7 @@ def test_exit_wave(abtem: ModuleType, energy: float) -> None:
     assert difference(theirs, ours, grid, BAND * grid.nyquist) < 9e-3
     # Not where it would be without the half slice.
     misplaced = propagate(ours, grid, distance=-SLICE / 2, energy=energy)
-    assert difference(theirs, misplaced, grid, 1.0) > 5e-3
+    assert difference(theirs, misplaced, grid, 1.0) > 1.5 * difference(theirs, ours, grid, 1.0)
 
 
 @pytest.mark.parametrize("energy", VOLTAGES)
@@ -192,7 +192,7 @@ def test_multislice_of_the_same_slices(abtem: ModuleType, energy: float) -> None
     potential = abtem.PotentialArray(np.stack(layers), slice_thickness=SLICE, sampling=(grid.sampling,) * 2)
     theirs = as_yx(abtem.PlaneWave(energy=energy).multislice(potential).array)
     assert difference(theirs, our_wave(FINE, energy), grid, 1.0) < 5e-5
-    assert difference(theirs, our_wave(FINE, energy), grid, 0.98 * BAND * grid.nyquist) < 1e-3
+    assert difference(theirs, our_wave(FINE, energy), grid, 0.96 * BAND * grid.nyquist) < 1e-3
 
 
 @pytest.mark.parametrize("energy", VOLTAGES)

@@ -191,6 +191,15 @@ def train(
     last_saved, begun, before = time.monotonic(), time.monotonic(), state.elapsed
     sums: dict[str, float] = {}
     counted = 0
+
+    def report(state: _State, specimens: int, sums: dict[str, float], counted: int) -> None:
+        means = {name: value / counted for name, value in sums.items()}
+        means |= {"step": state.step, "minutes": state.elapsed / 60, "specimens": specimens}
+        with history.open("a") as file:
+            file.write(json.dumps(means) + "\n")
+        if progress:
+            progress(min(1.0, state.elapsed / (60 * plan.minutes)), means)
+
     for indices in _batches(source, plan.batch, rng):
         part = state.elapsed / (60 * plan.minutes)
         if part >= 1:
@@ -211,16 +220,13 @@ def train(
         sums = {name: sums.get(name, 0.0) + value for name, value in figures.items()}
         counted += 1
         if counted == 20:
-            means = {name: value / counted for name, value in sums.items()}
-            means |= {"step": state.step, "minutes": state.elapsed / 60, "specimens": len(source)}
-            with history.open("a") as file:
-                file.write(json.dumps(means) + "\n")
-            if progress:
-                progress(min(1.0, part), means)
+            report(state, len(source), sums, counted)
             sums, counted = {}, 0
         if time.monotonic() - last_saved > plan.checkpoint:
             state.save(bare, average, optimizer)
             last_saved = time.monotonic()
+    if counted:
+        report(state, len(source), sums, counted)
     state.save(bare, average, optimizer)
     return average.eval()
 

@@ -58,7 +58,7 @@ def test_a_recipe_does_not_change() -> None:
 
 def test_shipped_recipes() -> None:
     assert isinstance(shipped_recipe("au-4-8nm"), Recipe)
-    with pytest.raises(InputError, match="recipe: expected a file or one of .*au-4-8nm.*, got 'gold'"):
+    with pytest.raises(InputError, match=r"recipe: expected a file or one of .*au-4-8nm.*, got 'gold'"):
         shipped_recipe("gold")
 
 
