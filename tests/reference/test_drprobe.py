@@ -220,7 +220,7 @@ def test_a_crystal_from_its_atoms(crystal: dict[str, np.ndarray], reference: Pat
     cell = crystal["cell_nm"] * 10
     lines = (line.split() for line in (reference / "caseA" / "au110.cel").read_text().splitlines())
     sites = np.array([[float(v) for v in line[1:4]] for line in lines if line[:1] == ["Au"]])
-    positions = np.concatenate([(sites + [0, 0, i]) * cell for i in range(14)])
+    positions = np.concatenate([(sites + np.array([0, 0, i])) * cell for i in range(14)])
     block = from_ase([Atoms(["Au"] * len(positions), positions, cell=cell * [1, 1, 14])])
     for energy in (200e3, 300e3):
         ours = exit_wave(

@@ -302,7 +302,7 @@ def thickness_map(atoms: Atoms, grid_shape: tuple[int, int], sampling: float) ->
     for dy in (0, 1):
         for dx in (0, 1):
             share = np.abs(1 - dy - part[:, 0]) * np.abs(1 - dx - part[:, 1])
-            np.add.at(counts, tuple(((low + [dy, dx]) % grid_shape).T), share * volumes)
+            np.add.at(counts, tuple(((low + np.array([dy, dx])) % grid_shape).T), share * volumes)
     return ndimage.gaussian_filter(counts / sampling**2, THICKNESS_BLUR / sampling, mode="wrap").astype(
         np.float32
     )

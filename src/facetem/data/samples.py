@@ -218,10 +218,22 @@ class SampleStream:
         time on a CPU.
     nodes
         Of the focal average.
+    anywhere
+        The window may lie anywhere on the (periodic) field, beside the particle too, as the patches of a
+        micrograph do; otherwise the particle is near its middle.
     """
 
-    def __init__(self, source: Source, *, size: int = 256, renewal: float = 1.0, nodes: int = 5) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        size: int = 256,
+        renewal: float = 1.0,
+        nodes: int = 5,
+        anywhere: bool = False,
+    ) -> None:
         self.source = source
+        self._anywhere = anywhere
         self._size, self._renewal, self._nodes = size, renewal, nodes
         self._images: dict[int, tuple[Tensor, float]] = {}
         self._grid = wave_grid(source.recipe)
@@ -261,6 +273,9 @@ class SampleStream:
             else:
                 composed = images
             beside = images
+            if self._anywhere:
+                shift = [int(rng.integers(full)) for full in self._shape]
+                composed = tuple(torch.roll(image, shift, dims=(-2, -1)) for image in composed)
             top, left = (int(rng.integers(full - self._size + 1)) for full in self._shape)
             quarter, mirror = int(rng.integers(4)), bool(rng.integers(2))
             window = np.s_[top : top + self._size, left : left + self._size]

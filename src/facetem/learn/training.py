@@ -79,6 +79,7 @@ class Task(Protocol):
 
     name: str
     model: nn.Module
+    anywhere: bool  # its samples may lie beside the particle, see `SampleStream`
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """The loss of a batch, and figures to show."""
@@ -89,6 +90,7 @@ class ShapeTask:
     """Cross-entropy of the shape, labels smoothed by 5 %, and of what the network pictures on the way."""
 
     name = "classifier"
+    anywhere = False
 
     def __init__(self, config: ClassifierConfig | None = None) -> None:
         self.model: nn.Module = ShapeClassifier(config)
@@ -110,6 +112,7 @@ class ContrastTask:
     """Huber loss of the restored image (bend at a third of the vacuum level) and cross-entropy of the mask."""
 
     name = "restorer"
+    anywhere = True
 
     def __init__(self, config: RestorerConfig | None = None) -> None:
         self.model: nn.Module = ContrastRestorer(config)
@@ -121,7 +124,7 @@ class ContrastTask:
         mask = functional.binary_cross_entropy_with_logits(answer[:, 1], batch.mask)
         error = functional.mse_loss(answer[:, 0].detach(), wanted) / wanted.var().clamp_min(1e-12)
         figures = {"loss": float(image.detach()), "mask": float(mask.detach()), "unexplained": float(error)}
-        return 30 * image + 0.2 * mask, figures
+        return 30 * image + mask, figures
 
 
 def channels_last(images: Tensor) -> Tensor:
@@ -183,7 +186,9 @@ def train(
     average = copy.deepcopy(bare)
     state = _State(folder / f"{task.name}.ckpt", plan)
     state.load(bare, average, optimizer)
-    stream = SampleStream(source, size=plan.size, renewal=plan.renewal, nodes=plan.nodes)
+    stream = SampleStream(
+        source, size=plan.size, renewal=plan.renewal, nodes=plan.nodes, anywhere=task.anywhere
+    )
     rng = np.random.default_rng([plan.seed, state.step])
     generator = torch.Generator().manual_seed(plan.seed + state.step)
     history = folder / f"{task.name}-history.jsonl"
