@@ -13,11 +13,13 @@ import argparse
 import os
 import resource
 import statistics
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from math import ceil, pi
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -129,19 +131,34 @@ def set_up(threads: int) -> None:
     abtem.config.set({"fft": "fftw", "fftw.threads": threads, "fftw.planning_effort": "FFTW_MEASURE"})
 
 
+def resident() -> float:
+    """MiB of memory that this process holds (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
 def peak_memory(code: str, arguments: argparse.Namespace) -> float:
     """MiB that one code takes in a process of its own, above what its imports and the atoms take."""
     set_up(arguments.threads)
-    side = arguments.size * SAMPLING
-    specimens = draw_specimens(arguments.specimens, side)
+    specimens = draw_specimens(arguments.specimens, arguments.size * SAMPLING)
     runs: dict[str, Callable[[Sequence[Atoms], int], object]] = {
         "facetem": lambda s, n: ours(s, n, arguments.energy_kv * 1e3, "cpu", arguments.batch),
         "abTEM": lambda s, n: theirs(s, n, arguments.energy_kv * 1e3),
     }
     runs[code](draw_specimens(1, 16.0), 64)  # imports, compilation
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak = resident()
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.002):
+            peak = max(peak, resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     runs[code](specimens, arguments.size)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    done.set()
+    watcher.join()
+    return peak - before
 
 
 def relative(a: "torch.Tensor", b: "torch.Tensor", side: float, limit: float) -> float:
@@ -204,8 +221,8 @@ def main() -> None:
     depth = [float(s.cell.lengths()[2]) for s in specimens]
     print(
         f"{len(specimens)} specimens of {min(atoms)} to {max(atoms)} atoms, {min(depth):.0f} to {max(depth):.0f} Å "
-        f"deep, {size} x {size} px of {SAMPLING} Å, slices of {SLICE} Å, {arguments.energy_kv:g} kV, {arguments.threads} "
-        f"thread(s); torch {torch.__version__}, abTEM {abtem.__version__}, facetem on {arguments.device}"
+        f"deep, {size} x {size} px of {SAMPLING} Å, slices of {SLICE} Å, {arguments.energy_kv:g} kV, "
+        f"{arguments.threads} thread(s); torch {torch.__version__}, abTEM {abtem.__version__}, facetem on {arguments.device}"
     )
     mine = ours(specimens[:1], size, energy, arguments.device, arguments.batch)
     others = theirs(specimens[:1], size, energy)
@@ -252,7 +269,7 @@ def main() -> None:
                 )
     if arguments.device == "cuda":
         print(f"peak memory of facetem on the device {torch.cuda.max_memory_allocated() / 2**20:.0f} MiB")
-    for code in ("facetem", "abTEM"):
+    for code in ("facetem", "abTEM") if Path("/proc/self/statm").exists() else ():
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             print(f"peak memory of {code}, CPU {pool.submit(peak_memory, code, arguments).result():.0f} MiB")
 

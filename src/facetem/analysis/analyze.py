@@ -25,6 +25,8 @@ FIELD = 256  # px of the classifier
 # larger. A tetrahedron of 80 Å has a tenth of its area outside the field.
 _TRAINED = (36.0, 100.0)
 _LEAST_SEEN = 0.85
+_MASK_BLUR = 2.5  # Å: about a lattice spacing; finer than this the outlines are noise
+_SMALLEST = 20.0  # Å: half of the smallest particle that the networks know
 _BATCH = 16  # crops: what a laptop classifies at once without a noticeable share of its memory
 
 Progress = Callable[[str, int, int], None]  # step, done, total
@@ -131,7 +133,7 @@ def analyze(
     image = resample(micrograph.image, micrograph.sampling, PIXEL)
     restorer = restorer or _shipped_restorer(device)
     restoration = restorer.restore(image, progress=lambda done, total: tell("restore", done, total))
-    outlines = find_particles(restoration.mask, sampling=PIXEL)
+    outlines = find_particles(restoration.mask, sampling=PIXEL, blur=_MASK_BLUR, min_diameter=_SMALLEST)
     classifier = classifier or _shipped_classifier(device)
     predictions: list[Prediction] = []
     for first in range(0, len(outlines), _BATCH):

@@ -62,7 +62,7 @@ def test_a_particle_at_the_edge_is_judged_only_if_nearly_whole(
     assert remark in cut.remarks[0]
 
 
-@pytest.mark.parametrize(("diameter", "known", "remark"), [(2.5, True, "outside"), (13.0, False, "larger")])
+@pytest.mark.parametrize(("diameter", "known", "remark"), [(2.9, True, "outside"), (13.0, False, "larger")])
 def test_what_the_classifier_cannot_judge_is_said(
     diameter: float, known: bool, remark: str, classifier: Any, restorer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,3 +114,21 @@ def test_bad_arguments() -> None:
         find_particles(np.full((80, 80), np.nan), sampling=SAMPLING)
     with pytest.raises(ValueError, match="sampling must be > 0"):
         find_particles(np.zeros((80, 80)), sampling=0)
+
+
+def test_blur_finds_in_a_noisy_map_what_a_threshold_alone_shatters() -> None:
+    """Each pixel is wrong three times in ten; the particle and nothing else is found."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:300, :300]
+    truth = (y - 140) ** 2 + (x - 160) ** 2 < 70**2
+    noisy = np.where(rng.random(truth.shape) < 0.3, ~truth, truth).astype(np.float32)
+    assert len(find_particles(noisy, sampling=0.4, blur=4.0, min_diameter=20)) == 1
+    (outline,) = find_particles(noisy, sampling=0.4, blur=4.0, min_diameter=20)
+    assert outline.equivalent_diameter == pytest.approx(2 * 70 * 0.4, rel=0.05)
+    plain = find_particles(noisy, sampling=0.4, min_diameter=20)
+    assert len(plain) != 1 or plain[0].circularity < 0.8 * outline.circularity
+
+
+def test_negative_blur_is_refused() -> None:
+    with pytest.raises(ValueError, match="blur"):
+        find_particles(np.zeros((80, 80)), sampling=0.4, blur=-1.0)
