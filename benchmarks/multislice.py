@@ -222,7 +222,8 @@ def main() -> None:
     print(
         f"{len(specimens)} specimens of {min(atoms)} to {max(atoms)} atoms, {min(depth):.0f} to {max(depth):.0f} Å "
         f"deep, {size} x {size} px of {SAMPLING} Å, slices of {SLICE} Å, {arguments.energy_kv:g} kV, "
-        f"{arguments.threads} thread(s); torch {torch.__version__}, abTEM {abtem.__version__}, facetem on {arguments.device}"
+        f"{arguments.threads} thread(s); torch {torch.__version__}, abTEM {abtem.__version__}, facetem on "
+        f"{arguments.device}"
     )
     mine = ours(specimens[:1], size, energy, arguments.device, arguments.batch)
     others = theirs(specimens[:1], size, energy)

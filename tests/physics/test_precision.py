@@ -31,13 +31,13 @@ def imaged(
 
 @pytest.mark.parametrize("energy", [80e3, 300e3])
 def test_float32_tracks_float64(structure: Structure, energy: float) -> None:
-    """Measured: wave 2e-6 rms, image 2e-6 rms."""
+    """Measured: wave 9e-7, image 4e-7 rms and 3e-6 at most."""
     wave, image = imaged(structure, energy=energy)
     wave32, image32 = imaged(structure.to("cpu", torch.float32), energy=energy)
     assert wave32.dtype == torch.complex64
     assert image32.dtype == torch.float32
-    assert float(torch.linalg.vector_norm(wave32 - wave) / torch.linalg.vector_norm(wave)) < 2e-5
-    assert float((image32 - image).abs().max()) < 1e-4
+    assert float(torch.linalg.vector_norm(wave32 - wave) / torch.linalg.vector_norm(wave)) < 1e-5
+    assert float((image32 - image).abs().max()) < 2e-5
 
 
 def test_float32_far_from_the_corner_and_far_out_of_focus(structure: Structure) -> None:

@@ -110,6 +110,8 @@ class Detection(_Part):
     mtf_width: PositiveRange = (0.15, 1.2)
     mtf_floor: PositiveRange = (0.0, 0.4)
     counting: Fraction = 0.35  # of the images, from a perfect camera
+    coarse: Fraction = 0.3  # of the images, taken with larger pixels or low-pass filtered: they end at `band`
+    band: Annotated[Range, AfterValidator(_above_zero)] = (0.45, 1.2)  # 1/Å
 
 
 class Recipe(_Part):

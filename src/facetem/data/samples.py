@@ -283,6 +283,9 @@ class SampleStream:
             camera = draw_camera(self.source.recipe.detection, rng)
             generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
             noisy = record(clean[None], Grid((self._size, self._size), PIXEL), [camera], generator)[0]
+            detection = self.source.recipe.detection
+            if rng.random() < detection.coarse:
+                noisy = _low_pass(noisy, float(rng.uniform(*detection.band)))
             for stack, image in zip(stacks, (noisy, clean, *truths), strict=True):
                 stack.append(image)
             labels.append(item.label)
@@ -294,6 +297,14 @@ class SampleStream:
             dose=torch.tensor(doses),
             defocus=torch.tensor(foci),
         )
+
+
+def _low_pass(image: Tensor, band: float) -> Tensor:
+    """The image (y, x) as pixels of 1 / (2 `band`) [Å] would have held it, on its own pixels."""
+    grid = Grid((image.shape[-2], image.shape[-1]), PIXEL)
+    ky, kx = grid.frequencies(image.device, image.dtype)
+    inside = (ky.abs() <= band) & (kx.abs() <= band)
+    return torch.fft.ifft2(torch.fft.fft2(image) * inside).real
 
 
 def _turned(image: Tensor, quarter: int, mirror: bool) -> Tensor:
