@@ -152,7 +152,7 @@ def test_what_a_batch_holds(live: LiveSource) -> None:
 
 def test_noisy_is_clean_with_the_noise_of_its_dose(live: LiveSource) -> None:
     """A perfect camera: the difference has the variance 1 / (dose * pixel area)."""
-    detection = {"dose": [400, 4000], "counting": 1.0}
+    detection = {"dose": [400, 4000], "counting": 1.0, "coarse": 0.0}
     perfect = recipe_from({**live.recipe.model_dump(), "detection": detection})
     source = LiveSource(perfect, split="train", n=4, batch=4)
     batch = SampleStream(source, size=SIZE).draw([0, 1, 2, 3], np.random.default_rng(3))
@@ -242,3 +242,16 @@ def test_a_drawn_set_is_drawn_again(recipe: Recipe) -> None:
 def test_a_sample_larger_than_the_field_is_refused(live: LiveSource) -> None:
     with pytest.raises(InputError, match="size: expected at most 140 px, the recipe's field, got 256"):
         SampleStream(live, size=256)
+
+
+def test_coarse_images_end_at_their_band(live: LiveSource) -> None:
+    """As larger camera pixels would have held them: nothing beyond, everything below."""
+    detection = {"counting": 1.0, "coarse": 1.0, "band": [0.6, 0.6]}
+    coarse = recipe_from({**live.recipe.model_dump(), "detection": detection})
+    source = LiveSource(coarse, split="train", n=2, batch=2)
+    batch = SampleStream(source, size=SIZE).draw([0, 1], np.random.default_rng(3))
+    power = torch.fft.fft2(batch.noisy).abs() ** 2
+    k = torch.fft.fftfreq(SIZE, samples.PIXEL).abs()
+    beyond = (k[:, None] > 0.61) | (k[None, :] > 0.61)
+    assert float(power[:, beyond].max()) < 1e-6 * float(power[:, ~beyond].mean())
+    assert float(power[:, ~beyond].min()) > 0
