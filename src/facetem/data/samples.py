@@ -216,8 +216,6 @@ class SampleStream:
         Chance that a specimen is imaged afresh when it is drawn; otherwise its last clean image is shown
         again with a new camera, noise, shift and turn. 1 images it at every draw; less saves most of the
         time on a CPU.
-    nodes
-        Of the focal average.
     anywhere
         The window may lie anywhere on the (periodic) field, beside the particle too, as the patches of a
         micrograph do; otherwise the particle is near its middle.
@@ -229,12 +227,11 @@ class SampleStream:
         *,
         size: int = 256,
         renewal: float = 1.0,
-        nodes: int = 5,
         anywhere: bool = False,
     ) -> None:
         self.source = source
         self._anywhere = anywhere
-        self._size, self._renewal, self._nodes = size, renewal, nodes
+        self._size, self._renewal = size, renewal
         self._images: dict[int, tuple[Tensor, float]] = {}
         self._grid = wave_grid(source.recipe)
         self._shape = image_shape(source.recipe)
@@ -251,7 +248,6 @@ class SampleStream:
                 optics=[optics],
                 shape=self._shape,
                 band=WAVE_BAND,
-                nodes=self._nodes,
             )[0]
             if self._renewal == 1:
                 return image, optics.aberrations.defocus
@@ -324,7 +320,7 @@ def draw_set(
 ) -> Batch:
     """Specimens 0 to `n` of a split, each imaged once; on the CPU. `seed` is that of optics, camera and noise."""
     source = LiveSource(recipe, split=split, n=n, device=device, batch=2 if device == "cpu" else 32)
-    stream = SampleStream(source, size=size, nodes=7)
+    stream = SampleStream(source, size=size)
     rng = np.random.default_rng([recipe.seed, seed])
     parts: list[Batch] = []
     for index in range(n):

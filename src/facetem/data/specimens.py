@@ -62,15 +62,15 @@ def best_focus_images(
     images, focus = [], []
     for wave, mask, centre, energy in zip(waves, masks, centres, energies, strict=True):
         foci = [float(centre + d) for d in offsets]
-        series = _focal_series(wave, grid, foci, energy, shape, nodes=2)
+        series = _focal_series(wave, grid, foci, energy, shape)
         best = foci[int(torch.argmax(contrast(series, mask > 0)))]
-        images.append(_focal_series(wave, grid, [best], energy, shape, nodes=7)[0])
+        images.append(_focal_series(wave, grid, [best], energy, shape)[0])
         focus.append(best)
     return torch.stack(images), focus
 
 
 def _focal_series(
-    wave: Tensor, grid: Grid, foci: Sequence[float], energy: float, shape: tuple[int, int], nodes: int
+    wave: Tensor, grid: Grid, foci: Sequence[float], energy: float, shape: tuple[int, int]
 ) -> Tensor:
     optics = [
         Optics(
@@ -89,7 +89,6 @@ def _focal_series(
         optics=optics,
         shape=shape,
         band=WAVE_BAND,
-        nodes=nodes,
     )
 
 

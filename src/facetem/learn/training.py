@@ -59,7 +59,6 @@ class TrainingPlan:
     average: float = 500.0
     ease: float = 0.25
     renewal: float = 0.35
-    nodes: int = 4
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
     checkpoint: float = 60.0
     seed: int = 0
@@ -186,9 +185,7 @@ def train(
     average = copy.deepcopy(bare)
     state = _State(folder / f"{task.name}.ckpt", plan)
     state.load(bare, average, optimizer)
-    stream = SampleStream(
-        source, size=plan.size, renewal=plan.renewal, nodes=plan.nodes, anywhere=task.anywhere
-    )
+    stream = SampleStream(source, size=plan.size, renewal=plan.renewal, anywhere=task.anywhere)
     rng = np.random.default_rng([plan.seed, state.step])
     generator = torch.Generator().manual_seed(plan.seed + state.step)
     history = folder / f"{task.name}-history.jsonl"

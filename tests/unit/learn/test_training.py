@@ -24,7 +24,7 @@ from facetem.learn.training import (
 )
 
 RECIPE = Recipe(field=48.0)
-PLAN = TrainingPlan(minutes=0.05, batch=4, size=64, checkpoint=0.5, precision="32-true", nodes=1, average=5)
+PLAN = TrainingPlan(minutes=0.05, batch=4, size=64, checkpoint=0.5, precision="32-true", average=5)
 SMALL = ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
 
 
