@@ -13,7 +13,8 @@ from facetem.app.evaluate import run_evaluation
 from facetem.core.errors import InputError
 from facetem.data.generate import make_store, open_store
 from facetem.data.recipe import Recipe, load_recipe, shipped_recipe
-from facetem.data.samples import LiveSource, Source, StoreSource, draw_set
+from facetem.data.samples import draw_set
+from facetem.data.sources import LiveSource, Source, StoreSource
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.release import release_classifier, release_restorer

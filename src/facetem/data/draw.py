@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, pi
+from math import inf, pi, sqrt
 
 import numpy as np
 from ase import Atoms
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from facetem.atoms.carbon import FilmSource, RandomFilms
 from facetem.atoms.scene import assemble, draw_rotation, particle_masks, rotated, thickness_map
 from facetem.atoms.shapes import build_particle, draw_form
+from facetem.core.physics import wavelength
 from facetem.data.recipe import SPLITS, Detection, Microscope, Recipe, Split
 from facetem.hrtem.camera import Camera
 from facetem.hrtem.optics import Aberrations, Optics
@@ -93,18 +94,24 @@ def draw_specimen(recipe: Recipe, split: Split, index: int) -> Specimen:
     )
 
 
-def draw_optics(ranges: Microscope, rng: np.random.Generator) -> Optics:
-    """Imaging conditions, every number uniform in its range and every azimuth on the circle."""
+def draw_optics(ranges: Microscope, energy: float, rng: np.random.Generator) -> Optics:
+    """Imaging conditions at `energy` [eV], every number uniform in its range and every azimuth on the circle."""
+    if ranges.uncorrected > 0 and rng.random() < ranges.uncorrected:
+        C30 = rng.uniform(*ranges.uncorrected_cs)
+        # Underfocus in units of the Scherzer focus (Scherzer, J. Appl. Phys. 20 (1949) 20), sqrt(Cs lambda).
+        defocus = rng.uniform(*ranges.uncorrected_defocus) * sqrt(C30 * wavelength(energy))
+    else:
+        defocus, C30 = rng.uniform(*ranges.defocus), None
     turn = 2 * pi
     aberrations = Aberrations(
-        defocus=rng.uniform(*ranges.defocus),
+        defocus=defocus,
         C12=rng.uniform(*ranges.C12),
         phi12=rng.uniform(0, turn),
         C21=rng.uniform(*ranges.C21),
         phi21=rng.uniform(0, turn),
         C23=rng.uniform(*ranges.C23),
         phi23=rng.uniform(0, turn),
-        C30=rng.uniform(*ranges.C30),
+        C30=rng.uniform(*ranges.C30) if C30 is None else C30,
     )
     return Optics(
         aberrations,
@@ -113,6 +120,14 @@ def draw_optics(ranges: Microscope, rng: np.random.Generator) -> Optics:
         aperture=inf if rng.random() < ranges.open_aperture else rng.uniform(*ranges.aperture),
         image_spread=rng.uniform(*ranges.image_spread),
     )
+
+
+def draw_loss(ranges: Microscope, rng: np.random.Generator) -> float:
+    """Part of the electrons [1/Å] that the particle scatters out of the image, beyond what multislice knows of:
+    the intensity falls as exp(-loss * thickness)."""
+    if ranges.lossy > 0 and rng.random() < ranges.lossy:
+        return float(rng.uniform(*ranges.loss))
+    return 0.0
 
 
 def draw_camera(ranges: Detection, rng: np.random.Generator) -> Camera:

@@ -84,10 +84,21 @@ class ShapeClassifier(nn.Module):
             nn.Conv2d(config.lateral, 18, 1),
         )
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(before, config.classes)
+        self.head = nn.Linear(2 * before, config.classes)
+
+    @staticmethod
+    def pool(stage: Tensor) -> Tensor:
+        """Features (n, 2 c) of the last stage (n, c, y, x): the mean tells what prevails, the maximum what is
+        there at all, such as a twin plane."""
+        return torch.cat([stage.mean(dim=(-2, -1)), stage.amax(dim=(-2, -1))], dim=1)
+
+    def classify(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (n, classes) and features (n, 2 c), without the picture."""
+        features = self.pool(self.features(images))
+        return self.head(features), features
 
     def forward(self, images: Tensor) -> tuple[Tensor, Picture]:
-        """Logits, and the picture that training compares with the truth. (`features` and `head` alone classify.)"""
+        """Logits, and the picture that training compares with the truth."""
         x, stages = images, []
         for i, layer in enumerate(self.features):
             x = layer(x)
@@ -99,5 +110,5 @@ class ShapeClassifier(nn.Module):
             total = here if total is None else here + functional.interpolate(total, scale_factor=2.0)
         assert total is not None
         drawn = self.draw(torch.relu(total)).float()
-        logits = self.head(self.dropout(x.mean(dim=(-2, -1))))
+        logits = self.head(self.dropout(self.pool(x)))
         return logits, Picture(functional.pixel_shuffle(drawn[:, :16], 4)[:, 0], drawn[:, 16], drawn[:, 17])

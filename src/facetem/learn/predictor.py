@@ -130,12 +130,9 @@ class Classifier:
         for image in images.split(max(1, BATCH // 8) if self._device == "cpu" else 64):
             scaled = normalise(image.to(self._device))
             views = [torch.rot90(v, k, (-2, -1)) for v in (scaled, scaled.flip(-1)) for k in range(4)]
-            pooled = self._model.features(
-                torch.cat(views).contiguous(memory_format=torch.channels_last)
-            ).mean((-2, -1))
-            pooled = pooled.view(8, len(image), -1).mean(0)
-            features.append(pooled.cpu())
-            logits.append(self._model.head(pooled).cpu())
+            answers = self._model.classify(torch.cat(views).contiguous(memory_format=torch.channels_last))
+            for stack, answer in zip((logits, features), answers, strict=True):
+                stack.append(answer.view(8, len(image), -1).mean(0).cpu())
         return torch.cat(logits), torch.cat(features)
 
     def classify(self, crops: ArrayLike) -> list[Prediction]:

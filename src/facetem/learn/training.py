@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facetem.core.errors import InputError
-from facetem.data.samples import Batch, SampleStream, Source
+from facetem.data.samples import Batch, SampleStream
+from facetem.data.sources import Source
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.normalise import normalise, uneven
 from facetem.learn.restorer import PATCH, ContrastRestorer, RestorerConfig

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from facetem.data.draw import Specimen, draw_camera, draw_optics, draw_specimen, film_source, sample_rng
+from facetem.core.physics import wavelength
+from facetem.data.draw import (
+    Specimen,
+    draw_camera,
+    draw_loss,
+    draw_optics,
+    draw_specimen,
+    film_source,
+    sample_rng,
+)
 from facetem.data.recipe import SPLITS, Recipe, recipe_from
 
 
@@ -93,9 +102,9 @@ def test_specimens_keep_to_the_recipe(tiny: Recipe) -> None:
 
 
 def test_optics_keep_to_the_recipe() -> None:
-    ranges = Recipe().microscope
+    ranges = Recipe().microscope.model_copy(update={"uncorrected": 0.0})
     rng = np.random.default_rng(0)
-    drawn = [draw_optics(ranges, rng) for _ in range(600)]
+    drawn = [draw_optics(ranges, 300e3, rng) for _ in range(600)]
     for name in ("defocus", "C12", "C21", "C23", "C30"):
         low, high = getattr(ranges, name)
         values = np.array([getattr(optics.aberrations, name) for optics in drawn])
@@ -109,6 +118,32 @@ def test_optics_keep_to_the_recipe() -> None:
     assert np.histogram(azimuths, 4, (0, 2 * pi))[0].min() > 100
     is_open = np.mean([optics.aperture == inf for optics in drawn])
     assert is_open == pytest.approx(ranges.open_aperture, abs=0.08)
+
+
+def test_part_of_the_images_comes_from_a_conventional_instrument() -> None:
+    """Its underfocus goes with the spherical aberration: the Scherzer focus is 1.2 sqrt(Cs lambda)."""
+    ranges = Recipe().microscope
+    rng = np.random.default_rng(0)
+    drawn = [draw_optics(ranges, 200e3, rng).aberrations for _ in range(600)]
+    large = [a for a in drawn if a.C30 > ranges.C30[1]]
+    assert len(large) / 600 == pytest.approx(ranges.uncorrected, abs=0.06)
+    cs = np.array([a.C30 for a in large])
+    assert ranges.uncorrected_cs[0] <= cs.min()
+    assert cs.max() <= ranges.uncorrected_cs[1]
+    units = np.array([a.defocus for a in large]) / np.sqrt(cs * wavelength(200e3))
+    assert ranges.uncorrected_defocus[0] <= units.min()
+    assert units.max() <= ranges.uncorrected_defocus[1]
+    assert np.ptp(units) > 0.9 * np.ptp(ranges.uncorrected_defocus)
+
+
+def test_loss_keeps_to_the_recipe() -> None:
+    ranges = Recipe().microscope
+    rng = np.random.default_rng(0)
+    drawn = np.array([draw_loss(ranges, rng) for _ in range(600)])
+    assert np.mean(drawn > 0) == pytest.approx(ranges.lossy, abs=0.08)
+    assert ranges.loss[0] <= drawn.min()
+    assert drawn.max() <= ranges.loss[1]
+    assert draw_loss(ranges.model_copy(update={"lossy": 0.0}), rng) == 0
 
 
 def test_cameras_keep_to_the_recipe() -> None:

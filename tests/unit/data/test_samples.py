@@ -9,10 +9,11 @@ import torch
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
-from facetem.data import generate, samples
+from facetem.data import generate, samples, sources
 from facetem.data.generate import create_store, make_shard, make_store
 from facetem.data.recipe import Recipe, recipe_from
-from facetem.data.samples import Batch, Item, LiveSource, SampleStream, Source, StoreSource, draw_set
+from facetem.data.samples import Batch, SampleStream, draw_set
+from facetem.data.sources import Item, LiveSource, Source, StoreSource
 
 SIZE = 64
 
@@ -20,7 +21,7 @@ SIZE = 64
 @pytest.fixture(scope="module", autouse=True)
 def small_shards() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (generate, samples):
+        for module in (generate, sources):
             patch.setattr(module, "SHARD", 2)
         yield
 
@@ -255,3 +256,16 @@ def test_coarse_images_end_at_their_band(live: LiveSource) -> None:
     beyond = (k[:, None] > 0.61) | (k[None, :] > 0.61)
     assert float(power[:, beyond].max()) < 1e-6 * float(power[:, ~beyond].mean())
     assert float(power[:, ~beyond].min()) > 0
+
+
+def test_the_particle_takes_electrons_away_as_its_thickness_says(live: LiveSource) -> None:
+    def images(loss: float) -> Batch:
+        microscope = {"lossy": 1.0, "loss": [loss, loss]}
+        lossy = recipe_from({**live.recipe.model_dump(), "microscope": microscope})
+        source = LiveSource(lossy, split="train", n=2, batch=2)
+        return SampleStream(source, size=SIZE).draw([0, 1], np.random.default_rng(3))
+
+    kept, lost = images(0.0), images(0.01)
+    torch.testing.assert_close(lost.clean, kept.clean * torch.exp(-0.01 * kept.thickness))
+    assert float(lost.clean.min()) < 0.95 * float(kept.clean.min())
+    assert torch.equal(lost.target, kept.target)

@@ -11,12 +11,12 @@ def test_the_picture_has_the_sizes_it_is_compared_with() -> None:
     assert picture.thickness.shape == picture.mask.shape == (2, 64, 64)
 
 
-def test_what_the_forward_pass_names_is_what_features_and_head_name() -> None:
+def test_with_and_without_the_picture_the_logits_are_the_same() -> None:
     torch.manual_seed(0)
     model = ShapeClassifier(ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))).eval()
     images = torch.randn(2, 1, 256, 256)
     logits, _ = model(images)
-    torch.testing.assert_close(logits, model.head(model.features(images).mean((-2, -1))))
+    torch.testing.assert_close(logits, model.classify(images)[0])
 
 
 def test_every_stage_and_the_stem_see_the_picture() -> None:

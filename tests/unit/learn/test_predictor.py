@@ -61,7 +61,7 @@ def test_unfamiliar_images_are_answered_as_unknown(images: np.ndarray) -> None:
 def test_weights_come_back_from_their_file(tmp_path: Path, images: np.ndarray) -> None:
     model = small_classifier()
     path = tmp_path / "own.safetensors"
-    space = {"means": torch.zeros(8, 8), "precision": torch.eye(8)}
+    space = {"means": torch.zeros(8, 16), "precision": torch.eye(16)}
     header = {"network": SMALL.as_dict(), "temperature": 2.0, "threshold": 1e9}
     save_weights(path, "classifier", model, header, space)
     there = Classifier(model, temperature=2.0).classify(images)

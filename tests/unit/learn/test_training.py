@@ -10,7 +10,8 @@ import torch
 from facetem.core.errors import InputError
 from facetem.data.draw import image_shape
 from facetem.data.recipe import Recipe
-from facetem.data.samples import Batch, Item
+from facetem.data.samples import Batch
+from facetem.data.sources import Item
 from facetem.data.specimens import wave_grid
 from facetem.learn.classifier import ClassifierConfig
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
