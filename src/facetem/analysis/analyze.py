@@ -27,6 +27,7 @@ _TRAINED = (36.0, 100.0)
 _LEAST_SEEN = 0.85
 _MASK_BLUR = 2.5  # Å: about a lattice spacing; finer than this the outlines are noise
 _SMALLEST = 20.0  # Å: half of the smallest particle that the networks know
+_ENOUGH = 3  # judged particles, to say something of the whole micrograph
 _BATCH = 16  # crops: what a laptop classifies at once without a noticeable share of its memory
 
 Progress = Callable[[str, int, int], None]  # step, done, total
@@ -99,6 +100,19 @@ class Analysis:
     outlines: list[Outline]
     provenance: dict[str, Any]
     sampling: float = PIXEL
+
+    @property
+    def warning(self) -> str:
+        """One sentence if the micrograph as a whole looks unlike what the networks learnt from, else empty."""
+        judged = [p for p in self.particles if p.judged]
+        strange = sum(not p.known for p in judged)
+        if len(judged) < _ENOUGH or strange <= len(judged) / 2:
+            return ""
+        return (
+            f"{strange} of {len(judged)} particles that could be judged resemble no learnt shape: this micrograph "
+            "may be unlike those that facetem learnt from (gold, 4 to 8 nm, on amorphous carbon), so check the "
+            "outlines before using any of its numbers"
+        )
 
 
 def analyze(

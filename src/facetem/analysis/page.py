@@ -81,8 +81,14 @@ def _header(analysis: Analysis) -> str:
         facts.append(f"{energy:g} kV")
     return (
         f'<header><p class="brand">facetem</p><h1>{escape(micrograph.name)}</h1>'
-        f'<p class="facts">{" · ".join(facts)}</p><p class="summary">{_summary(analysis)}</p></header>'
+        f'<p class="facts">{" · ".join(facts)}</p><p class="summary">{_summary(analysis)}</p>'
+        f"{_warning(analysis)}</header>"
     )
+
+
+def _warning(analysis: Analysis) -> str:
+    text = analysis.warning
+    return f'<p class="warning" role="note">{escape(text[0].upper() + text[1:])}.</p>' if text else ""
 
 
 def _summary(analysis: Analysis) -> str:

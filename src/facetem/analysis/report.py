@@ -191,6 +191,7 @@ def result_dict(analysis: Analysis) -> dict[str, Any]:
         },
         "analysed_pixel_size_nm": scale,
         "provenance": _plain(analysis.provenance),
+        "warning": analysis.warning,
         "particles": rows,
     }
 

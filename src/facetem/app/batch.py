@@ -96,3 +96,5 @@ def _tell(found: Analysis, folder: Path) -> None:
     )
     if n:
         print_particles(found)
+    if found.warning:
+        say_error(f"{found.micrograph.name}: {found.warning}")

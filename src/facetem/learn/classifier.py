@@ -1,7 +1,7 @@
 """The shape network: a compact residual CNN.
 
-The stem looks at the image through large filters at a stride of four pixels: like a bank of Gabor filters, it
-turns lattice fringes into their local strength before the resolution drops. Four residual stages follow.
+The stem looks at the image through filters of 20 px (8 Å) at a stride of four: like a bank of Gabor filters, it
+tells the direction and spacing of lattice fringes before the resolution drops. Four residual stages follow.
 
 In training the stages also feed a picture of what there is to see: the projected thickness of the particle, its
 mask and its image at best focus. Three bits of label per image teach a network slowly; a thickness in every
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+FOLD = 4  # the image enters as FOLD x FOLD pixels folded into channels: filters at a stride of FOLD, quicker
+
 
 @dataclass(frozen=True)
 class ClassifierConfig:
@@ -22,7 +24,7 @@ class ClassifierConfig:
 
     widths: tuple[int, ...] = (32, 64, 128, 192)
     depths: tuple[int, ...] = (1, 2, 2, 2)
-    stem: int = 8  # side of the first filters [px]
+    stem: int = 5  # side of the first filters, in units of `FOLD` pixels; odd
     classes: int = 8
     lateral: int = 32  # width of the layers that draw the picture
     dropout: float = 0.1
@@ -64,11 +66,11 @@ class ShapeClassifier(nn.Module):
         self.config = config = config or ClassifierConfig()
         layers: list[nn.Module] = []
         self._ends: list[int] = []  # of the stages, in `features`
-        before = 1
+        before = FOLD**2
         for stage, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True)):
-            side, stride = (config.stem, 4) if stage == 0 else (3, 2)
+            side, stride = (config.stem, 1) if stage == 0 else (3, 2)
             layers += [
-                nn.Conv2d(before, width, side, stride=stride, padding=(side - 1) // 2, bias=False),
+                nn.Conv2d(before, width, side, stride=stride, padding=side // 2, bias=False),
                 nn.BatchNorm2d(width),
                 nn.ReLU(inplace=True),
                 *(Residual(width) for _ in range(depth)),
@@ -81,7 +83,7 @@ class ShapeClassifier(nn.Module):
             nn.Conv2d(config.lateral, config.lateral, 3, padding=1, bias=False),
             nn.BatchNorm2d(config.lateral),
             nn.ReLU(inplace=True),
-            nn.Conv2d(config.lateral, 18, 1),
+            nn.Conv2d(config.lateral, FOLD**2 + 2, 1),
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(2 * before, config.classes)
@@ -94,12 +96,12 @@ class ShapeClassifier(nn.Module):
 
     def classify(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (n, classes) and features (n, 2 c), without the picture."""
-        features = self.pool(self.features(images))
+        features = self.pool(self.features(functional.pixel_unshuffle(images, FOLD)))
         return self.head(features), features
 
     def forward(self, images: Tensor) -> tuple[Tensor, Picture]:
         """Logits, and the picture that training compares with the truth."""
-        x, stages = images, []
+        x, stages = functional.pixel_unshuffle(images, FOLD), []
         for i, layer in enumerate(self.features):
             x = layer(x)
             if i in self._ends:
@@ -111,4 +113,5 @@ class ShapeClassifier(nn.Module):
         assert total is not None
         drawn = self.draw(torch.relu(total)).float()
         logits = self.head(self.dropout(self.pool(x)))
-        return logits, Picture(functional.pixel_shuffle(drawn[:, :16], 4)[:, 0], drawn[:, 16], drawn[:, 17])
+        *_, thickness, mask = drawn.unbind(1)
+        return logits, Picture(functional.pixel_shuffle(drawn[:, :-2], FOLD)[:, 0], thickness, mask)

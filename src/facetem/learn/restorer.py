@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-PATCH = 160  # px of the patches, in training and in use: a patch is scaled by its own mean and spread
+PATCH = 256  # px of the patches, in training and in use: wide enough to hold a particle and what it lies on
 
 
 @dataclass(frozen=True)

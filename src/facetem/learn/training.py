@@ -71,7 +71,7 @@ class TrainingPlan:
 
 
 CLASSIFIER_PLAN = TrainingPlan()
-RESTORER_PLAN = TrainingPlan(size=PATCH, batch=8, rate=1.5e-3, ease=0.1)
+RESTORER_PLAN = TrainingPlan(size=PATCH, batch=4, rate=1.0e-3, ease=0.1)
 
 
 class Task(Protocol):

@@ -41,7 +41,8 @@ def test_a_square_has_the_measures_of_a_square(turn: float) -> None:
     (found,) = find_particles(polygon(4, 80, turn), sampling=SAMPLING)
     assert found.feret == pytest.approx(64, rel=0.02)
     assert found.equivalent_diameter == pytest.approx(2 * 32 * math.sqrt(2 / math.pi), rel=0.015)
-    assert found.circularity == pytest.approx(math.pi / 4, abs=0.05)
+    # Crofton with four directions errs by up to a twentieth in the perimeter, most for sides along the pixels.
+    assert found.circularity == pytest.approx(math.pi / 4, rel=0.1)
 
 
 def test_labels_are_in_reading_order() -> None:

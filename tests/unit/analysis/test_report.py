@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from facetem.analysis import report
 from facetem.analysis.analyze import Analysis, analyze
 from facetem.analysis.report import check_output, save_analysis
 from facetem.core.errors import InputError
-from facetem.data.micrograph import load_micrograph
+from facetem.data.micrograph import Micrograph, load_micrograph
 
 FILES = [
     "gallery.png",
@@ -185,3 +186,25 @@ def test_trying_a_folder_writes_nothing_into_it(tmp_path: Path) -> None:
     assert made == [tmp_path / "a" / "b", tmp_path / "a"]
     assert list((tmp_path / "a" / "b").iterdir()) == []
     assert check_output(tmp_path) == []
+
+
+def test_a_micrograph_of_strange_particles_says_so_everywhere(
+    micrograph: Micrograph, restorer: Any, classifier: Any, tmp_path: Path
+) -> None:
+    """Three are judged: with two unknown the page warns and result.json too; with one neither does."""
+
+    class Strict(type(classifier)):
+        limit = 1800.0
+
+        def one(self, area: float) -> Any:
+            return replace(super().one(area), known=area < self.limit)
+
+    strict = Strict()
+    strange = analyze(micrograph, classifier=strict, restorer=restorer)
+    assert [p.known for p in strange.particles if p.judged].count(False) == 2
+    assert strange.warning.startswith("2 of 3 particles")
+    save_analysis(strange, tmp_path)
+    assert "2 of 3 particles" in Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert json.loads((tmp_path / "result.json").read_text())["warning"] == strange.warning
+    strict.limit = 4000.0
+    assert analyze(micrograph, classifier=strict, restorer=restorer).warning == ""
