@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +30,11 @@ BATCH = 8  # patches or views at once: more does not run faster on a CPU
 FORMAT = 1
 
 Progress = Callable[[int, int], None]
+Network = TypeVar("Network", bound=nn.Module)
+_KINDS: dict[type[nn.Module], tuple[str, Any]] = {
+    ShapeClassifier: ("classifier", ClassifierConfig),
+    ContrastRestorer: ("restorer", RestorerConfig),
+}
 
 
 @dataclass(frozen=True)
@@ -94,14 +99,10 @@ def _load(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor], dic
     return header, model, extra
 
 
-def _fill(model: nn.Module, state: dict[str, Tensor], path: Path, device: str) -> None:
-    wanted = model.state_dict()
-    state = {k: v.to(wanted[k].dtype) if k in wanted else v for k, v in state.items()}
-    try:
-        model.load_state_dict(state)
-    except RuntimeError:
-        raise InputError(f"{path}: the weights do not fit the network that the file describes") from None
-    model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+def _ready(model: Network, device: str) -> Network:
+    """The network on its device, to predict with."""
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.eval()
 
 
 class Classifier:
@@ -208,6 +209,34 @@ def _chunks(items: list[tuple[int, int]], size: int) -> Iterator[list[tuple[int,
         yield items[i : i + size]
 
 
+def load_network(
+    path: str | Path | None, network: type[Network]
+) -> tuple[Network, dict[str, Any], dict[str, Tensor]]:
+    """The network of a weights file (by default the one that comes with the package), its header and what else the
+    file holds, on the CPU.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, of another kind, or does not hold what it says.
+    """
+    kind, config = _KINDS[network]
+    path = Path(path or shipped(kind))
+    header, state, extra = _load(path, kind)
+    values = header.get("network", {})
+    try:
+        model = network(config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}))
+    except TypeError:
+        raise InputError(f"{path}: describes a network that this version does not know: {values}") from None
+    wanted = model.state_dict()
+    state = {k: v.to(wanted[k].dtype) if k in wanted else v for k, v in state.items()}
+    try:
+        model.load_state_dict(state)
+    except RuntimeError:
+        raise InputError(f"{path}: the weights do not fit the network that the file describes") from None
+    return model, header, extra
+
+
 def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> Classifier:
     """The classifier in `path`, or the one that comes with the package.
 
@@ -216,37 +245,25 @@ def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> 
     InputError
         If the file is missing, damaged or of another kind, or the device is not there.
     """
-    path, device = Path(path or shipped("classifier")), resolve_device(device)
-    header, state, extra = _load(path, "classifier")
-    model = ShapeClassifier(_config(ClassifierConfig, header, path))
-    _fill(model, state, path, device)
+    device = resolve_device(device)
+    model, header, extra = load_network(path, ShapeClassifier)
     space = (
         FeatureSpace(extra["means"], extra["precision"], header["threshold"]) if "means" in extra else None
     )
     return Classifier(
-        model,
+        _ready(model, device),
         temperature=header.get("temperature", 1.0),
         space=space,
-        name=header.get("name", path.stem),
+        name=header.get("name", "classifier"),
         device=device,
     )
 
 
 def load_restorer(path: str | Path | None = None, *, device: str = "auto") -> Restorer:
     """The restorer in `path`, or the one that comes with the package. Raises as `load_classifier`."""
-    path, device = Path(path or shipped("restorer")), resolve_device(device)
-    header, state, _ = _load(path, "restorer")
-    model = ContrastRestorer(_config(RestorerConfig, header, path))
-    _fill(model, state, path, device)
-    return Restorer(model, name=header.get("name", path.stem), device=device)
-
-
-def _config(kind: Any, header: dict[str, Any], path: Path) -> Any:
-    values = header.get("network", {})
-    try:
-        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-    except TypeError:
-        raise InputError(f"{path}: describes a network that this version does not know: {values}") from None
+    device = resolve_device(device)
+    model, header, _ = load_network(path, ContrastRestorer)
+    return Restorer(_ready(model, device), name=header.get("name", "restorer"), device=device)
 
 
 def classify(

@@ -20,9 +20,9 @@ from torch.nn import functional
 from facetem.core.errors import InputError
 from facetem.data.samples import Batch, SampleStream
 from facetem.data.sources import Source
-from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
+from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.normalise import normalise, uneven
-from facetem.learn.restorer import PATCH, ContrastRestorer, RestorerConfig
+from facetem.learn.restorer import PATCH, ContrastRestorer
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ class ShapeTask:
     name = "classifier"
     anywhere = False
 
-    def __init__(self, config: ClassifierConfig | None = None) -> None:
-        self.model: nn.Module = ShapeClassifier(config)
+    def __init__(self, model: ShapeClassifier | None = None) -> None:
+        self.model: nn.Module = model or ShapeClassifier()
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         logits, picture = self.model(channels_last(normalise(uneven(batch.noisy, generator))))
@@ -114,8 +114,8 @@ class ContrastTask:
     name = "restorer"
     anywhere = True
 
-    def __init__(self, config: RestorerConfig | None = None) -> None:
-        self.model: nn.Module = ContrastRestorer(config)
+    def __init__(self, model: ContrastRestorer | None = None) -> None:
+        self.model: nn.Module = model or ContrastRestorer()
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         answer = self.model(channels_last(normalise(uneven(batch.noisy, generator)))).float()

@@ -8,7 +8,14 @@ from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.learn.calibration import FeatureSpace
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
-from facetem.learn.predictor import Classifier, Restorer, load_classifier, load_restorer, save_weights
+from facetem.learn.predictor import (
+    Classifier,
+    Restorer,
+    load_classifier,
+    load_network,
+    load_restorer,
+    save_weights,
+)
 from facetem.learn.restorer import PATCH, ContrastRestorer, RestorerConfig
 
 SMALL = ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
@@ -69,6 +76,19 @@ def test_weights_come_back_from_their_file(tmp_path: Path, images: np.ndarray) -
     for a, b in zip(there, back, strict=True):
         assert a.shape == b.shape
         assert a.confidence == pytest.approx(b.confidence, abs=2e-3)  # kept in half precision
+
+
+def test_a_network_to_learn_on_from_is_the_one_in_the_file(tmp_path: Path) -> None:
+    model = small_classifier()
+    path = tmp_path / "own.safetensors"
+    save_weights(path, "classifier", model, {"network": SMALL.as_dict()}, {})
+    back, header, _ = load_network(path, ShapeClassifier)
+    assert back.config == SMALL
+    assert header["kind"] == "classifier"
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(back.state_dict()[name], value, rtol=1e-3, atol=1e-3)
+    with pytest.raises(InputError, match="expected restorer weights"):
+        load_network(path, ContrastRestorer)
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "text", "kind", "network"])

@@ -13,7 +13,7 @@ from facetem.data.recipe import Recipe
 from facetem.data.samples import Batch
 from facetem.data.sources import Item
 from facetem.data.specimens import wave_grid
-from facetem.learn.classifier import ClassifierConfig
+from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
 from facetem.learn.training import (
     ContrastTask,
@@ -80,11 +80,11 @@ def test_easing_goes_from_targets_to_the_full_noise() -> None:
 
 
 def test_a_stopped_run_goes_on_and_its_time_adds_up(tmp_path: Path) -> None:
-    train(ShapeTask(SMALL), Stripes(), PLAN, tmp_path)
+    train(ShapeTask(ShapeClassifier(SMALL)), Stripes(), PLAN, tmp_path)
     first = torch.load(tmp_path / "classifier.ckpt", weights_only=True)
     assert first["elapsed"] >= 60 * PLAN.minutes
     longer = replace(PLAN, minutes=2 * PLAN.minutes)
-    train(ShapeTask(SMALL), Stripes(), longer, tmp_path)
+    train(ShapeTask(ShapeClassifier(SMALL)), Stripes(), longer, tmp_path)
     second = torch.load(tmp_path / "classifier.ckpt", weights_only=True)
     assert second["step"] > first["step"]
     assert second["elapsed"] >= 60 * longer.minutes
@@ -93,12 +93,12 @@ def test_a_stopped_run_goes_on_and_its_time_adds_up(tmp_path: Path) -> None:
 
 
 def test_another_plan_or_network_does_not_continue_a_run(tmp_path: Path) -> None:
-    train(ShapeTask(SMALL), Stripes(), PLAN, tmp_path)
+    train(ShapeTask(ShapeClassifier(SMALL)), Stripes(), PLAN, tmp_path)
     with pytest.raises(InputError, match="another plan"):
-        train(ShapeTask(SMALL), Stripes(), replace(PLAN, batch=2), tmp_path)
+        train(ShapeTask(ShapeClassifier(SMALL)), Stripes(), replace(PLAN, batch=2), tmp_path)
     wider = replace(SMALL, widths=(8, 8, 8, 16))
     with pytest.raises(InputError, match="another network"):
-        train(ShapeTask(wider), Stripes(), replace(PLAN, minutes=1), tmp_path)
+        train(ShapeTask(ShapeClassifier(wider)), Stripes(), replace(PLAN, minutes=1), tmp_path)
 
 
 def test_both_losses_fall_on_a_batch_that_is_shown_again() -> None:
@@ -108,7 +108,9 @@ def test_both_losses_fall_on_a_batch_that_is_shown_again() -> None:
     target = 1 + 0.5 * (noisy - 1)
     mask = (noisy > 1.1).float()
     batch = Batch(noisy, target, target, mask, 10 * mask, torch.arange(8), torch.ones(8), torch.zeros(8))
-    for task in (ShapeTask(replace(SMALL, dropout=0)), ContrastTask(RestorerConfig(widths=(8, 16)))):
+    shapes = ShapeClassifier(replace(SMALL, dropout=0))
+    contrast = ContrastRestorer(RestorerConfig(widths=(8, 16)))
+    for task in (ShapeTask(shapes), ContrastTask(contrast)):
         optimizer = torch.optim.AdamW(task.model.parameters(), lr=5e-3)
         losses = []
         for _ in range(40):
