@@ -17,7 +17,26 @@ from facetem.hrtem.scattering import DEBYE_WALLER
 ENERGY = 200e3
 LAM = wavelength(ENERGY)
 COHERENT = {"focal_spread": 0.0, "angular_spread": 0.0, "image_spread": 0.0}
-FULL = Aberrations(defocus=55.0, C12=30.0, phi12=0.4, C21=700.0, phi21=-1.2, C23=600.0, phi23=2.5, C30=-8.0e4)
+# Each gives some radians at 1 / Å.
+SINGLE = {
+    "C10": Aberrations(defocus=100.0),
+    "C12": Aberrations(C12=40.0, phi12=0.7),
+    "C21": Aberrations(C21=500.0, phi21=2.1),
+    "C23": Aberrations(C23=500.0, phi23=-0.4),
+    "C30": Aberrations(C30=1e5),
+    "C32": Aberrations(C32=3e4, phi32=1.1),
+    "C34": Aberrations(C34=5e4, phi34=0.5),
+    "C41": Aberrations(C41=2e6, phi41=-2.4),
+    "C43": Aberrations(C43=3e6, phi43=0.9),
+    "C45": Aberrations(C45=2e6, phi45=-0.3),
+    "C50": Aberrations(C50=1e8),
+    "C52": Aberrations(C52=1e8, phi52=-0.8),
+    "C54": Aberrations(C54=2e8, phi54=0.2),
+    "C56": Aberrations(C56=1e8, phi56=0.4),
+}
+FULL = Aberrations(
+    **{name: value for lens in SINGLE.values() for name, value in vars(lens).items() if value != 0}
+)
 
 
 def phase(kx: torch.Tensor, ky: torch.Tensor, aberrations: Aberrations) -> tuple[torch.Tensor, torch.Tensor]:
@@ -28,17 +47,21 @@ def phase(kx: torch.Tensor, ky: torch.Tensor, aberrations: Aberrations) -> tuple
     return chi.flatten(), slope2.flatten()
 
 
-def azimuth_form(kx: np.ndarray, ky: np.ndarray, aberrations: Aberrations) -> np.ndarray:
-    """chi = 2 pi / lambda sum C_nm alpha^(n+1) cos(m (phi - phi_nm)) / (n + 1), as it is usually printed."""
+def azimuth_form(
+    kx: np.ndarray, ky: np.ndarray, aberrations: Aberrations, parity: tuple[int, ...] = (0, 1)
+) -> np.ndarray:
+    """chi = 2 pi / lambda sum C_nm alpha^(n+1) cos(m (phi - phi_nm)) / (n + 1), as it is usually printed.
+
+    `parity` 0 keeps what is even in k (m even), 1 what is odd.
+    """
     alpha, phi = LAM * np.hypot(kx, ky), np.arctan2(ky, kx)
-    a = aberrations
-    path = (
-        -a.defocus * alpha**2 / 2
-        + a.C12 * alpha**2 / 2 * np.cos(2 * (phi - a.phi12))
-        + a.C21 * alpha**3 / 3 * np.cos(phi - a.phi21)
-        + a.C23 * alpha**3 / 3 * np.cos(3 * (phi - a.phi23))
-        + a.C30 * alpha**4 / 4
-    )
+    path = np.zeros_like(alpha)
+    for name in SINGLE:
+        n, m = int(name[1]), int(name[2])
+        C = -aberrations.defocus if name == "C10" else getattr(aberrations, name)
+        azimuth = getattr(aberrations, "phi" + name[1:], 0.0)
+        if m % 2 in parity:
+            path += C * alpha ** (n + 1) / (n + 1) * np.cos(m * (phi - azimuth))
     return 2 * np.pi / LAM * path
 
 
@@ -49,24 +72,27 @@ def frequencies() -> tuple[torch.Tensor, torch.Tensor]:
     return kx, ky
 
 
-LENSES = [
-    Aberrations(defocus=100.0),
-    Aberrations(C12=40.0, phi12=0.7),
-    Aberrations(C21=500.0, phi21=2.1),
-    Aberrations(C23=500.0, phi23=-0.4),
-    Aberrations(C30=1e5),
-    FULL,
-]
+LENSES = [*SINGLE.values(), FULL]
+IDS = [*SINGLE, "all"]
 
 
-@pytest.mark.parametrize("lens", LENSES, ids=[*ORDERS, "all"])
+def test_every_aberration_to_fifth_order_is_there() -> None:
+    """n + m odd, m <= n + 1, n from 1 to 5; no image shift."""
+    expected = {f"C{n}{m}": (n, m) for n in range(1, 6) for m in range(n + 2) if (n + m) % 2}
+    assert expected == ORDERS
+    assert list(SINGLE) == list(ORDERS)
+
+
+@pytest.mark.parametrize("lens", LENSES, ids=IDS)
 def test_wave_aberration_is_the_printed_polynomial(frequencies, lens: Aberrations) -> None:
     kx, ky = frequencies
     chi, _ = phase(kx, ky, lens)
-    np.testing.assert_allclose(chi.numpy(), azimuth_form(kx.numpy(), ky.numpy(), lens), atol=1e-10)
+    expected = azimuth_form(kx.numpy(), ky.numpy(), lens)
+    assert np.abs(expected).max() > 1
+    np.testing.assert_allclose(chi.numpy(), expected, atol=1e-10)
 
 
-@pytest.mark.parametrize("lens", LENSES, ids=[*ORDERS, "all"])
+@pytest.mark.parametrize("lens", LENSES, ids=IDS)
 def test_its_gradient_is_its_derivative(frequencies, lens: Aberrations) -> None:
     kx, ky = (k.clone().requires_grad_() for k in frequencies)
     chi, slope2 = phase(kx, ky, lens)
@@ -131,6 +157,53 @@ def test_first_zero_at_scherzer_focus() -> None:
     assert zeros_of(k, transfer)[0] == pytest.approx(2**0.5 * (C30 * LAM**3) ** -0.25, rel=1e-4)
     # Atoms are dark there: the transfer is negative up to the first zero.
     assert transfer[10] < 0
+
+
+def test_point_resolution_at_scherzer_focus() -> None:
+    """Focus sqrt(4/3 C30 lambda): chi falls to -2 pi / 3, so the transfer is a plateau between -sqrt(3) and -2,
+    and first zero at k = (16/3)^(1/4) (C30 lambda^3)^(-1/4): point resolution 0.66 (C30 lambda^3)^(1/4)
+    (Williams & Carter, Transmission Electron Microscopy, 2nd ed. (2009), ch. 28)."""
+    C30 = 1.2e7
+    k, transfer = contrast_transfer(
+        Optics(Aberrations(float(np.sqrt(4 / 3 * C30 * LAM)), C30=C30), **COHERENT)
+    )
+    zero = zeros_of(k, transfer)[0]
+    assert 1 / zero == pytest.approx(0.66 * (C30 * LAM**3) ** 0.25, rel=3e-3)
+    assert 1 / zero == pytest.approx(2.44, abs=0.01)  # Å, at 200 kV
+    plateau = transfer[(k > 0.62 * zero) & (k < 0.9 * zero)]
+    assert plateau.max() == pytest.approx(-(3**0.5), rel=2e-2)
+    assert plateau.min() == pytest.approx(-2, rel=1e-3)
+
+
+def test_weak_phase_transfer_of_any_lens() -> None:
+    """Two dimensions, all aberrations: I(k) = 2 phi(k) sin chi_even(k) exp(-i chi_odd(k)).
+
+    psi = 1 + i phi has the image 1 + i phi T - i phi* T*, whose spectrum is i phi(k) (T(k) - T*(-k)), T = exp(-i chi).
+    """
+    grid = Grid((96, 96), 0.4)
+    point = torch.zeros(1, *grid.shape, dtype=torch.float64)
+    point[0, 0, 0] = 1e-7
+    optics = Optics(FULL, **COHERENT)
+    image = clean_images(torch.exp(1j * point), grid, energies=[ENERGY], optics=[optics], nodes=1)[0]
+    transfer = torch.fft.fft2(image).numpy() / 1e-7
+    ky, kx = (k.numpy() for k in grid.frequencies(dtype=torch.float64))
+    seen = (np.hypot(kx, ky) < 1.0) & (np.hypot(kx, ky) > 0)
+    even, odd = (azimuth_form(kx + 0 * ky, ky + 0 * kx, FULL, parity=(p,)) for p in (0, 1))
+    expected = 2 * np.sin(even) * np.exp(-1j * odd)
+    assert np.abs(expected.imag[seen]).max() > 1.5
+    np.testing.assert_allclose(transfer[seen], expected[seen], atol=1e-5)
+
+
+def test_astigmatism_moves_the_zeros_of_each_azimuth() -> None:
+    """Along phi12 the lens is overfocused by C12 more (C10 + C12), across it by C12 less."""
+    for azimuth, effective in ((0.0, -300.0 + 80.0), (np.pi / 2, -300.0 - 80.0)):
+        lens = Aberrations(defocus=300.0, C12=80.0, phi12=azimuth)
+        k, transfer = contrast_transfer(Optics(lens, **COHERENT))
+        seen = k < 0.9
+        found = zeros_of(k[seen], transfer[seen])
+        expected = np.sqrt(np.arange(1, len(found) + 1) / (LAM * abs(effective)))
+        assert len(found) >= 4
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 # --- the sign of defocus -------------------------------------------------------------------------------------

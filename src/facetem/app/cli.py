@@ -15,6 +15,7 @@ from facetem.app.command import (
     say_error,
     whole_file,
 )
+from facetem.app.simulate import simulate
 
 app = typer.Typer(
     cls=Commands,
@@ -119,62 +120,7 @@ def build(
     typer.echo(f"{output}: {shape}, {particle} {element} atoms on {film} C atoms")
 
 
-@app.command()
-def simulate(
-    structure: Annotated[Path, typer.Argument(help="Any file of atoms that ASE reads; beam along z.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help=".tif (keeps the pixel size), .npy or .png.")
-    ],
-    energy_kv: Annotated[float, typer.Option(help="[kV]")] = 300.0,
-    defocus_nm: Annotated[float, typer.Option(help="[nm], positive is underfocus.")] = 6.0,
-    cs_um: Annotated[float, typer.Option(help="Spherical aberration C3 [µm].")] = 0.0,
-    astigmatism_nm: Annotated[float, typer.Option(help="Twofold astigmatism C12 [nm].")] = 0.0,
-    astigmatism_deg: Annotated[float, typer.Option(help="Its azimuth [degrees].")] = 0.0,
-    focal_spread_nm: Annotated[float, typer.Option(help="Standard deviation [nm].")] = 3.0,
-    angular_spread_mrad: Annotated[float, typer.Option(help="Standard deviation [mrad].")] = 0.1,
-    aperture_mrad: Annotated[float | None, typer.Option(help="Semi-angle [mrad]. Default: none.")] = None,
-    dose: Annotated[float | None, typer.Option(help="[e/Å2]. Default: no noise.")] = None,
-    sampling_nm: Annotated[float, typer.Option(help="Pixel size of the image [nm/px].")] = 0.04,
-    seed: SeedOption = 0,
-    device: DeviceOption = Device.auto,
-) -> None:
-    """Simulate the HRTEM image of a file of atoms."""
-    import math
-
-    from facetem.app.structures import load_structure, save_any_image
-    from facetem.hrtem.camera import Camera
-    from facetem.hrtem.optics import Aberrations, Optics
-    from facetem.hrtem.simulate import simulate as simulate_image
-
-    check_suffix(output, (".tif", ".tiff", ".npy", ".png"))
-    optics = Optics(
-        Aberrations(
-            defocus=10 * defocus_nm,
-            C12=10 * astigmatism_nm,
-            phi12=math.radians(astigmatism_deg),
-            C30=1e4 * cs_um,
-        ),
-        focal_spread=10 * focal_spread_nm,
-        angular_spread=angular_spread_mrad,
-        aperture=math.inf if aperture_mrad is None else aperture_mrad,
-    )
-    camera = None if dose is None else Camera(dose=dose)
-    atoms = load_structure(structure)
-    with whole_file(output) as partial, progress_bar("simulating") as progress:
-        image = simulate_image(
-            atoms,
-            energy=1e3 * energy_kv,
-            sampling=10 * sampling_nm,
-            optics=optics,
-            camera=camera,
-            seed=seed,
-            device=device,
-            progress=progress,
-        )
-        # The field holds a whole number of pixels, so that they may be a little off what was asked for.
-        sampling = float(atoms.cell.lengths()[1]) / image.shape[0]
-        save_any_image(partial, image, sampling)
-    typer.echo(f"{output}: {image.shape[0]} x {image.shape[1]} px of {sampling / 10:.5g} nm")
+app.command()(simulate)
 
 
 @app.command()
@@ -186,6 +132,9 @@ def train(
     ] = None,
     store: Annotated[
         Path | None, typer.Option(help="Folder for the specimens. Default: simulate them as they are needed.")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Weights to learn on from: a file, or a folder with those of both.")
     ] = None,
     specimens: Annotated[int, typer.Option(help="How many different ones.")] = 16000,
     validation: Annotated[int, typer.Option(help="Specimens, never trained on, to calibrate with.")] = 800,
@@ -204,6 +153,7 @@ def train(
         output,
         recipe=recipe,
         store=store,
+        start=start,
         specimens=specimens,
         validation=validation,
         minutes=minutes,

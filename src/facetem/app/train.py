@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 import typer
@@ -17,11 +17,13 @@ from facetem.data.samples import draw_set
 from facetem.data.sources import LiveSource, Source, StoreSource
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import ShapeClassifier
+from facetem.learn.predictor import load_network
 from facetem.learn.release import release_classifier, release_restorer
 from facetem.learn.restorer import ContrastRestorer
 from facetem.learn.training import CLASSIFIER_PLAN, RESTORER_PLAN, ContrastTask, ShapeTask, train
 from facetem.study.card import model_card
 
+Begun = TypeVar("Begun", ShapeClassifier, ContrastRestorer)
 LIVE_BLOCK, LIVE_REPEATS = 64, 4  # specimens held at once, and how often each is shown before the next come
 
 
@@ -31,6 +33,7 @@ def run_training(
     *,
     recipe: Path | None,
     store: Path | None,
+    start: Path | None,
     specimens: int,
     validation: int,
     minutes: float,
@@ -42,6 +45,7 @@ def run_training(
     simulated specimens and writes their model card.
 
     With `store`, the specimens are simulated once and kept there; without, they are simulated as they are needed.
+    With `start`, a file of weights or a folder that holds those of both, the networks learn on from there.
     A run that was stopped goes on from its last checkpoint when it is called again in the same way.
     """
     device = resolve_device(device)
@@ -64,7 +68,8 @@ def run_training(
     if share[0]:
         plan = replace(CLASSIFIER_PLAN, minutes=share[0] * minutes, **common)
         with percent_bar("training the classifier") as show:
-            model = train(ShapeTask(), source, plan, output, device=device, progress=show)
+            task = ShapeTask(_begun(ShapeClassifier, start, "classifier"))
+            model = train(task, source, plan, output, device=device, progress=show)
         assert isinstance(model, ShapeClassifier)
         with progress_bar("calibrating") as tell:
             held_out = [
@@ -80,7 +85,8 @@ def run_training(
     if share[1]:
         plan = replace(RESTORER_PLAN, minutes=share[1] * minutes, **common)
         with percent_bar("training the restorer") as show:
-            model = train(ContrastTask(), source, plan, output, device=device, progress=show)
+            task = ContrastTask(_begun(ContrastRestorer, start, "restorer"))
+            model = train(task, source, plan, output, device=device, progress=show)
         assert isinstance(model, ContrastRestorer)
         path = output / "restorer.safetensors"
         release_restorer(model, path, training={**told, "specimens": len(source), "minutes": plan.minutes})
@@ -100,6 +106,13 @@ def run_training(
             for name in ("classifier", "restorer")
         }
         (output / "CARD.md").write_text(model_card(evaluation, **headers), encoding="utf-8")
+
+
+def _begun(network: type[Begun], start: Path | None, name: str) -> Begun | None:
+    """The network to learn on from, if any."""
+    if start is None:
+        return None
+    return load_network(start / f"{name}.safetensors" if start.is_dir() else start, network)[0]
 
 
 def _precision(device: str) -> Literal["bf16-mixed", "32-true"]:

@@ -87,8 +87,8 @@ class SampleStream:
                 band=WAVE_BAND,
             )[0] * torch.exp(-lost * item.thickness)
             if self._renewal == 1:
-                return image, optics.aberrations.defocus
-            self._images[index] = image.half(), optics.aberrations.defocus
+                return image, float(optics.aberrations.defocus)
+            self._images[index] = image.half(), float(optics.aberrations.defocus)
         image, defocus = self._images[index]
         return image.float(), defocus
 

@@ -1,4 +1,15 @@
-"""The camera: clean image -> counted electrons -> what the file holds."""
+"""The camera: clean image -> counted electrons -> what the file holds.
+
+Light (or charge) spreads around the point where an electron lands, and from electron to electron it spreads
+differently and is differently bright. The image is an average over many electrons and is damped by the mean
+spread, MTF(k); the shot noise is a sum of single ones and is damped less, by NTF(k) = sqrt(NPS(k) / NPS(0)). With
+the efficiency at zero frequency,
+
+    DQE(k) = DQE(0) MTF(k)^2 / NTF(k)^2
+
+(Meyer & Kirkland, Microsc. Res. Tech. 49 (2000) 269; McMullan et al., Ultramicroscopy 109 (2009) 1126). As in
+Vulovic et al., J. Struct. Biol. 183 (2013) 19, the image is damped by MTF / NTF, counted, and damped by NTF.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +20,7 @@ from torch import Tensor
 
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
+from facetem.hrtem.curves import TransferCurve
 
 
 @dataclass(frozen=True)
@@ -26,12 +38,33 @@ class Camera:
         of its start; `inf` is a perfect (counting) camera.
     mtf_floor
         Part of the signal that does not spread, 0 to 1.
+    mtf
+        A measured transfer of the signal, in place of `mtf_width` and `mtf_floor`.
+    ntf
+        Transfer of the shot noise; None: as the signal, so that the DQE is the same at all frequencies.
+    dqe
+        Detective quantum efficiency at zero frequency, above 0, at most 1. Shot noise is that of `dqe` times the
+        dose, whether electrons are missed or their signals vary.
+    gain_error
+        Relative standard deviation of the pixels' gain after an imperfect gain correction. It is the same
+        in every image, and there at any dose.
+    gain_pattern
+        Which of the possible patterns of gain: any integer, as it were the camera's serial number.
+    binning
+        Pixels along a side that are summed to one after readout. All else is meant for single pixels; where a
+        camera adds the charges before it reads them, the readout noise of a sum is to be divided by `binning`.
     """
 
     dose: float = inf
     readout: float = 0.0
     mtf_width: float = inf
     mtf_floor: float = 0.0
+    mtf: TransferCurve | None = None
+    ntf: TransferCurve | None = None
+    dqe: float = 1.0
+    gain_error: float = 0.0
+    gain_pattern: int = 0
+    binning: int = 1
 
     def __post_init__(self) -> None:
         if isnan(self.dose) or self.dose <= 0:
@@ -42,33 +75,88 @@ class Camera:
             raise InputError(f"mtf_width: expected cycles per pixel > 0, got {self.mtf_width!r}")
         if not 0 <= self.mtf_floor <= 1:
             raise InputError(f"mtf_floor: expected a fraction from 0 to 1, got {self.mtf_floor!r}")
+        if self.mtf is not None and (self.mtf_width < inf or self.mtf_floor > 0):
+            raise InputError("mtf: expected either a curve or mtf_width and mtf_floor, got both")
+        if not 0 < self.dqe <= 1:
+            raise InputError(f"dqe: expected a fraction above 0, at most 1, got {self.dqe!r}")
+        if not 0 <= self.gain_error < 1:
+            raise InputError(f"gain_error: expected a fraction from 0 to below 1, got {self.gain_error!r}")
+        if self.binning != int(self.binning) or self.binning < 1:
+            raise InputError(f"binning: expected a whole number of pixels >= 1, got {self.binning!r}")
+        self._check_efficiency()
+
+    def _check_efficiency(self) -> None:
+        if self.ntf is None:
+            return
+        u = torch.linspace(0, 0.5, 201, dtype=torch.float64)
+        noise = self.ntf.at(u)
+        if not float(noise.min()) > 0:
+            raise InputError("ntf: expected values above 0 at all frequencies, got 0")
+        efficiency = self.dqe * (_signal(self, u**2) / noise) ** 2
+        worst = int(efficiency.argmax())
+        if float(efficiency[worst]) > 1.001:
+            raise InputError(
+                "ntf: expected DQE(0) MTF^2 / NTF^2 of at most 1 at all frequencies, got "
+                f"{float(efficiency[worst]):.3g} at {float(u[worst]):.3g} cycles per pixel"
+            )
+
+
+def _signal(camera: Camera, squared: Tensor) -> Tensor:
+    """MTF at squared frequencies [(cycles per pixel)^2]."""
+    if camera.mtf is not None:
+        return camera.mtf.at(squared.sqrt())
+    return (1 - camera.mtf_floor) * (1 + squared / camera.mtf_width**2) ** -1.5 + camera.mtf_floor
+
+
+def _squared(grid: Grid, like: Tensor) -> Tensor:
+    return grid.squared_frequency(like.device, like.dtype) * grid.sampling**2
 
 
 def modulation_transfer(grid: Grid, camera: Camera, like: Tensor) -> Tensor:
-    """MTF (y, x) of the camera at the frequencies of `grid`: (1 - a) (1 + (u / b)^2)^(-3/2) + a.
+    """MTF (y, x) of the camera at the frequencies of `grid`: its curve, or (1 - a) (1 + (u / b)^2)^(-3/2) + a.
 
     u is in cycles per pixel. The first term is the transform of exponential light spread around the point of
     impact, exp(-2 pi b r), the second the light that does not spread.
     """
-    u2 = grid.squared_frequency(like.device, like.dtype) * grid.sampling**2
-    return (1 - camera.mtf_floor) * (1 + u2 / camera.mtf_width**2) ** -1.5 + camera.mtf_floor
+    return _signal(camera, _squared(grid, like))
+
+
+def noise_transfer(grid: Grid, camera: Camera, like: Tensor) -> Tensor:
+    """NTF (y, x) of the camera at the frequencies of `grid`: the root of the noise power over its value at 0."""
+    if camera.ntf is None:
+        return modulation_transfer(grid, camera, like)
+    return camera.ntf.at(_squared(grid, like).sqrt())
+
+
+def detective_quantum_efficiency(grid: Grid, camera: Camera, like: Tensor) -> Tensor:
+    """DQE (y, x) without readout noise and gain error: DQE(0) MTF^2 / NTF^2."""
+    if camera.ntf is None:
+        return torch.full(grid.shape, camera.dqe, device=like.device, dtype=like.dtype)
+    return camera.dqe * (modulation_transfer(grid, camera, like) / noise_transfer(grid, camera, like)) ** 2
 
 
 def record(clean: Tensor, grid: Grid, cameras: Sequence[Camera], generator: torch.Generator) -> Tensor:
     """Camera images (n, y, x) of `clean` (vacuum 1), in units of the mean count in vacuum.
 
-    Electrons arrive at random (Poisson) where the clean image says; light spread then acts on signal and shot
-    noise alike, and readout noise is added last. Image i has the noise of its own generator, seeded from
-    `generator`, so a batch gives what its images give one by one.
+    Electrons arrive at random (Poisson) where the clean image says; light spread acts on signal and shot noise,
+    each pixel multiplies by its gain, readout noise is added, and pixels are binned last. `grid` is that of the
+    single pixels; binned images have its shape divided by the binning. Image i has the noise of its own
+    generator, seeded from `generator`, so a batch gives what its images give one by one.
 
     Raises
     ------
     InputError
-        If there is not one camera per image, or the image does not match `grid`.
+        If there is not one camera per image, the image does not match `grid`, or the binning differs between
+        cameras or does not divide the image.
     """
     if len(cameras) != len(clean) or tuple(clean.shape[-2:]) != grid.shape:
         raise InputError(
             f"cameras: expected one per image on {grid.shape}, got {len(cameras)} for {tuple(clean.shape)}"
+        )
+    binnings = {camera.binning for camera in cameras}
+    if len(binnings) > 1 or any(n % b for n in grid.shape for b in binnings):
+        raise InputError(
+            f"binning: expected one number that divides {grid.shape} pixels, got {sorted(binnings)}"
         )
     seeds = torch.randint(2**62, (len(clean),), generator=generator, device=generator.device).tolist()
     return torch.stack(
@@ -83,11 +171,30 @@ def _record(clean: Tensor, grid: Grid, camera: Camera, seed: int) -> Tensor:
     own = torch.Generator(clean.device).manual_seed(seed)
     image = clean
     counts = camera.dose * grid.sampling**2
+    if camera.ntf is not None:
+        ratio = modulation_transfer(grid, camera, clean) / noise_transfer(grid, camera, clean)
+        image = _filtered(image, ratio)
     if camera.dose < inf:
-        image = torch.poisson(clean.clamp_min(0) * counts, generator=own) / counts
-    if camera.mtf_width < inf:
-        image = torch.fft.ifft2(torch.fft.fft2(image) * modulation_transfer(grid, camera, clean)).real
+        counted = counts * camera.dqe
+        image = torch.poisson(image.clamp_min(0) * counted, generator=own) / counted
+    if camera.mtf_width < inf or camera.mtf is not None or camera.ntf is not None:
+        image = _filtered(image, noise_transfer(grid, camera, clean))
+    if camera.gain_error > 0:
+        image = image * (1 + camera.gain_error * _gain_pattern(camera, clean))
     if camera.dose < inf and camera.readout > 0:
         noise = torch.randn(clean.shape, generator=own, device=clean.device, dtype=clean.dtype)
         image = image + camera.readout / counts * noise
+    if camera.binning > 1:
+        b = camera.binning
+        image = image.reshape(grid.shape[0] // b, b, grid.shape[1] // b, b).mean((1, 3))
     return image
+
+
+def _filtered(image: Tensor, spectrum: Tensor) -> Tensor:
+    return torch.fft.ifft2(torch.fft.fft2(image) * spectrum).real
+
+
+def _gain_pattern(camera: Camera, like: Tensor) -> Tensor:
+    """Deviations (y, x) of the pixels' gain, of variance 1; one camera has one pattern, on every device."""
+    own = torch.Generator().manual_seed(camera.gain_pattern)
+    return torch.randn(like.shape, generator=own, dtype=torch.float32).to(like.device, like.dtype)

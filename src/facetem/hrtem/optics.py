@@ -1,66 +1,55 @@
 """The objective lens: exit waves -> clean images.
 
-The wave aberration is written in Krivanek's notation (Krivanek, Dellby & Lupini, Ultramicroscopy 78 (1999) 1),
-
-    chi = (2 pi / lambda) Re sum_nm C_nm exp(i m phi_nm) conj(w)^m |w|^(n + 1 - m) / (n + 1),  w = lambda (kx + i ky),
-
-and the wave is multiplied by exp(-i chi). `defocus` = -C10 > 0 is underfocus: the image is that of a plane
-`defocus` [Å] before (upstream of) the reference plane, which is the exit plane of the wave given.
+The wave aberration is `aberrations.py`, the nodes of the averages over focus and illumination are
+`coherence.py`. `defocus` > 0 is underfocus: the image is that of a plane `defocus` [Å] before (upstream of) the
+reference plane, which is the exit plane of the wave given.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from math import inf, isfinite
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from scipy.fft import next_fast_len
 from torch import Tensor
 
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid, fourier_crop
 from facetem.core.physics import wavelength
+from facetem.hrtem.aberrations import (
+    ORDERS,
+    Aberrations,
+    Number,
+    aberration_phase,
+    check_finite,
+    wave_aberration,
+)
+from facetem.hrtem.coherence import even_nodes, gauss_nodes, tilt_nodes
 
-# name -> (order n, multiplicity m); a new aberration is a line here and a field of `Aberrations`
-ORDERS = {"C10": (1, 0), "C12": (1, 2), "C21": (2, 1), "C23": (2, 3), "C30": (3, 0)}
+__all__ = [
+    "ORDERS",
+    "Aberrations",
+    "Average",
+    "Optics",
+    "aberration_phase",
+    "clean_images",
+    "even_nodes",
+    "filter_image",
+    "focal_series",
+    "intensity_shape",
+    "transfer",
+]
 
-FOCAL_REACH, FOCAL_GAP = 3.0, 2.5  # standard deviations, rad: see `even_nodes`
-
-
-@dataclass(frozen=True)
-class Aberrations:
-    """Coefficients [Å] and azimuths [rad] of the objective lens; `defocus` = -C10 (positive: underfocus)."""
-
-    defocus: float = 0.0
-    C12: float = 0.0
-    phi12: float = 0.0
-    C21: float = 0.0
-    phi21: float = 0.0
-    C23: float = 0.0
-    phi23: float = 0.0
-    C30: float = 0.0
-
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            if not isfinite(getattr(self, item.name)):
-                raise InputError(f"{item.name}: expected a finite number, got {getattr(self, item.name)!r}")
-
-    def polar(self) -> dict[str, complex]:
-        """C_nm exp(i m phi_nm) [Å] by name."""
-        coefficients = {
-            "C10": -self.defocus,
-            **{name: getattr(self, name) for name in ORDERS if name != "C10"},
-        }
-        return {
-            name: value * np.exp(1j * ORDERS[name][1] * getattr(self, name.replace("C", "phi"), 0.0))
-            for name, value in coefficients.items()
-        }
+Average = Literal["average", "envelope"]
 
 
 @dataclass(frozen=True)
 class Optics:
     """What stands between the exit plane and the camera.
+
+    Spreads may be 0-dimensional tensors, as may the aberrations, and gradients then flow to them.
 
     Parameters
     ----------
@@ -74,60 +63,28 @@ class Optics:
         Semi-angle of the objective aperture [mrad].
     image_spread
         Standard deviation of the image's vibration along an axis [Å].
+
+    Raises
+    ------
+    InputError
+        If a spread is negative or not finite, or the aperture closed.
     """
 
     aberrations: Aberrations = field(default_factory=Aberrations)
-    focal_spread: float = 30.0
-    angular_spread: float = 0.1
+    focal_spread: Number = 30.0
+    angular_spread: Number = 0.1
     aperture: float = inf
-    image_spread: float = 0.3
+    image_spread: Number = 0.3
 
     def __post_init__(self) -> None:
         for name in ("focal_spread", "angular_spread", "image_spread"):
-            if not (isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise InputError(f"{name}: expected a finite number >= 0, got {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if isinstance(value, Tensor):
+                check_finite(name, value)
+            elif not 0 <= value < inf:
+                raise InputError(f"{name}: expected a finite number >= 0, got {value!r}")
         if not self.aperture > 0:
             raise InputError(f"aperture: expected a semi-angle > 0 mrad, got {self.aperture!r}")
-
-
-def aberration_phase(
-    kx: Tensor, ky: Tensor, lam: Tensor, coefficients: dict[str, Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Wave aberration chi [rad] and the square of its gradient in k [rad^2 Å^2].
-
-    Parameters
-    ----------
-    kx, ky : broadcastable to (n, y, x)
-        Frequencies [1/Å].
-    lam : (n, 1, 1)
-        Wavelengths [Å].
-    coefficients
-        name -> (n, 1, 1) complex C_nm exp(i m phi_nm) [Å]. Names that are absent cost nothing.
-    """
-    w = lam * torch.complex(*torch.broadcast_tensors(kx, ky))
-    up, down = _powers(w), _powers(w.conj())
-    chi = torch.zeros_like(w.real)
-    slope = torch.zeros_like(w)
-    for name, value in coefficients.items():
-        n, m = ORDERS[name]
-        a, b = (n + 1 + m) // 2, (n + 1 - m) // 2
-        scale = 2 * torch.pi / lam / (n + 1)
-        # f = c conj(w)^a w^b, chi = scale Re f; d/dx + i d/dy = 2 d/d conj(w), so the slope of Re f is
-        # df/d conj(w) + conj(df/dw).
-        lower = value * down[a - 1] * up[b]
-        chi = chi + scale * (lower * down[1]).real
-        slope = slope + scale * lam * (a * lower)
-        if b:
-            slope = slope + scale * lam * (b * value.conj() * up[a] * down[b - 1])
-    return chi, slope.real**2 + slope.imag**2
-
-
-def _powers(w: Tensor) -> list[Tensor]:
-    """w^0, w^1, ... by multiplication; a complex `pow` costs a logarithm and an exponential per pixel."""
-    powers = [torch.ones_like(w), w]
-    while len(powers) <= max(n + 1 for n, _ in ORDERS.values()):
-        powers.append(powers[-1] * w)
-    return powers
 
 
 @dataclass(frozen=True)
@@ -143,21 +100,65 @@ class _Stack:
 
     @classmethod
     def of(cls, optics: Sequence[Optics], energies: Sequence[float], like: Tensor) -> "_Stack":
-        def column(values: ArrayLike) -> Tensor:
-            dtype = like.dtype if np.iscomplexobj(values) else like.real.dtype
-            return torch.as_tensor(np.asarray(values), device=like.device).to(dtype)[:, None, None]
+        real = like.real.dtype
 
-        wavelengths = np.array([wavelength(e) for e in energies])
+        def column(values: Sequence[complex | Tensor], dtype: torch.dtype = real) -> Tensor:
+            if not any(isinstance(v, Tensor) for v in values):
+                return torch.as_tensor(np.asarray(values), device=like.device).to(dtype)[:, None, None]
+            return torch.stack(
+                [torch.as_tensor(v, device=like.device).to(dtype).reshape(1, 1) for v in values]
+            )
+
+        lam = column([wavelength(e) for e in energies])
         polars = [o.aberrations.polar() for o in optics]
-        met = [name for name in ORDERS if any(p[name] != 0 for p in polars)]
         return cls(
-            lam=column(wavelengths),
-            coefficients={name: column(np.array([complex(p[name]) for p in polars])) for name in met},
+            lam=lam,
+            coefficients={
+                name: column([p.get(name, 0.0) for p in polars], like.dtype)
+                for name in ORDERS
+                if any(name in p for p in polars)
+            },
             focal_spread=column([o.focal_spread for o in optics]),
-            angular_spread=column(np.array([o.angular_spread for o in optics]) / wavelengths * 1e-3),
-            cutoff=column(np.array([o.aperture for o in optics]) / wavelengths * 1e-3),
+            angular_spread=column([o.angular_spread for o in optics]) * 1e-3 / lam,
+            cutoff=column([o.aperture for o in optics]) * 1e-3 / lam,
             image_spread=column([o.image_spread for o in optics]),
         )
+
+    def envelope(self, kx: Tensor, ky: Tensor) -> Tensor:
+        """Transfer function (n, y, x) with the illumination's spread as an envelope; see `transfer`."""
+        chi, slope2 = aberration_phase(kx, ky, self.lam, self.coefficients)
+        return _rotated(self._open(kx, ky) * torch.exp(-0.5 * self.angular_spread**2 * slope2), chi)
+
+    def coherent(self, kx: Tensor, ky: Tensor) -> Tensor:
+        """Transfer function (n, y, x) of light from one direction."""
+        return _rotated(self._open(kx, ky), wave_aberration(kx, ky, self.lam, self.coefficients))
+
+    def _open(self, kx: Tensor, ky: Tensor) -> Tensor:
+        return (kx**2 + ky**2 <= self.cutoff**2).to(self.lam.dtype)
+
+    def defocused(self, kx: Tensor, ky: Tensor, by: Tensor) -> tuple[Tensor, Tensor]:
+        """exp(i pi lambda `by` k^2), the phase of `by` [Å] more underfocus, as factors along y and x."""
+        step = torch.pi * self.lam * by
+        return _rotated(torch.ones_like(ky), -step * ky**2), _rotated(torch.ones_like(kx), -step * kx**2)
+
+    def focal_envelope(self, kx: Tensor, ky: Tensor) -> Tensor:
+        """exp(-(pi lambda Delta k^2)^2 / 2): what the focal spread leaves of the linear image."""
+        return torch.exp(-0.5 * (torch.pi * self.lam * self.focal_spread * (kx**2 + ky**2)) ** 2)
+
+    def tilt_phase(self, kx: Tensor, ky: Tensor, band: float) -> Tensor:
+        """Largest phase (n, 1, 1) that a tilt of one standard deviation puts between the direct and another beam.
+
+        The steepest slope of chi up to the aperture or `band`, with the focus one spread further off.
+        """
+        _, slope2 = aberration_phase(kx, ky, self.lam, self.coefficients)
+        edge = self.cutoff.clamp_max(band)
+        slope = (slope2 * (kx**2 + ky**2 <= edge**2)).amax((-2, -1), keepdim=True).sqrt()
+        return self.angular_spread * (slope + 2 * torch.pi * self.lam * self.focal_spread * edge)
+
+
+def _rotated(size: Tensor, phase: Tensor) -> Tensor:
+    """size exp(-i phase)."""
+    return torch.complex(size * torch.cos(phase), -size * torch.sin(phase))
 
 
 def transfer(grid: Grid, optics: Sequence[Optics], energies: Sequence[float], like: Tensor) -> Tensor:
@@ -166,11 +167,8 @@ def transfer(grid: Grid, optics: Sequence[Optics], energies: Sequence[float], li
     The envelope is exp(-s^2 |grad chi|^2 / 2) with s the spread of the illumination in k (Frank, Optik 38
     (1973) 519): exact to first order in s, for each wave component on its own. Focal spread is not in it.
     """
-    stack = _Stack.of(optics, energies, like)
     ky, kx = grid.frequencies(like.device, like.real.dtype)
-    chi, slope2 = aberration_phase(kx, ky, stack.lam, stack.coefficients)
-    size = torch.exp(-0.5 * stack.angular_spread**2 * slope2) * (kx**2 + ky**2 <= stack.cutoff**2)
-    return torch.complex(size * torch.cos(chi), -size * torch.sin(chi))
+    return _Stack.of(optics, energies, like).envelope(kx, ky)
 
 
 def _fast_length(n: int) -> int:
@@ -191,23 +189,6 @@ def intensity_shape(grid: Grid, band: float, out: Grid) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
-def even_nodes(phase: Tensor) -> tuple[Tensor, Tensor]:
-    """Foci [standard deviations] and weights (node, n, 1, 1) of n averages over a Gaussian focal spread.
-
-    Steps h apart, an average that should have damped two beams of relative phase a [rad per standard
-    deviation] to exp(-a^2 / 2) brings them back at a = 2 pi / h, as too few Gauss-Hermite nodes do. So h follows
-    `phase` (n, 1, 1), the largest a of each image, with `FOCAL_GAP` to spare, and the foci end at `FOCAL_REACH`:
-    images are right to about 1e-3 of vacuum. An image has its own nodes, whatever it is averaged beside.
-    """
-    half = torch.ceil(FOCAL_REACH * (phase + FOCAL_GAP) / (2 * torch.pi))
-    half = torch.where(phase > 0, half, torch.zeros_like(half))
-    most = int(half.max())
-    index = torch.arange(-most, most + 1, device=phase.device, dtype=phase.dtype)[:, None, None, None]
-    offsets = index * FOCAL_REACH / half.clamp_min(1)
-    weights = torch.exp(-0.5 * offsets**2) * (index.abs() <= half)
-    return offsets, weights / weights.sum(0)
-
-
 def clean_images(
     waves: Tensor,
     grid: Grid,
@@ -217,11 +198,14 @@ def clean_images(
     shape: tuple[int, int] | None = None,
     band: float | None = None,
     nodes: int | None = None,
+    temporal: Average = "average",
+    spatial: Average = "envelope",
 ) -> Tensor:
     """Noise-free images (n, y, x) of exit waves through the lens; vacuum has intensity 1.
 
-    The temporal coherence is an explicit average over foci, so that the non-linear terms are right; the image
-    spread is a Gaussian on the image, exp(-2 pi^2 s^2 k^2).
+    By default the temporal coherence is an explicit average over foci, so that the non-linear terms are right,
+    and the spatial coherence an envelope on the wave. The image spread is a Gaussian on the image,
+    exp(-2 pi^2 s^2 k^2). Gradients flow to the waves and to aberrations and spreads that are tensors.
 
     Parameters
     ----------
@@ -237,13 +221,74 @@ def clean_images(
     nodes
         Of the focal average: None takes as many as each image needs (`even_nodes`), a number that many of
         Gauss-Hermite, which is quicker and right for small focal spreads; 1 leaves the focal spread out.
+    temporal
+        `average` over foci, or the `envelope` exp(-(pi lambda Delta k^2)^2 / 2) on the wave: quicker, right for
+        weak objects, and too dark where strong ones interfere.
+    spatial
+        `envelope` exp(-s^2 |grad chi|^2 / 2) on the wave, or `average` over directions of illumination q, each
+        of which sees the lens at k + q (`tilt_nodes`); the wave is taken as that of axial illumination.
 
     Raises
     ------
     InputError
-        If the numbers of waves, energies and optics differ, `waves` does not match `grid`, or the pixels of
-        `shape` are not square.
+        If the numbers of waves, energies and optics differ, `waves` does not match `grid`, the pixels of
+        `shape` are not square, or `nodes` is given where there is no focal average.
     """
+    _check(waves, grid, energies, optics)
+    if nodes is not None and temporal == "envelope":
+        raise InputError(f'nodes: expected None with temporal="envelope", got {nodes!r}')
+    out = _out_grid(grid, shape or grid.shape)
+    band = min(band or grid.nyquist, grid.nyquist)
+    stack = _Stack.of(optics, energies, waves)
+    ky, kx = grid.frequencies(waves.device, waves.real.dtype)
+    spectra = torch.fft.fft2(waves)
+    if _choice("temporal", temporal) == "envelope":
+        spectra = spectra * stack.focal_envelope(kx, ky)
+        foci = _one_node(stack)
+    elif nodes is not None:
+        foci = tuple(stack.lam.new_tensor(v)[:, None, None, None] for v in gauss_nodes(nodes))
+    else:
+        edge = stack.cutoff.clamp_max(band)
+        foci = even_nodes(torch.pi * stack.lam * stack.focal_spread * edge**2)
+    fine = intensity_shape(grid, band, out)
+    if _choice("spatial", spatial) == "envelope":
+        intensity = _focal_average(spectra * stack.envelope(kx, ky), stack, (ky, kx), foci, fine)
+    else:
+        intensity = torch.zeros((len(waves), *fine), device=waves.device, dtype=waves.real.dtype)
+        for offset, weight in zip(*tilt_nodes(stack.tilt_phase(kx, ky, band)), strict=True):
+            tilted = ky + stack.angular_spread * offset[0], kx + stack.angular_spread * offset[1]
+            spectrum = spectra * stack.coherent(tilted[1], tilted[0])
+            intensity = intensity + weight * _focal_average(spectrum, stack, tilted, foci, fine)
+    blur = -2 * (torch.pi * stack.image_spread) ** 2
+    return filter_image(
+        intensity * (fine[0] * fine[1] / (grid.shape[0] * grid.shape[1])) ** 2,
+        out,
+        torch.exp(blur * out.squared_frequency(waves.device, waves.real.dtype)),
+    )
+
+
+def _focal_average(
+    spectrum: Tensor,
+    stack: _Stack,
+    frequencies: tuple[Tensor, Tensor],
+    foci: tuple[Tensor, ...],
+    fine: tuple[int, int],
+) -> Tensor:
+    """Mean intensity (n, *fine) of the waves of `spectrum` over `foci` (offsets, weights), not normalised."""
+    ky, kx = frequencies
+    intensity = torch.zeros((len(spectrum), *fine), device=spectrum.device, dtype=spectrum.real.dtype)
+    for offset, weight in zip(*foci, strict=True):
+        focus_y, focus_x = stack.defocused(kx, ky, stack.focal_spread * offset)
+        wave = torch.fft.ifft2(fourier_crop(spectrum * focus_y * focus_x, fine))
+        intensity = intensity + weight * (wave.real**2 + wave.imag**2)
+    return intensity
+
+
+def _one_node(stack: _Stack) -> tuple[Tensor, Tensor]:
+    return torch.zeros_like(stack.lam)[None], torch.ones_like(stack.lam)[None]
+
+
+def _check(waves: Tensor, grid: Grid, energies: Sequence[float], optics: Sequence[Optics]) -> None:
     if tuple(waves.shape[-2:]) != grid.shape or waves.ndim != 3:
         raise InputError(f"waves: expected (n, {grid.shape[0]}, {grid.shape[1]}), got {tuple(waves.shape)}")
     if not len(waves) == len(energies) == len(optics):
@@ -251,39 +296,61 @@ def clean_images(
             f"optics: expected one energy and one Optics per wave, got {len(waves)} waves, {len(energies)} "
             f"energies, {len(optics)} Optics"
         )
-    shape = shape or grid.shape
+
+
+def _choice(name: str, value: Average) -> Average:
+    if value not in ("average", "envelope"):
+        raise InputError(f"{name}: expected average or envelope, got {value!r}")
+    return value
+
+
+def _out_grid(grid: Grid, shape: tuple[int, int]) -> Grid:
     out = Grid(shape, grid.extent[0] / shape[0])
     if abs(grid.extent[1] / shape[1] / out.sampling - 1) > 0.05:
         raise InputError(f"shape: expected square pixels over {grid.extent} Å (y, x), got {shape} pixels")
-    band = min(band or grid.nyquist, grid.nyquist)
-    fine = intensity_shape(grid, band, out)
-    spectrum = torch.fft.fft2(waves) * transfer(grid, optics, energies, waves)
-    stack = _Stack.of(optics, energies, waves)
-    ky, kx = grid.frequencies(waves.device, waves.real.dtype)
-    if nodes is None:
-        offsets, weights = even_nodes(
-            torch.pi * stack.lam * stack.focal_spread * stack.cutoff.clamp_max(band) ** 2
+    return out
+
+
+def focal_series(
+    wave: Tensor,
+    grid: Grid,
+    *,
+    energy: float,
+    optics: Optics,
+    defoci: Iterable[Number],
+    shape: tuple[int, int] | None = None,
+    band: float | None = None,
+    nodes: int | None = None,
+    temporal: Average = "average",
+    spatial: Average = "envelope",
+) -> Tensor:
+    """Images (n, y, x) of one exit wave (y, x) at `defoci` [Å], which stand for the defocus of `optics`.
+
+    One multislice serves the whole series. The images are made one at a time, so that a long series needs no
+    more memory than its result; for the other parameters see `clean_images`.
+
+    Raises
+    ------
+    InputError
+        If there are no foci, or as `clean_images`.
+    """
+    images = [
+        clean_images(
+            wave[None],
+            grid,
+            energies=[energy],
+            optics=[replace(optics, aberrations=replace(optics.aberrations, defocus=defocus))],
+            shape=shape,
+            band=band,
+            nodes=nodes,
+            temporal=temporal,
+            spatial=spatial,
         )
-    else:
-        positions, masses = np.polynomial.hermite_e.hermegauss(nodes)
-        offsets, weights = (
-            stack.lam.new_tensor(v)[:, None, None, None] for v in (positions, masses / masses.sum())
-        )
-    scale = fine[0] * fine[1] / (grid.shape[0] * grid.shape[1])
-    intensity = torch.zeros((len(waves), *fine), device=waves.device, dtype=waves.real.dtype)
-    for offset, weight in zip(offsets, weights, strict=True):
-        step = torch.pi * stack.lam * stack.focal_spread * offset
-        focus_y = torch.polar(torch.ones_like(step * ky), step * ky**2)
-        focus_x = torch.polar(torch.ones_like(step * kx), step * kx**2)
-        wave = torch.fft.ifft2(fourier_crop(spectrum * focus_y * focus_x, fine)) * scale
-        intensity = intensity + weight * (wave.real**2 + wave.imag**2)
-    return filter_image(
-        intensity,
-        out,
-        torch.exp(
-            -2 * (torch.pi * stack.image_spread) ** 2 * out.squared_frequency(waves.device, waves.real.dtype)
-        ),
-    )
+        for defocus in defoci
+    ]
+    if not images:
+        raise InputError("defoci: expected at least one")
+    return torch.cat(images)
 
 
 def filter_image(image: Tensor, out: Grid, spectrum: Tensor) -> Tensor:

@@ -6,10 +6,9 @@ from ase import Atoms
 from ase.build import molecule
 from ase.io import write
 
-from facetem.app.structures import MARGIN, load_structure, parse_zone_axis, save_any_image, save_structure
+from facetem.app.structures import check_elements, load_structure, parse_zone_axis, save_structure
 from facetem.atoms.build import build
 from facetem.core.errors import InputError
-from facetem.data.micrograph import load_micrograph
 
 
 @pytest.mark.parametrize("suffix", [".extxyz", ".xyz", ".cif"])
@@ -26,40 +25,74 @@ def test_a_scene_survives_its_file(tmp_path: Path, suffix: str) -> None:
         assert back.info["shape"] == "cube"
 
 
-def test_atoms_without_a_cell_get_one_that_square_pixels_divide(tmp_path: Path) -> None:
+def test_vacuum_makes_a_box_that_square_pixels_divide(tmp_path: Path) -> None:
     write(tmp_path / "water.xyz", molecule("H2O"), format="xyz")
-    atoms = load_structure(tmp_path / "water.xyz")
+    atoms = load_structure(tmp_path / "water.xyz", vacuum=10.0)
     x, y, z = atoms.cell.lengths()
     assert x == y == round(x)
-    assert (atoms.positions.min(0) >= MARGIN - 1e-9).all()
-    assert (atoms.positions.max(0) <= np.array([x, y, z]) - MARGIN + 1e-9).all()
+    assert (atoms.positions.min(0) >= 10 - 1e-9).all()
+    assert (atoms.positions.max(0) <= np.array([x, y, z]) - 10 + 1e-9).all()
+    assert z == pytest.approx(20 + np.ptp(atoms.positions[:, 2]))
 
 
-@pytest.mark.parametrize("cell", [[[10, 0, 0], [3, 10, 0], [0, 0, 10]], [10, 10, 0]])
-def test_an_oblique_or_flat_cell_is_refused(tmp_path: Path, cell: object) -> None:
-    write(tmp_path / "slab.extxyz", Atoms("Au", positions=[[1, 1, 1]], cell=cell))
-    with pytest.raises(InputError, match="orthogonal cell"):
-        load_structure(tmp_path / "slab.extxyz")
+def test_vacuum_takes_the_place_of_a_cell(tmp_path: Path) -> None:
+    write(
+        tmp_path / "oblique.extxyz",
+        Atoms("Au2", [[0, 0, 0], [2, 9, 9]], cell=[[10, 0, 0], [3, 10, 0], [0, 0, 10]]),
+    )
+    atoms = load_structure(tmp_path / "oblique.extxyz", vacuum=5.0)
+    assert np.ptp(atoms.positions, axis=0) == pytest.approx([2, 9, 9])
+    assert atoms.cell.lengths() == pytest.approx([19, 19, 19])
+
+
+@pytest.mark.parametrize(
+    ("cell", "pbc", "message"),
+    [
+        (None, False, r"expected a cell to simulate in, got none; --vacuum-nm 1 puts"),
+        ([10, 10, 0], False, r"got a flat one, 1 x 1 x 0 nm; --vacuum-nm 1"),
+        ([[10, 0, 0], [3, 10, 0], [0, 0, 10]], True, r"orthogonal cell .*, got \(1 0 0\), \(0.3 1 0\), .* --vacuum-nm"),
+        ([[0, 10, 0], [-10, 0, 0], [0, 0, 10]], True, r"orthogonal cell along x, y, z"),
+        ([5, 20, 20], False, r"vacuum along x, where the cell is not periodic, got 0.1 nm.*--vacuum-nm"),
+        ([20, 2, 20], (True, False, True), r"vacuum along y, .* got 0.1 nm"),
+        ([20, 20, 3], (True, True, False), r"within the cell along the beam, 0 to 0.3 nm, got 0 to 0.4"),
+    ],
+)  # fmt: skip
+def test_cells_that_cannot_be_simulated_are_named_with_what_to_do(
+    tmp_path: Path, cell: object, pbc: object, message: str
+) -> None:
+    path = tmp_path / "slab.extxyz"
+    write(path, Atoms("Au2", positions=[[1, 0.5, 0], [5, 1.5, 4]], cell=cell, pbc=pbc))
+    with pytest.raises(InputError, match=message) as caught:
+        load_structure(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_periodic_crystal_needs_no_vacuum_and_is_folded_along_the_beam(tmp_path: Path) -> None:
+    cell = [4.0, 4.0, 4.0]
+    write(tmp_path / "bulk.extxyz", Atoms("Au3", [[0, 0, -1], [2, 2, 4], [3, 3, 9]], cell=cell, pbc=True))
+    atoms = load_structure(tmp_path / "bulk.extxyz")
+    assert atoms.positions[:, 2] == pytest.approx([3, 4, 1])  # an atom on the exit plane stays there
+
+
+def test_elements_without_scattering_factors_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "water.xyz"
+    check_elements(path, molecule("H2O"), "lobato")
+    with pytest.raises(InputError, match=r"water.xyz: element H: .*weickenmeier"):
+        check_elements(path, molecule("H2O"), "weickenmeier_kohl")
+    with pytest.raises(InputError, match="element X: "):
+        check_elements(path, Atoms("AuX", positions=[[0, 0, 0], [1, 1, 1]]), "lobato")
+
+
+@pytest.mark.parametrize("vacuum", [-1.0, float("nan"), float("inf")])
+def test_vacuum_that_is_none_is_refused(tmp_path: Path, vacuum: float) -> None:
+    write(tmp_path / "water.xyz", molecule("H2O"), format="xyz")
+    with pytest.raises(InputError, match="vacuum: expected a thickness >= 0"):
+        load_structure(tmp_path / "water.xyz", vacuum=vacuum)
 
 
 @pytest.mark.parametrize("text", ["1,1,0", "1 1 0", " 1.0, 1, 0 "])
 def test_zone_axis(text: str) -> None:
     assert parse_zone_axis(text) == [1, 1, 0]
-
-
-def test_image_formats(tmp_path: Path) -> None:
-    from imageio.v3 import imread
-
-    image = np.random.default_rng(1).normal(1, 0.1, (120, 110)).astype(np.float32)
-    for suffix in (".tif", ".npy", ".png"):
-        save_any_image(tmp_path / f"image{suffix}", image, 0.41)
-    read = load_micrograph(tmp_path / "image.tif")
-    assert read.sampling == pytest.approx(0.41, rel=1e-5)
-    assert np.array_equal(read.image, image)
-    assert np.array_equal(np.load(tmp_path / "image.npy"), image)
-    grey = imread(tmp_path / "image.png")
-    assert grey.dtype == np.uint8
-    assert np.corrcoef(grey.ravel(), image.ravel())[0, 1] > 0.99
 
 
 def test_cif_with_symmetry_is_unfolded(tmp_path: Path) -> None:
