@@ -220,8 +220,8 @@ camera.mtf          transfer of the camera, if it has one
 What is different in Dr Probe
 - It transmits the wave at the entrance of a slice, facetem in its middle: its wave is {thickness / 20:.3g} nm
   (half a slice) further on. Its slices are counted from the entrance, those of facetem from the exit plane.
-- Scattering factors are those of Weickenmeier and Kohl, where facetem takes Lobato's: 1 % of gold's, 0.4 % of a wave. Its
-  potential is tapered near 0.9 of the Nyquist frequency, that of facetem ends at 2/3.
+- Scattering factors are those of Weickenmeier and Kohl, where facetem takes Lobato's: 1 % of gold's, 0.4 % of a wave.
+  Its potential is tapered near 0.9 of the Nyquist frequency, that of facetem ends at 2/3.
 - WAVIMG cuts the focal spread at two of its half widths.
 - {noise}Atoms' positions keep 9 digits.
 """
