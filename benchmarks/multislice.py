@@ -176,7 +176,8 @@ def relative(a: "torch.Tensor", b: "torch.Tensor", side: float, limit: float) ->
 def image_rms(a: "torch.Tensor", b: "torch.Tensor", side: float, energy: float) -> tuple[float, float]:
     """rms difference and contrast [vacuum = 1] of the images of two sets of waves, over three foci."""
     from facetem.core.grid import Grid
-    from facetem.hrtem.optics import Aberrations, Optics, clean_images
+    from facetem.hrtem.aberrations import Aberrations
+    from facetem.hrtem.optics import Optics, clean_images
 
     n = round(side / 0.4)
     differences, contrasts = [], []

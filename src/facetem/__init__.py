@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from facetem.atoms.build import build
     from facetem.atoms.shapes import SHAPES
     from facetem.data.recipe import Recipe, load_recipe
+    from facetem.hrtem.aberrations import Aberrations
     from facetem.hrtem.camera import Camera
-    from facetem.hrtem.optics import Aberrations, Optics
+    from facetem.hrtem.optics import Optics
     from facetem.hrtem.simulate import simulate
     from facetem.learn.predictor import Prediction, classify, restore
 
@@ -37,7 +38,7 @@ __all__ = [
 
 _HOMES = {
     "SHAPES": "facetem.atoms.shapes",
-    "Aberrations": "facetem.hrtem.optics",
+    "Aberrations": "facetem.hrtem.aberrations",
     "Camera": "facetem.hrtem.camera",
     "Optics": "facetem.hrtem.optics",
     "Prediction": "facetem.learn.predictor",

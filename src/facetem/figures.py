@@ -146,7 +146,7 @@ def confusion_matrix(matrix: ArrayLike, names: Sequence[str]) -> Figure:
     counts = np.asarray(matrix, dtype=float)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     n = len(names)
-    figure = Figure(figsize=(1.9 + 0.62 * n, 1.5 + 0.55 * n), layout="constrained")
+    figure = Figure(figsize=(3.2 + 0.55 * n, 1.9 + 0.55 * n), layout="constrained")
     axes = figure.subplots()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for i in range(n):

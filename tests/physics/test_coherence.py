@@ -10,17 +10,10 @@ import torch
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid, fourier_resample
 from facetem.core.physics import wavelength
-from facetem.hrtem.coherence import gauss_count, gauss_nodes, tilt_nodes
+from facetem.hrtem.aberrations import Aberrations, aberration_phase
+from facetem.hrtem.coherence import even_nodes, gauss_count, gauss_nodes, tilt_nodes
 from facetem.hrtem.multislice import exit_wave
-from facetem.hrtem.optics import (
-    Aberrations,
-    Optics,
-    aberration_phase,
-    clean_images,
-    even_nodes,
-    intensity_shape,
-    transfer,
-)
+from facetem.hrtem.optics import Optics, clean_images, intensity_shape, transfer
 from facetem.hrtem.potential import BAND
 
 ENERGY = 200e3

@@ -9,8 +9,9 @@ import torch
 from facetem.core.grid import Grid
 from facetem.core.physics import interaction_parameter, wavelength
 from facetem.core.structure import Structure
+from facetem.hrtem.aberrations import ORDERS, Aberrations, aberration_phase
 from facetem.hrtem.multislice import exit_wave, propagate
-from facetem.hrtem.optics import ORDERS, Aberrations, Optics, aberration_phase, clean_images
+from facetem.hrtem.optics import Optics, clean_images
 from facetem.hrtem.potential import projected_potential
 from facetem.hrtem.scattering import DEBYE_WALLER
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from facetem.core.grid import Grid
-from facetem.hrtem.optics import Aberrations, Optics, clean_images, focal_series
+from facetem.hrtem.aberrations import Aberrations
+from facetem.hrtem.optics import Optics, clean_images
 
 GRID = Grid((12, 12), 0.5)
 ENERGY = 200e3
@@ -105,7 +106,8 @@ def lens_of_floats(numbers: Tensor) -> Optics:
 def test_gradient_to_the_foci_of_a_series(wave: Tensor) -> None:
     """A series may be given its foci as a tensor; each image depends on its own focus alone."""
     foci = torch.tensor([-40.0, 0.0, 60.0], dtype=torch.float64, requires_grad=True)
-    series = focal_series(wave, GRID, energy=ENERGY, optics=Optics(), defoci=foci)
+    lenses = [Optics().at(focus) for focus in foci]
+    series = clean_images(wave.expand(3, -1, -1), GRID, energies=[ENERGY] * 3, optics=lenses)
     (gradient,) = torch.autograd.grad(series[1].square().sum(), foci)
     assert gradient[0] == gradient[2] == 0
     assert abs(float(gradient[1])) > 1e-3

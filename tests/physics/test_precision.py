@@ -8,9 +8,10 @@ import torch
 
 from facetem.core.grid import Grid
 from facetem.core.structure import Structure
+from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.camera import Camera, record
 from facetem.hrtem.multislice import exit_wave, propagate
-from facetem.hrtem.optics import Aberrations, Optics, clean_images
+from facetem.hrtem.optics import Optics, clean_images
 
 GRID = Grid((80, 80), 0.25)
 LENS = Optics(Aberrations(defocus=90.0, C12=30.0, phi12=1.0, C21=300.0, phi21=2.0, C23=300.0, C30=-1e5))

@@ -8,8 +8,9 @@ import torch
 
 from facetem.core.grid import Grid
 from facetem.core.structure import Structure
+from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.multislice import exit_wave
-from facetem.hrtem.optics import Aberrations, Optics, clean_images
+from facetem.hrtem.optics import Optics, clean_images
 from facetem.hrtem.potential import BAND
 from facetem.hrtem.simulate import exit_waves
 

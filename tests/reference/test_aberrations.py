@@ -4,7 +4,6 @@ abTEM's spreads are half widths at 1/e, sqrt(2) standard deviations, and both ar
 (x, y).
 """
 
-from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -19,14 +18,6 @@ GRID = Grid((96, 96), 0.25)
 # Some radians each at 1 / Å and 200 kV.
 SIZES = {1: 40.0, 2: 500.0, 3: 5e4, 4: 2e6, 5: 1e8}
 AZIMUTHS = {name: 0.3 + 0.17 * i for i, name in enumerate(ORDERS)}
-
-
-@pytest.fixture(scope="module")
-def abtem() -> Iterator[ModuleType]:
-    module = pytest.importorskip("abtem", reason="needs abTEM, which the `test` extra brings")
-    quiet = {"dask.lazy": False, "diagnostics.progress_bar": False, "precision": "float64", "fftw.threads": 1}
-    with module.config.set({**quiet, "fftw.planning_effort": "FFTW_ESTIMATE"}):
-        yield module
 
 
 @pytest.fixture(scope="module")

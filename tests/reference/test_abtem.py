@@ -5,7 +5,6 @@ is exact (tests/physics/test_potential.py). It transmits at the entrance of a sl
 it, so its exit wave is ours half a slice further on. Its arrays are (x, y). docs/validation.md has the figures.
 """
 
-from collections.abc import Iterator
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -22,22 +21,15 @@ from facetem.atoms.shapes import build_particle
 from facetem.core.grid import Grid
 from facetem.core.physics import interaction_parameter, wavelength
 from facetem.core.structure import Structure, from_ase
+from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.multislice import exit_wave, propagate
-from facetem.hrtem.optics import Aberrations, Optics, clean_images
+from facetem.hrtem.optics import Optics, clean_images
 from facetem.hrtem.potential import BAND, Projector, projected_potential
 from facetem.hrtem.scattering import DEBYE_WALLER, POTENTIAL_PER_FACTOR, scattering_factor
 
 SIDE, HEIGHT, SLICE = 24.0, 30.0, 2.0
 FINE, FINER = 240, 360  # pixels: 0.1 and 0.067 Å
 VOLTAGES = [80e3, 200e3, 300e3]
-
-
-@pytest.fixture(scope="module")
-def abtem() -> Iterator[ModuleType]:
-    module = pytest.importorskip("abtem", reason="needs abTEM, which the `test` extra brings")
-    quiet = {"dask.lazy": False, "diagnostics.progress_bar": False, "precision": "float64", "fftw.threads": 1}
-    with module.config.set({**quiet, "fftw.planning_effort": "FFTW_ESTIMATE"}):
-        yield module
 
 
 @cache

@@ -20,8 +20,9 @@ from facetem.core.grid import Grid, fourier_crop, fourier_resample
 from facetem.core.physics import interaction_parameter, wavelength
 from facetem.core.structure import Structure, from_ase
 from facetem.hrtem import potential
+from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.multislice import exit_wave, propagate, propagator
-from facetem.hrtem.optics import Aberrations, Optics, clean_images
+from facetem.hrtem.optics import Optics, clean_images
 
 PARTICLE = Grid((512, 512), 0.125)
 COARSE = (256, 256)

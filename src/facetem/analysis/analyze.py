@@ -187,7 +187,10 @@ def _result(outline: Outline, prediction: Prediction) -> ParticleResult:
             "cut through by the edge of the field" if cut_through else "touches the edge of the field"
         )
     if too_large:
-        remarks.append(f"larger than the {FIELD * PIXEL / 10:.1f} nm that the classifier sees")
+        seen = f"{FIELD * PIXEL / 10:.1f} nm"
+        remarks.append(
+            f"larger than the {seen} that the networks see: its outline and size may be those of a part"
+        )
     elif not (outline.cut_by_edge or _TRAINED[0] <= outline.equivalent_diameter <= _TRAINED[1]):
         remarks.append("outside the 4 to 8 nm of the training")
     judged = not (cut_through or too_large)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import degrees, inf
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
 from facetem.core.structure import from_ase
+from facetem.hrtem.aberrations import ORDERS
 from facetem.hrtem.camera import Camera, record
-from facetem.hrtem.optics import ORDERS, Average, Optics, clean_images
+from facetem.hrtem.optics import Average, Optics, clean_images
 from facetem.hrtem.potential import BAND
 from facetem.hrtem.scattering import DEBYE_WALLER
 from facetem.hrtem.simulate import FINE_SAMPLING, exit_waves, fine_grid, resolve_device
@@ -126,12 +127,11 @@ def camera_images(
     for i, defocus in enumerate(calculation.defoci):
         if progress:
             progress(i, n)
-        optics = calculation.optics
         clean = clean_images(
             wave[None],
             grid,
             energies=[calculation.energy],
-            optics=[replace(optics, aberrations=replace(optics.aberrations, defocus=defocus))],
+            optics=[calculation.optics.at(defocus)],
             shape=single,
             band=BAND * grid.nyquist,
             spatial=calculation.spatial,

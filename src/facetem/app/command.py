@@ -116,6 +116,25 @@ def check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
         )
 
 
+def begun(path: Path, make: Callable[[Path], None]) -> Path:
+    """A new name beside `path`, of the same suffix, at which `make` has made a file or a folder.
+
+    Raises
+    ------
+    InputError
+        If it cannot be made there.
+    """
+    partial = path.with_name(f".{path.stem}-{os.getpid()}.partial{path.suffix}")
+    try:
+        make(partial)
+    except OSError as error:
+        raise InputError(
+            f"output {path}: expected a folder that can be written to, got '{error.strerror}'; "
+            "create the folder or choose another"
+        ) from error
+    return partial
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, of the same suffix, that takes its place if the context ends well.
@@ -129,14 +148,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     if path.is_dir():
         raise InputError(f"output {path}: expected a file, got a folder; add a file name")
-    partial = path.with_name(f".{path.stem}-{os.getpid()}.partial{path.suffix}")
-    try:
-        partial.touch(exist_ok=False)
-    except OSError as error:
-        raise InputError(
-            f"output {path}: expected a folder that can be written to, got '{error.strerror}'; "
-            "create the folder or choose another"
-        ) from error
+    partial = begun(path, lambda partial: partial.touch(exist_ok=False))
     try:
         yield partial
         partial.replace(path)

@@ -18,8 +18,9 @@ from facetem.atoms.carbon import draw_random_film
 from facetem.atoms.scene import assemble, draw_rotation, rotated
 from facetem.atoms.shapes import SHAPES, build_particle, draw_form
 from facetem.data.micrograph import micrograph_from_array, save_image
+from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.camera import Camera
-from facetem.hrtem.optics import Aberrations, Optics
+from facetem.hrtem.optics import Optics
 from facetem.hrtem.simulate import simulate
 
 # Fixed before the first run and not chosen by its outcome.

@@ -15,11 +15,11 @@ from ase import Atoms
 from facetem.app.calculation import Calculation
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
+from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.camera import Camera
 from facetem.hrtem.coherence import to_half_width
 from facetem.hrtem.curves import TransferCurve
 from facetem.hrtem.notations import to_wavimg
-from facetem.hrtem.optics import Aberrations
 
 PIXELS, SLICES, ENERGIES = (32, 2048), (1, 2048), (10.0, 1300.0)  # what CELSLC takes; energies in kV
 OPEN = 2500.0  # mrad: an aperture that is none

@@ -9,10 +9,11 @@ from typing import TypeVar
 import numpy as np
 
 from facetem.core.errors import InputError
+from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.camera import Camera
 from facetem.hrtem.cameras import CAMERAS
 from facetem.hrtem.curves import FrequencyUnit, TransferCurve, load_curve
-from facetem.hrtem.optics import Aberrations, Optics
+from facetem.hrtem.optics import Optics
 
 ENERGY = 300e3  # eV
 DEFOCUS = 60.0  # Å

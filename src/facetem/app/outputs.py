@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facetem.app.command import whole_file
+from facetem.app.command import begun, whole_file
 from facetem.core.errors import InputError
 from facetem.data.micrograph import save_image
 
@@ -90,14 +89,7 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     if path.is_file() or (path.is_dir() and not replace and any(path.iterdir())):
         got = "a file" if path.is_file() else "one with files in it"
         raise InputError(f"output {path}: expected a new or an empty folder, got {got}; choose another")
-    partial = path.with_name(f".{path.stem}-{os.getpid()}.partial{path.suffix}")
-    try:
-        partial.mkdir()
-    except OSError as error:
-        raise InputError(
-            f"output {path}: expected a folder that can be written to, got '{error.strerror}'; "
-            "create the folder or choose another"
-        ) from error
+    partial = begun(path, Path.mkdir)
     try:
         yield partial
         if path.is_dir():

@@ -14,8 +14,9 @@ from facetem.atoms.scene import assemble, draw_rotation, particle_masks, rotated
 from facetem.atoms.shapes import build_particle, draw_form
 from facetem.core.physics import wavelength
 from facetem.data.recipe import SPLITS, Detection, Microscope, Recipe, Split
+from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.camera import Camera
-from facetem.hrtem.optics import Aberrations, Optics
+from facetem.hrtem.optics import Optics
 
 PIXEL = 0.4  # Å/px of everything the networks see
 

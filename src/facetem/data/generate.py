@@ -1,6 +1,6 @@
 """Recipe + seed -> a store of exit waves, targets, masks and labels.
 
-A store is a folder: `recipe.yaml`, `manifest.json`, three zarr (v3) arrays and one Parquet file of labels per
+A store is a folder: `recipe.yaml`, `manifest.json`, four zarr (v3) arrays and one Parquet file of labels per
 shard, in `labels/`. A shard's labels are written last and in one step, so a shard either is there whole or is
 made again; a run that was stopped goes on where it was, and a store can be extended.
 """

@@ -89,7 +89,10 @@ class Microscope(_Part):
     open_aperture: Fraction = 0.75  # of the images, taken without an objective aperture
     image_spread: PositiveRange = (0.1, 0.6)
     uncorrected: Fraction = 0.15  # of the images, from an instrument without corrector
-    uncorrected_cs: Annotated[Range, AfterValidator(_above_zero)] = (4.0e6, 1.3e7)
+    uncorrected_cs: Annotated[Range, AfterValidator(_above_zero)] = (
+        4.0e6,
+        1.3e7,
+    )  # its spherical aberration [Å]
     uncorrected_defocus: Range = (0.3, 2.2)  # underfocus in units of sqrt(C30 wavelength)
     lossy: Fraction = 0.4  # of the images, in which the particle takes electrons away
     loss: PositiveRange = (0.0, 0.004)  # 1/Å

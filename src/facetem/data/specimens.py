@@ -14,7 +14,7 @@ from facetem.core.grid import Grid, fourier_crop
 from facetem.core.structure import from_ase
 from facetem.data.draw import Specimen, image_shape
 from facetem.data.recipe import Recipe
-from facetem.hrtem.optics import Aberrations, Optics, clean_images
+from facetem.hrtem.optics import Optics, clean_images
 from facetem.hrtem.simulate import exit_waves, fine_grid
 
 WAVE_BAND = 1.1  # 1/Å kept of the exit waves: beyond the information limit of the microscopes drawn
@@ -72,21 +72,11 @@ def best_focus_images(
 def _focal_series(
     wave: Tensor, grid: Grid, foci: Sequence[float], energy: float, shape: tuple[int, int]
 ) -> Tensor:
-    optics = [
-        Optics(
-            Aberrations(defocus=focus),
-            TARGET_OPTICS.focal_spread,
-            TARGET_OPTICS.angular_spread,
-            TARGET_OPTICS.aperture,
-            TARGET_OPTICS.image_spread,
-        )
-        for focus in foci
-    ]
     return clean_images(
         wave.expand(len(foci), -1, -1),
         grid,
         energies=[energy] * len(foci),
-        optics=optics,
+        optics=[TARGET_OPTICS.at(focus) for focus in foci],
         shape=shape,
         band=WAVE_BAND,
     )

@@ -5,7 +5,7 @@ The wave aberration is `aberrations.py`, the nodes of the averages over focus an
 reference plane, which is the exit plane of the wave given.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Literal
@@ -27,20 +27,6 @@ from facetem.hrtem.aberrations import (
     wave_aberration,
 )
 from facetem.hrtem.coherence import even_nodes, gauss_nodes, tilt_nodes
-
-__all__ = [
-    "ORDERS",
-    "Aberrations",
-    "Average",
-    "Optics",
-    "aberration_phase",
-    "clean_images",
-    "even_nodes",
-    "filter_image",
-    "focal_series",
-    "intensity_shape",
-    "transfer",
-]
 
 Average = Literal["average", "envelope"]
 
@@ -85,6 +71,10 @@ class Optics:
                 raise InputError(f"{name}: expected a finite number >= 0, got {value!r}")
         if not self.aperture > 0:
             raise InputError(f"aperture: expected a semi-angle > 0 mrad, got {self.aperture!r}")
+
+    def at(self, defocus: Number) -> "Optics":
+        """The same lens at another defocus [Å]: a focal series is one exit wave seen through several of these."""
+        return replace(self, aberrations=replace(self.aberrations, defocus=defocus))
 
 
 @dataclass(frozen=True)
@@ -309,48 +299,6 @@ def _out_grid(grid: Grid, shape: tuple[int, int]) -> Grid:
     if abs(grid.extent[1] / shape[1] / out.sampling - 1) > 0.05:
         raise InputError(f"shape: expected square pixels over {grid.extent} Å (y, x), got {shape} pixels")
     return out
-
-
-def focal_series(
-    wave: Tensor,
-    grid: Grid,
-    *,
-    energy: float,
-    optics: Optics,
-    defoci: Iterable[Number],
-    shape: tuple[int, int] | None = None,
-    band: float | None = None,
-    nodes: int | None = None,
-    temporal: Average = "average",
-    spatial: Average = "envelope",
-) -> Tensor:
-    """Images (n, y, x) of one exit wave (y, x) at `defoci` [Å], which stand for the defocus of `optics`.
-
-    One multislice serves the whole series. The images are made one at a time, so that a long series needs no
-    more memory than its result; for the other parameters see `clean_images`.
-
-    Raises
-    ------
-    InputError
-        If there are no foci, or as `clean_images`.
-    """
-    images = [
-        clean_images(
-            wave[None],
-            grid,
-            energies=[energy],
-            optics=[replace(optics, aberrations=replace(optics.aberrations, defocus=defocus))],
-            shape=shape,
-            band=band,
-            nodes=nodes,
-            temporal=temporal,
-            spatial=spatial,
-        )
-        for defocus in defoci
-    ]
-    if not images:
-        raise InputError("defoci: expected at least one")
-    return torch.cat(images)
 
 
 def filter_image(image: Tensor, out: Grid, spectrum: Tensor) -> Tensor:

@@ -146,7 +146,7 @@ def simulate(
     energy
         Of the beam [eV].
     sampling
-        Pixel size of the images [Å/px]; the field holds a whole number of pixels, so the true one is the
+        Pixel size of the images, binned, [Å/px]; the field holds a whole number of pixels, so the true one is the
         cell's side over the number of pixels.
     optics, camera
         Default: an aberration-free microscope in focus on the exit plane (the end of the cell), no noise.
@@ -166,8 +166,8 @@ def simulate(
     InputError
         If the cells differ or are not orthogonal, or a number is out of its range.
     """
-    single = not isinstance(specimens, Sequence)
-    many = [specimens] if single else list(specimens)
+    alone = not isinstance(specimens, Sequence)
+    many = [specimens] if alone else list(specimens)
     if not many:
         raise InputError("specimens: expected at least one")
     if not 0 < sampling < inf:
@@ -182,7 +182,9 @@ def simulate(
     energies = [energy] * len(many)
     waves = exit_waves(structure, grid, energies=energies, slice_thickness=slice_thickness, progress=progress)
     shape = max(2, round(extent[1] / sampling)), max(2, round(extent[0] / sampling))
-    out = Grid(shape, extent[1] / shape[0])
+    camera = camera or Camera()
+    single = shape[0] * camera.binning, shape[1] * camera.binning  # pixels before they are binned
+    out = Grid(single, extent[1] / single[0])
     generator = torch.Generator().manual_seed(seed)
     images = []
     for wave in waves:
@@ -191,8 +193,8 @@ def simulate(
             grid,
             energies=[energy],
             optics=[optics or Optics()],
-            shape=shape,
+            shape=single,
             band=BAND * grid.nyquist,
         )
-        images.append(record(clean, out, [camera or Camera()], generator).cpu().numpy()[0])
-    return images[0] if single else np.stack(images)
+        images.append(record(clean, out, [camera], generator).cpu().numpy()[0])
+    return images[0] if alone else np.stack(images)

@@ -13,9 +13,10 @@ from facetem.app.drprobe import cel, export, mtf_table, wavimg_parameters
 from facetem.app.structures import load_structure
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
+from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.camera import Camera
 from facetem.hrtem.curves import TransferCurve
-from facetem.hrtem.optics import Aberrations, Optics
+from facetem.hrtem.optics import Optics
 from facetem.hrtem.scattering import DEBYE_WALLER
 
 # The settings of the reference's case B. Dr Probe's 1/e half widths are sqrt(2) standard deviations.

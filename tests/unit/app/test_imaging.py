@@ -14,9 +14,10 @@ from facetem.app.imaging import (
     read_microscope,
 )
 from facetem.core.errors import InputError
+from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.camera import Camera
 from facetem.hrtem.cameras import CAMERAS
-from facetem.hrtem.optics import Aberrations, Optics
+from facetem.hrtem.optics import Optics
 
 
 def test_without_options_it_is_300_kv_and_6_nm_of_underfocus() -> None:

@@ -15,7 +15,8 @@ from facetem.data.draw import PIXEL, draw_specimen
 from facetem.data.generate import create_store, make_store, open_store
 from facetem.data.recipe import Recipe, recipe_from
 from facetem.data.specimens import FOCUS_REACH, FOCUS_STEP, TARGET_OPTICS, WAVE_BAND, truth_of
-from facetem.hrtem.optics import Aberrations, clean_images
+from facetem.hrtem.aberrations import Aberrations
+from facetem.hrtem.optics import clean_images
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
-from facetem.hrtem.optics import Aberrations, Optics, clean_images, focal_series
+from facetem.hrtem.aberrations import Aberrations
+from facetem.hrtem.optics import Optics, clean_images
 
 
 def test_defocus_is_minus_c10() -> None:
@@ -64,19 +65,11 @@ def test_a_tensor_is_one_real_number(value: torch.Tensor) -> None:
             make(value)
 
 
-def test_a_focal_series_is_its_images() -> None:
-    grid = Grid((24, 24), 0.5)
-    noise = torch.randn(grid.shape, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
-    wave, optics = 1 + 0.1 * noise, Optics(Aberrations(defocus=7.0, C12=20.0))
-    foci = np.array([-50.0, 0.0, 40.0])
-    series = focal_series(wave, grid, energy=2e5, optics=optics, defoci=foci, shape=(20, 20), band=0.8)
-    assert series.shape == (3, 20, 20)
-    for focus, image in zip(foci, series, strict=True):
-        single = Optics(Aberrations(defocus=float(focus), C12=20.0))
-        expected = clean_images(wave[None], grid, energies=[2e5], optics=[single], shape=(20, 20), band=0.8)
-        torch.testing.assert_close(image, expected[0])
-    with pytest.raises(InputError, match="defoci: expected at least one"):
-        focal_series(wave, grid, energy=2e5, optics=optics, defoci=[])
+def test_a_lens_at_another_defocus_is_else_the_same() -> None:
+    lens = Optics(Aberrations(defocus=7.0, C12=20.0, C30=-1e5), 25.0, 0.2, 30.0, 0.4)
+    moved = lens.at(-50.0)
+    assert moved == Optics(Aberrations(defocus=-50.0, C12=20.0, C30=-1e5), 25.0, 0.2, 30.0, 0.4)
+    assert lens.aberrations.defocus == 7.0
 
 
 def test_choices_are_named() -> None:

@@ -8,8 +8,9 @@ from ase import Atoms
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
 from facetem.core.structure import from_ase
+from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.camera import Camera
-from facetem.hrtem.optics import Aberrations, Optics
+from facetem.hrtem.optics import Optics
 from facetem.hrtem.simulate import exit_waves, fine_grid, fitting_batch, resolve_device, simulate
 
 
@@ -144,3 +145,13 @@ def test_bad_input_is_named(specimens, options, message: str) -> None:
 def test_cuda_gives_what_the_cpu_gives() -> None:
     atoms = [specimen(60, i) for i in range(3)]
     np.testing.assert_allclose(simulate(atoms, device="cuda"), simulate(atoms, device="cpu"), atol=1e-4)
+
+
+def test_binned_images_have_the_pixel_that_was_asked_for() -> None:
+    """They are the means of 2 x 2 pixels of half the size."""
+    atoms = Atoms("Au", positions=[[8.0, 6.0, 5.0]], cell=(20.0, 16.0, 10.0))
+    binned = simulate(atoms, sampling=0.4, fine_sampling=0.2, camera=Camera(binning=2), device="cpu")
+    single = simulate(atoms, sampling=0.2, fine_sampling=0.2, device="cpu")
+    assert binned.shape == (40, 50)
+    np.testing.assert_allclose(binned, single.reshape(40, 2, 50, 2).mean((1, 3)), atol=1e-6)
+    assert binned.std() > 100 * 1e-6  # of a single atom in focus, far above the tolerance
