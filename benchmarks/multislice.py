@@ -1,12 +1,14 @@
 """Times facetem's exit waves against abTEM's, on the same structures in the same run, and compares the waves.
 
-    python benchmarks/multislice.py                                   # 8 particles on carbon, 448 x 448 px
-    python benchmarks/multislice.py --threads 2 --repeats 7 --fine    # and both against waves on finer pixels
+    python benchmarks/multislice.py                       # 16 particles on carbon, 440 x 440 px of 0.25 Å
+    python benchmarks/multislice.py --threads 2 --specimens 4 --repeats 5 --errors 2
 
-Both go from ASE atoms to the exit wave: Lobato's factors with Debye-Waller, infinite projection, slices of 2 Å, single
-precision, the same number of threads. Each is warmed up on the first specimen, then all specimens are
-simulated in turn by the one and the other, and the medians over the repeats are compared. abTEM transmits at the
-entrance of a slice, so its wave is propagated half a slice back to be compared. Lengths are in Å.
+From ASE atoms to the exit wave, Lobato's factors with Debye-Waller, single precision, the same number of threads.
+abTEM: slices of 2 Å, `infinite` and `finite` projection. facetem: `plain`, with slices of 2 Å and every atom in the
+nearest, which is abTEM's `infinite`, and `standard`, the default. All are warmed up on the first specimen, then
+simulate all specimens in turn; medians over the repeats are compared. Time within Fourier transforms is counted where it is spent.
+Errors are those of the wave up to 1 / Å and of images, against facetem on pixels of 0.1 Å in slices of 1 Å. abTEM
+transmits at the entrance of a slice, so its wave is propagated half a slice back to be compared. Lengths are in Å.
 """
 
 import argparse
@@ -28,16 +30,20 @@ if TYPE_CHECKING:
     import torch
     from ase import Atoms
 
+    from facetem.hrtem.settings import Multislice
+
 SAMPLING, SLICE = 0.25, 2.0
-FINE = 0.1  # Å/px of the waves that --fine compares with
+FINE = 0.1  # Å/px of the converged waves
 SEEN = 1.0  # 1/Å: about the information limit of the microscopes that take such images
 FOCI = (-80.0, 0.0, 80.0)
 
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--size", type=int, default=448, help="pixels of 0.25 Å along a side (default 448)")
-    parser.add_argument("--specimens", type=int, default=8, help="different particles on carbon (default 8)")
+    parser.add_argument("--size", type=int, default=440, help="pixels of 0.25 Å along a side (default 440)")
+    parser.add_argument(
+        "--specimens", type=int, default=16, help="different particles on carbon (default 16)"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="timed runs of each code (default 3)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of both codes (default 1)")
     parser.add_argument("--energy-kv", type=float, default=200.0, help="beam energy [kV] (default 200)")
@@ -47,7 +53,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--batch", type=int, help="specimens that facetem simulates at once (default: its own choice)"
     )
-    parser.add_argument("--fine", action="store_true", help=f"compare both with a wave at {FINE} Å/px (slow)")
+    parser.add_argument(
+        "--errors", type=int, default=1, help="specimens whose converged wave is calculated, slow (default 1)"
+    )
     arguments = parser.parse_args()
     if min(arguments.size, arguments.specimens, arguments.repeats, arguments.threads) < 1:
         parser.error("--size, --specimens, --repeats and --threads: expected at least 1")
@@ -77,7 +85,12 @@ def draw_specimens(n: int, side: float, seed: int = 0) -> list["Atoms"]:
 
 
 def ours(
-    specimens: Sequence["Atoms"], size: int, energy: float, device: str, batch: int | None
+    specimens: Sequence["Atoms"],
+    size: int,
+    energy: float,
+    settings: "Multislice",
+    device: str = "cpu",
+    batch: int | None = None,
 ) -> "torch.Tensor":
     """(n, y, x) exit waves at the end of the cell."""
     from facetem.core.grid import Grid
@@ -87,7 +100,7 @@ def ours(
     structure = from_ase(specimens).to(device)
     grid = Grid((size, size), specimens[0].cell.lengths()[0] / size)
     energies = [energy] * len(specimens)
-    waves = exit_waves(structure, grid, energies=energies, slice_thickness=SLICE, batch=batch)
+    waves = exit_waves(structure, grid, energies=energies, settings=settings, batch=batch)
     if device == "cuda":
         import torch
 
@@ -95,7 +108,7 @@ def ours(
     return waves.cpu()
 
 
-def theirs(specimens: Sequence["Atoms"], size: int, energy: float) -> "torch.Tensor":
+def theirs(specimens: Sequence["Atoms"], size: int, energy: float, projection: str) -> "torch.Tensor":
     """(n, y, x) exit waves, half a slice after the end of the cell."""
     import abtem
     import torch
@@ -111,8 +124,8 @@ def theirs(specimens: Sequence["Atoms"], size: int, energy: float) -> "torch.Ten
             atoms,
             gpts=size,
             slice_thickness=SLICE,
-            projection="infinite",
-            parametrization=LobatoParametrization(sigmas=vibrations),
+            projection=projection,
+            parametrization=LobatoParametrization(sigmas=vibrations if projection == "infinite" else None),
         )
         wave = abtem.PlaneWave(energy=energy).multislice(potential)
         assert isinstance(wave, abtem.Waves)
@@ -120,6 +133,49 @@ def theirs(specimens: Sequence["Atoms"], size: int, energy: float) -> "torch.Ten
             torch.as_tensor(np.ascontiguousarray(np.asarray(wave.array).T))
         )  # abTEM's arrays are (x, y)
     return torch.stack(waves)
+
+
+def codes(arguments: argparse.Namespace) -> "dict[str, Callable[[Sequence[Atoms], int], torch.Tensor]]":
+    """What is timed, by name: specimens and pixels -> waves."""
+    from facetem.hrtem.settings import ACCURACIES, Multislice
+
+    energy, device, batch = arguments.energy_kv * 1e3, arguments.device, arguments.batch
+    plain = Multislice(slice_thickness=SLICE, light_thickness=SLICE, order=1, second_order=False, band=2 / 3)
+    return {
+        "facetem, standard": lambda s, n: ours(s, n, energy, ACCURACIES["standard"], device, batch),
+        "facetem, plain": lambda s, n: ours(s, n, energy, plain, device, batch),
+        "abTEM, infinite": lambda s, n: theirs(s, n, energy, "infinite"),
+        "abTEM, finite": lambda s, n: theirs(s, n, energy, "finite"),
+    }
+
+
+class Fourier:
+    """Seconds spent in PyTorch's Fourier transforms while it is entered."""
+
+    def __enter__(self) -> "Fourier":
+        import torch
+
+        self.seconds, self.calls = 0.0, 0
+        self.own = {name: getattr(torch.fft, name) for name in ("fft2", "ifft2", "rfft2", "irfft2")}
+        for name, function in self.own.items():
+            setattr(torch.fft, name, self._watched(function))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        import torch
+
+        for name, function in self.own.items():
+            setattr(torch.fft, name, function)
+
+    def _watched(self, function: Callable[..., "torch.Tensor"]) -> Callable[..., "torch.Tensor"]:
+        def watched(*arguments: object, **options: object) -> "torch.Tensor":
+            start = time.perf_counter()
+            result = function(*arguments, **options)
+            self.seconds += time.perf_counter() - start
+            self.calls += 1
+            return result
+
+        return watched
 
 
 def set_up(threads: int) -> None:
@@ -140,11 +196,8 @@ def peak_memory(code: str, arguments: argparse.Namespace) -> float:
     """MiB that one code takes in a process of its own, above what its imports and the atoms take."""
     set_up(arguments.threads)
     specimens = draw_specimens(arguments.specimens, arguments.size * SAMPLING)
-    runs: dict[str, Callable[[Sequence[Atoms], int], object]] = {
-        "facetem": lambda s, n: ours(s, n, arguments.energy_kv * 1e3, "cpu", arguments.batch),
-        "abTEM": lambda s, n: theirs(s, n, arguments.energy_kv * 1e3),
-    }
-    runs[code](draw_specimens(1, 16.0), 64)  # imports, compilation
+    run = codes(arguments)[code]
+    run(draw_specimens(1, 16.0), 64)  # imports, compilation
     before = peak = resident()
     done = threading.Event()
 
@@ -155,7 +208,7 @@ def peak_memory(code: str, arguments: argparse.Namespace) -> float:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    runs[code](specimens, arguments.size)
+    run(specimens, arguments.size)
     done.set()
     watcher.join()
     return peak - before
@@ -215,6 +268,7 @@ def main() -> None:
 
     from facetem.core.grid import Grid
     from facetem.hrtem.multislice import propagate
+    from facetem.hrtem.settings import Multislice
 
     energy, side, size = arguments.energy_kv * 1e3, arguments.size * SAMPLING, arguments.size
     specimens = draw_specimens(arguments.specimens, side)
@@ -222,58 +276,52 @@ def main() -> None:
     depth = [float(s.cell.lengths()[2]) for s in specimens]
     print(
         f"{len(specimens)} specimens of {min(atoms)} to {max(atoms)} atoms, {min(depth):.0f} to {max(depth):.0f} Å "
-        f"deep, {size} x {size} px of {SAMPLING} Å, slices of {SLICE} Å, {arguments.energy_kv:g} kV, "
-        f"{arguments.threads} thread(s); torch {torch.__version__}, abTEM {abtem.__version__}, facetem on "
-        f"{arguments.device}"
+        f"deep, {size} x {size} px of {SAMPLING} Å, {arguments.energy_kv:g} kV, {arguments.threads} thread(s); torch "
+        f"{torch.__version__}, abTEM {abtem.__version__}, facetem on {arguments.device}"
     )
-    mine = ours(specimens[:1], size, energy, arguments.device, arguments.batch)
-    others = theirs(specimens[:1], size, energy)
-    seconds: dict[str, list[tuple[float, float]]] = {"facetem": [], "abTEM": []}
+    runs = codes(arguments)
+    for run in runs.values():
+        run(specimens[:1], size)
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    fourier: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(arguments.repeats):
-        clock, cpu, mine = timed(lambda: ours(specimens, size, energy, arguments.device, arguments.batch))
-        seconds["facetem"].append((clock, cpu))
-        clock, cpu, others = timed(lambda: theirs(specimens, size, energy))
-        seconds["abTEM"].append((clock, cpu))
-    for k, kind in enumerate(("clock", "CPU")):
-        of = {name: [pair[k] / len(specimens) for pair in pairs] for name, pairs in seconds.items()}
-        for name, values in of.items():
+        for name, run in runs.items():
+            with Fourier() as transforms:
+                clock, cpu, _ = timed(lambda run=run: run(specimens, size))
+            seconds[name].append((clock / len(specimens), cpu / len(specimens)))
+            if transforms.calls:
+                fourier[name].append(clock / transforms.seconds)
+    for name in runs:
+        clock, cpu = (statistics.median(column) for column in zip(*seconds[name], strict=True))
+        times = [pair[0] for pair in seconds[name]]
+        share = f"; {statistics.median(fourier[name]):.2f} x its Fourier transforms" if fourier[name] else ""
+        print(f"{name:18}{clock:7.3f} s a wave ({min(times):.3f} to {max(times):.3f}), CPU {cpu:.3f}{share}")
+    for mine in ("facetem, standard", "facetem, plain"):
+        for other in ("abTEM, infinite", "abTEM, finite"):
+            ratios = [b[0] / a[0] for a, b in zip(seconds[mine], seconds[other], strict=True)]
             print(
-                f"{name:8}{statistics.median(values):8.3f} s a wave by the {kind}, median of {arguments.repeats} "
-                f"({min(values):.3f} to {max(values):.3f})"
+                f"{other} / {mine}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
             )
-        ratio = statistics.median(of["abTEM"]) / statistics.median(of["facetem"])
-        ratios = [b / a for a, b in zip(of["facetem"], of["abTEM"], strict=True)]
-        print(
-            f"abTEM / facetem by the {kind}: {ratio:.2f} (of the pairs {min(ratios):.2f} to {max(ratios):.2f})"
-        )
-
-    others = propagate(others, Grid((size, size), SAMPLING), distance=-SLICE / 2, energy=energy)
-    rms, contrast = image_rms(others, mine, side, energy)
-    band = 0.95 * 2 / 3 * 0.5 / SAMPLING
-    print(
-        f"difference of the waves {relative(others, mine, side, band):.4f} (relative L2), up to {SEEN:g} / Å "
-        f"{relative(others, mine, side, SEEN):.4f}; of images {rms:.4f} rms of vacuum at a contrast of {contrast:.3f}"
-    )
-    if arguments.fine:
+    few = specimens[: arguments.errors]
+    if few:
         n = round(side / FINE)
-        fine = {
-            "facetem": ours(specimens[:1], n, energy, arguments.device, 1),
-            "abTEM": propagate(
-                theirs(specimens[:1], n, energy), Grid((n, n), side / n), distance=-SLICE / 2, energy=energy
-            ),
-        }
-        for reference, wave in fine.items():
-            for name, coarse in (("facetem", mine[:1]), ("abTEM", others[:1])):
-                rms, _ = image_rms(coarse, wave, side, energy)
-                print(
-                    f"{name} at {SAMPLING} Å/px against {reference} at {FINE} Å/px: wave up to {SEEN:g} / Å "
-                    f"{relative(coarse, wave, side, SEEN):.4f}, images {rms:.4f} rms"
-                )
+        fine = Multislice(slice_thickness=1.0, light_thickness=2.0, order=4)
+        converged = ours(few, n, energy, fine, arguments.device, 1)
+        for name, run in runs.items():
+            wave = run(few, size)
+            if name.startswith("abTEM"):
+                back = Grid((size, size), SAMPLING)
+                wave = propagate(wave, back, distance=-SLICE / 2, energy=energy)
+            rms, contrast = image_rms(wave, converged, side, energy)
+            print(
+                f"{name:18}error of the wave up to {SEEN:g} / Å {relative(wave, converged, side, SEEN):.4f}, of images "
+                f"{rms:.4f} rms of vacuum at a contrast of {contrast:.3f}"
+            )
     if arguments.device == "cuda":
         print(f"peak memory of facetem on the device {torch.cuda.max_memory_allocated() / 2**20:.0f} MiB")
-    for code in ("facetem", "abTEM") if Path("/proc/self/statm").exists() else ():
+    for code in runs if Path("/proc/self/statm").exists() else ():
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            print(f"peak memory of {code}, CPU {pool.submit(peak_memory, code, arguments).result():.0f} MiB")
+            print(f"{code:18}peak memory {pool.submit(peak_memory, code, arguments).result():.0f} MiB, CPU")
 
 
 if __name__ == "__main__":

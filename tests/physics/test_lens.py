@@ -13,7 +13,6 @@ from facetem.hrtem.aberrations import ORDERS, Aberrations, aberration_phase
 from facetem.hrtem.multislice import exit_wave, propagate
 from facetem.hrtem.optics import Optics, clean_images
 from facetem.hrtem.potential import projected_potential
-from facetem.hrtem.scattering import DEBYE_WALLER
 
 ENERGY = 200e3
 LAM = wavelength(ENERGY)
@@ -233,9 +232,7 @@ def test_an_atom_is_least_seen_when_focused_on(depth: float) -> None:
         torch.tensor([[16.0, 16.0, 60.0]], dtype=torch.float64),
     )
     grid = Grid((64, 64), 0.25)
-    wave = exit_wave(
-        atom, grid, energies=torch.tensor([ENERGY], dtype=torch.float64), slice_thickness=2 * depth / 11
-    )
+    wave = exit_wave(atom, grid, energies=torch.tensor([ENERGY], dtype=torch.float64))
     foci = np.arange(-80.0, 81.0, 5.0)
     optics = [Optics(Aberrations(defocus=d), **COHERENT) for d in foci]
     images = clean_images(
@@ -266,11 +263,12 @@ def test_phase_times_transfer_is_the_image_of_thin_carbon(draw_cluster) -> None:
     layer = draw_cluster(n=20, box=(24.0, 24.0, 2.0), numbers=(6,))
     grid = Grid((96, 96), 0.25)
     lens = Aberrations(defocus=70.0, C30=-1e5)
-    wave = exit_wave(layer, grid, energies=torch.tensor([ENERGY], dtype=torch.float64), slice_thickness=2.0)
-    wave = propagate(wave, grid, distance=-1.0, energy=ENERGY)  # back to the layer's mid-plane
+    layer.positions[:, 2] = 1.0
+    wave = exit_wave(layer, grid, energies=torch.tensor([ENERGY], dtype=torch.float64))
+    wave = propagate(wave, grid, distance=-1.0, energy=ENERGY)  # back to the layer
     image = clean_images(wave, grid, energies=[ENERGY], optics=[Optics(lens, **COHERENT)], nodes=1)[0]
     k2 = grid.squared_frequency(dtype=torch.float64)
     chi = torch.as_tensor(chi_of(torch.sqrt(k2).numpy(), 70.0, -1e5))
-    phi = interaction_parameter(ENERGY) * projected_potential(layer, grid, debye_waller=DEBYE_WALLER)[0]
+    phi = interaction_parameter(ENERGY) * projected_potential(layer, grid)[0]
     linear = 1 + torch.fft.ifft2(2 * torch.fft.fft2(phi) * torch.sin(chi)).real
     assert float((image - linear).std() / (linear - 1).std()) < 0.1

@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from math import degrees, inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from ase import Atoms
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
-from facetem.core.structure import from_ase
+from facetem.core.structure import Structure, from_ase
 from facetem.hrtem.aberrations import ORDERS
 from facetem.hrtem.camera import Camera, record
 from facetem.hrtem.optics import Average, Optics, clean_images
-from facetem.hrtem.potential import BAND
-from facetem.hrtem.scattering import DEBYE_WALLER
-from facetem.hrtem.simulate import FINE_SAMPLING, exit_waves, fine_grid, resolve_device
+from facetem.hrtem.phonons import configurations
+from facetem.hrtem.settings import Multislice
+from facetem.hrtem.simulate import exit_waves, fine_grid, resolve_device
 
 if TYPE_CHECKING:
     from facetem.hrtem.curves import TransferCurve
+
+Progress = Callable[[str, int, int], None]  # step, done, all
+
+
+@dataclass(frozen=True)
+class Method:
+    """How it is calculated.
+
+    Parameters
+    ----------
+    settings
+        Of the multislice.
+    phonons
+        Configurations of vibrating atoms whose images are averaged; 0: a Debye-Waller factor on the potential instead.
+    temporal, spatial
+        How focal spread and convergence are treated; see `clean_images`.
+    seed
+        Of the noise and the vibrations.
+    """
+
+    settings: Multislice = field(default_factory=Multislice)
+    phonons: int = 0
+    temporal: Average = "average"
+    spatial: Average = "envelope"
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,27 +64,21 @@ class Calculation:
         The lens, whose defocus gives way to `defoci`, and what takes the images.
     defoci
         One image each [Å].
-    spatial
-        How the convergence of the beam is treated; see `clean_images`.
+    method
+        How it is calculated.
     grid
         Of the multislice.
     shape
         Pixels (y, x) of the images, binned.
-    slice_thickness
-        [Å].
-    debye_waller
-        B [Å^2] by atomic number.
     """
 
     energy: float
     optics: Optics
     camera: Camera
     defoci: tuple[float, ...]
-    spatial: Average
+    method: Method
     grid: Grid
     shape: tuple[int, int]
-    slice_thickness: float
-    debye_waller: Mapping[int, float]
 
 
 def plan(
@@ -69,6 +89,7 @@ def plan(
     camera: Camera,
     foci: tuple[float, ...] | None,
     sampling: float,
+    method: Method,
 ) -> Calculation:
     """The grids of a calculation with image pixels of about `sampling` [Å/px]: the field holds a whole number of them.
 
@@ -85,66 +106,80 @@ def plan(
         optics=optics,
         camera=camera,
         defoci=(float(optics.aberrations.defocus),) if foci is None else foci,
-        spatial="envelope",
-        grid=fine_grid((x, y), min(FINE_SAMPLING, sampling)),
+        method=method,
+        grid=fine_grid((x, y), min(method.settings.sampling, sampling)),
         shape=(max(2, round(y / sampling)), max(2, round(x / sampling))),
-        slice_thickness=2.0,
-        debye_waller=DEBYE_WALLER,
     )
 
 
-def compute_wave(
+def compute_waves(
     atoms: Atoms,
     calculation: Calculation,
     *,
     device: str,
-    progress: Callable[[int, int], None] | None = None,
-) -> torch.Tensor:
-    """The wave (y, x) at the end of the cell."""
-    return exit_waves(
-        from_ase([atoms]).to(resolve_device(device)),
-        calculation.grid,
-        energies=[calculation.energy],
-        slice_thickness=calculation.slice_thickness,
-        debye_waller=calculation.debye_waller,
-        progress=progress,
-    )[0]
+    generator: torch.Generator,
+    progress: Progress | None = None,
+) -> Iterator[torch.Tensor]:
+    """The wave (y, x) at the end of the cell, or one after the other those of all configurations of vibrating atoms."""
+    method = calculation.method
+    structure, settings = from_ase([atoms]).to(resolve_device(device)), method.settings
+    frozen: Iterable[Structure] = (structure,)
+    if method.phonons:
+        frozen = configurations(structure, settings.debye_waller, generator, n=method.phonons)
+        settings = replace(settings, debye_waller={})
+    for k, specimen in enumerate(frozen):
+        if progress:
+            progress("exit wave", k, max(1, method.phonons))
+        yield exit_waves(specimen, calculation.grid, energies=[calculation.energy], settings=settings)[0]
 
 
 def camera_images(
-    wave: torch.Tensor,
+    waves: Iterable[torch.Tensor],
     calculation: Calculation,
     *,
-    seed: int,
-    progress: Callable[[int, int], None] | None = None,
+    generator: torch.Generator,
+    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """Images (focus, y, x) of an exit wave (y, x), each with noise of its own."""
-    grid, camera, n = calculation.grid, calculation.camera, len(calculation.defoci)
+    """Images (focus, y, x), each with noise of its own, of an exit wave (y, x) or of the mean over several.
+
+    A wave is asked for when the one before it has served all foci.
+    """
+    grid, camera, method, n = (
+        calculation.grid,
+        calculation.camera,
+        calculation.method,
+        len(calculation.defoci),
+    )
     single = calculation.shape[0] * camera.binning, calculation.shape[1] * camera.binning
     pixels = Grid(single, grid.extent[0] / single[0])
-    generator = torch.Generator().manual_seed(seed)
-    images = []
-    for i, defocus in enumerate(calculation.defoci):
-        if progress:
-            progress(i, n)
-        clean = clean_images(
-            wave[None],
-            grid,
-            energies=[calculation.energy],
-            optics=[calculation.optics.at(defocus)],
-            shape=single,
-            band=BAND * grid.nyquist,
-            spatial=calculation.spatial,
-        )
-        images.append(record(clean, pixels, [camera], generator).cpu().numpy()[0])
-    return np.stack(images)
+    clean: list[torch.Tensor] = []
+    for k, wave in enumerate(waves):
+        for i, defocus in enumerate(calculation.defoci):
+            if progress:
+                progress("images", k * n + i, n * max(1, method.phonons))
+            image = clean_images(
+                wave[None],
+                grid,
+                energies=[calculation.energy],
+                optics=[calculation.optics.at(defocus)],
+                shape=single,
+                band=method.settings.band * grid.nyquist,
+                temporal=method.temporal,
+                spatial=method.spatial,
+            )
+            if k == 0:
+                clean.append(image / max(1, method.phonons))
+            else:
+                clean[i] += image / method.phonons
+    return np.stack([record(image, pixels, [camera], generator).cpu().numpy()[0] for image in clean])
 
 
-def about(calculation: Calculation, *, structure: str, seed: int) -> dict[str, Any]:
+def about(calculation: Calculation, *, structure: str) -> dict[str, Any]:
     """What a file should say about how it was made: plain values, units in the names."""
     from importlib.metadata import version
 
     optics, camera, grid = calculation.optics, calculation.camera, calculation.grid
+    method, settings = calculation.method, calculation.method.settings
     lens = optics.aberrations
     aberrations = {
         name: [float(getattr(lens, name)) / 10, degrees(float(getattr(lens, "phi" + name[1:], 0.0)))]
@@ -171,8 +206,19 @@ def about(calculation: Calculation, *, structure: str, seed: int) -> dict[str, A
         "binning": camera.binning,
         "multislice_pixels": list(grid.shape),
         "multislice_sampling_nm": grid.sampling / 10,
-        "slice_nm": calculation.slice_thickness / 10,
-        "seed": seed,
+        "slice_nm": settings.slice_thickness / 10,
+        "light_slice_nm": settings.light_thickness / 10,
+        "order": settings.order,
+        "band_nyquist": settings.band,
+        "second_order": settings.second_order,
+        "projection": settings.projection,
+        "scattering_factors": settings.parametrization,
+        "absorption": {chemical_symbols[number]: ratio for number, ratio in settings.absorption.items()},
+        "tilt_mrad": list(settings.tilt),
+        "phonons": method.phonons,
+        "temporal": method.temporal,
+        "spatial": method.spatial,
+        "seed": method.seed,
     }
 
 

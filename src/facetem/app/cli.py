@@ -31,7 +31,7 @@ ImageFile = Annotated[
     Path, typer.Argument(metavar="IMAGE", help="dm3, dm4, emd, ser, mrc, hspy, tif, npy or png.")
 ]
 SamplingOption = Annotated[
-    float | None, typer.Option("--sampling-nm", help="Pixel size [nm/px]; overrides the file's own.")
+    float | None, typer.Option("--sampling-nm", help="Pixel size (nm/px); overrides the file's own.")
 ]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]
@@ -80,16 +80,16 @@ def demo(
 def build(
     shape: Annotated[str, typer.Argument(help="For example icosahedron; an unknown name lists them all.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Atoms: .extxyz, .xyz or .cif.")],
-    diameter_nm: Annotated[float, typer.Option(help="Of the sphere of the same volume [nm].")] = 5.0,
-    film_nm: Annotated[float, typer.Option(help="Thickness of the carbon film [nm]; 0 for none.")] = 3.0,
-    film_density: Annotated[float, typer.Option(help="[g/cm3]")] = 2.2,
+    diameter_nm: Annotated[float, typer.Option(help="Of the sphere of the same volume (nm).")] = 5.0,
+    film_nm: Annotated[float, typer.Option(help="Thickness of the carbon film (nm); 0 for none.")] = 3.0,
+    film_density: Annotated[float, typer.Option(help="(g/cm3)")] = 2.2,
     zone_axis: Annotated[
         str | None, typer.Option(help="Three numbers as in 1,1,0: along the beam. Default: random.")
     ] = None,
     side: Annotated[Side, typer.Option(help="Of the film, as the beam meets it.")] = Side.entrance,
     extent_nm: Annotated[
         float | None,
-        typer.Option(help="Width of the field of view [nm]. Default: 10.24, or what the particle needs."),
+        typer.Option(help="Width of the field of view (nm). Default: 10.24, or what the particle needs."),
     ] = None,
     ideal: Annotated[
         bool, typer.Option("--ideal", help="The ideal polyhedron, not one of its family.")

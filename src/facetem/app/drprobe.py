@@ -6,7 +6,7 @@ mrad; its spreads are 1/e half widths, sqrt(2) standard deviations; its C10 is t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import inf
+from math import degrees, inf
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,11 @@ from facetem.hrtem.camera import Camera
 from facetem.hrtem.coherence import to_half_width
 from facetem.hrtem.curves import TransferCurve
 from facetem.hrtem.notations import to_wavimg
+from facetem.hrtem.scattering import Parametrization
 
 PIXELS, SLICES, ENERGIES = (32, 2048), (1, 2048), (10.0, 1300.0)  # what CELSLC takes; energies in kV
 OPEN = 2500.0  # mrad: an aperture that is none
+SLICE = 2.0  # Å: every atom of a slice acts at its entrance, so they are thinner than ours
 MTF_POINTS = 513
 
 
@@ -35,14 +37,15 @@ def export(folder: Path, atoms: Atoms, calculation: Calculation) -> None:
         If Dr Probe's programs cannot take the pixels, the slices or the energy.
     """
     height = float(atoms.cell.lengths()[2])
-    slices = max(1, round(height / calculation.slice_thickness))
+    slices = max(1, round(height / SLICE))
     _check(calculation, slices)
     for name in ("slc", "wav", "img"):
         (folder / name).mkdir()
-    (folder / "structure.cel").write_text(cel(atoms, calculation.debye_waller))
+    (folder / "structure.cel").write_text(cel(atoms, calculation.method.settings.debye_waller))
     thickness = height / slices
     (folder / "slc" / "s.prm").write_text(slice_parameters(calculation.grid, slices, thickness))
-    (folder / "msa.prm").write_text(msa_parameters(calculation.energy, slices))
+    text = msa_parameters(calculation.energy, slices, calculation.method.settings.tilt)
+    (folder / "msa.prm").write_text(text)
     curve = calculation.camera.mtf
     if curve is None and calculation.camera.mtf_width < inf:
         curve = _sampled(calculation.camera)
@@ -107,11 +110,16 @@ def slice_parameters(grid: Grid, slices: int, thickness: float) -> str:
     return "\n".join([*lines, ""])
 
 
-def msa_parameters(energy: float, slices: int) -> str:
-    """MSA's file: a microscope that imaging does not use, the energy [kV], and every slice once."""
+def msa_parameters(energy: float, slices: int, tilt: tuple[float, float] = (0.0, 0.0)) -> str:
+    """MSA's file: a microscope that imaging does not use, the energy [kV], the tilt, and every slice once.
+
+    The direction of the beam [mrad] is there the tilt of the object [deg], the other way round: MSA's propagator has
+    lambda k^2 - 2 k . t (MS_PreparePropagators) where `multislice.propagator` has a plus.
+    """
     microscope = ["25.0 0.0 0.0 0.03", "0.0", "30.0", "0, 'none'", f"{energy / 1e3:.4f}"]
     microscope += ["0.0", "0.0", "2.0", "7", "0"]
-    tilt_and_scan = ["0.0", "0.0", "0.0", "0.0", "1.0", "1.0", "0.0", "1", "1", "0", "0", "1", "1", "1"]
+    tilt_and_scan = [f"{_plain(degrees(-1e-3 * angle)):.6f}" for angle in tilt]
+    tilt_and_scan += ["0.0", "0.0", "1.0", "1.0", "0.0", "1", "1", "0", "0", "1", "1", "1"]
     stack = ["'slc/s'", str(slices), "1", "1", str(slices), str(slices), *(str(i) for i in range(slices))]
     return "\n".join(
         ["'[Microscope Parameters]'", *microscope, "'[Multislice Parameters]'", *tilt_and_scan, *stack, ""]
@@ -172,8 +180,13 @@ def _plain(value: float) -> float:
 
 
 def _model(calculation: Calculation) -> int:
-    """WAVIMG's treatment of coherence: 1, average over foci, envelope for the convergence; 2, average over both."""
-    return 2 if calculation.spatial == "average" else 1
+    """WAVIMG's treatment of coherence: average over foci and directions (2), over foci only (1), or two envelopes (6).
+
+    There is none that averages over directions only.
+    """
+    if calculation.method.spatial == "average":
+        return 2
+    return 6 if calculation.method.temporal == "envelope" else 1
 
 
 def mtf_table(curve: TransferCurve) -> str:
@@ -190,7 +203,7 @@ def _sampled(camera: Camera) -> TransferCurve:
 
 def _script(calculation: Calculation, slices: int, names: Sequence[str]) -> str:
     ny, nx = calculation.grid.shape
-    thermal = " -dwf" if any(calculation.debye_waller.values()) else ""
+    thermal = " -dwf" if any(calculation.method.settings.debye_waller.values()) else ""
     return "\n".join(
         [
             "#!/bin/sh",
@@ -207,8 +220,9 @@ def _script(calculation: Calculation, slices: int, names: Sequence[str]) -> str:
 
 
 def _readme(calculation: Calculation, thickness: float) -> str:
-    camera = calculation.camera
-    noise = "The camera's noise is left out. " if camera.dose < inf or camera.gain_error else ""
+    settings = calculation.method.settings
+    height, planes = f"{thickness / 20:.3g}", f"{settings.slice_thickness / 10:.3g}"
+    differences = "\n".join([_factors(settings.parametrization), *_left_out(calculation)])
     return f"""Input of Dr Probe's command-line tools for a calculation of facetem. `sh run.sh` repeats it.
 
 structure.cel       atoms; lengths in nm, fractional coordinates, B in nm^2
@@ -218,10 +232,44 @@ wavimg_*.prm        images: img/*.dat, float32, x fastest, vacuum 1. C10 = -defo
 camera.mtf          transfer of the camera, if it has one
 
 What is different in Dr Probe
-- It transmits the wave at the entrance of a slice, facetem in its middle: its wave is {thickness / 20:.3g} nm
-  (half a slice) further on. Its slices are counted from the entrance, those of facetem from the exit plane.
-- Scattering factors are those of Weickenmeier and Kohl, where facetem takes Lobato's: 1 % of gold's, 0.4 % of a wave.
-  Its potential is tapered near 0.9 of the Nyquist frequency, that of facetem ends at 2/3.
-- WAVIMG cuts the focal spread at two of its half widths.
-- {noise}Atoms' positions keep 9 digits.
+- All atoms of a slice, {thickness / 10:.3g} nm thick, act on the wave at its entrance; in facetem each acts at its
+  own height, shared by {settings.order} planes at most {planes} nm apart. So Dr Probe's wave is {height} nm further on,
+  half a slice.
+- Its potential is tapered near 0.9 of the Nyquist frequency and its wave ends at 2/3; in facetem both end at
+  {settings.band:.3g}{", and what atoms scatter beyond and back is kept" if settings.second_order else ""}.
+{differences}
+- WAVIMG cuts its averages over foci and directions at two of the half widths.
+- Atoms' positions keep 9 digits.
 """
+
+
+def _factors(parametrization: Parametrization) -> str:
+    if parametrization == "weickenmeier_kohl":
+        return "- Scattering factors are those of Weickenmeier and Kohl in both."
+    if parametrization == "kirkland":
+        return "- Scattering factors are those of Weickenmeier and Kohl, where facetem took Kirkland's."
+    return (
+        "- Scattering factors are those of Weickenmeier and Kohl, where facetem took Lobato's: 1 % of gold's,\n"
+        "  0.4 % of a wave. With --scattering-factors weickenmeier-kohl they are the same."
+    )
+
+
+def _left_out(calculation: Calculation) -> list[str]:
+    """What the calculation has and these files have not, or have in another way."""
+    camera, method = calculation.camera, calculation.method
+    lines = []
+    if method.phonons:
+        lines.append(
+            f"- facetem averaged {method.phonons} configurations of vibrating atoms; here is a Debye-Waller factor."
+        )
+    if any(method.settings.absorption.values()):
+        lines.append("- Absorption is left out; CELSLC's -abf takes one ratio for all elements.")
+    if any(method.settings.tilt):
+        lines.append(
+            "- The tilt of the beam is in msa.prm as that of the object: in degrees, the other way round."
+        )
+    if (method.temporal, method.spatial) == ("envelope", "average"):
+        lines.append("- WAVIMG has no average over directions only: its model 2 averages over foci as well.")
+    if camera.dose < inf or camera.gain_error:
+        lines.append("- The camera's noise is left out.")
+    return lines

@@ -128,13 +128,73 @@ def simulate(
         int | None,
         typer.Option(help="Pixels along a side that make one of the image.", rich_help_panel=CAMERA),
     ] = None,
+    accuracy: Annotated[
+        str,
+        typer.Option(
+            metavar="draft|standard|reference",
+            help="Of the multislice, for its price.",
+            rich_help_panel=METHOD,
+        ),
+    ] = "standard",
+    slice_nm: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest distance of the planes that act on the wave (nm). Default: that of --accuracy.",
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
+    scattering_factors: Annotated[
+        str,
+        typer.Option(
+            metavar="lobato|kirkland|weickenmeier-kohl", help="Table to take.", rich_help_panel=METHOD
+        ),
+    ] = "lobato",
+    absorption: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SYMBOL=RATIO",
+            help="Imaginary part of an element's potential over its real part, as in Au=0.05; as often as needed.",
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
+    phonons: Annotated[
+        int,
+        typer.Option(
+            help="Average over so many configurations of vibrating atoms; 0: a Debye-Waller factor.",
+            rich_help_panel=METHOD,
+        ),
+    ] = 0,
+    tilt_mrad: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y", help="Direction of the beam to z (mrad). Default: along z.", rich_help_panel=METHOD
+        ),
+    ] = None,
+    temporal: Annotated[
+        str,
+        typer.Option(
+            metavar="average|envelope",
+            help="Focal spread: images over foci, or damping of the wave.",
+            rich_help_panel=METHOD,
+        ),
+    ] = "average",
+    spatial: Annotated[
+        str,
+        typer.Option(
+            metavar="envelope|average",
+            help="Convergence: damping of the wave, or images over directions.",
+            rich_help_panel=METHOD,
+        ),
+    ] = "envelope",
     seed: Annotated[
-        int, typer.Option(help="The same seed gives the same noise.", rich_help_panel=METHOD)
+        int,
+        typer.Option(help="The same seed gives the same noise and vibrations.", rich_help_panel=METHOD),
     ] = 0,
     device: Annotated[Device, typer.Option(help="Where to compute.", rich_help_panel=METHOD)] = Device.auto,
 ) -> None:
     """Simulate the HRTEM image of a file of atoms, a focal series, or its exit wave."""
     from facetem.app.imaging import CameraOptions, MicroscopeOptions
+    from facetem.app.method import MethodOptions
     from facetem.app.simulation import Outputs, run_simulation
 
     run_simulation(
@@ -165,8 +225,18 @@ def simulate(
             gain_error=gain_error,
             binning=binning,
         ),
+        MethodOptions(
+            accuracy=accuracy,
+            scattering_factors=scattering_factors,
+            slice_nm=slice_nm,
+            tilt_mrad=tilt_mrad,
+            absorption=tuple(absorption or ()),
+            phonons=phonons,
+            temporal=temporal,
+            spatial=spatial,
+            seed=seed,
+            device=device,
+        ),
         vacuum_nm=vacuum_nm,
         sampling_nm=sampling_nm,
-        seed=seed,
-        device=device,
     )

@@ -4,13 +4,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 import typer
 from ase import Atoms
 
-from facetem.app.calculation import Calculation, about, camera_images, compute_wave, plan
+from facetem.app.calculation import Calculation, about, camera_images, compute_waves, plan
 from facetem.app.command import check_suffix, step_progress
 from facetem.app.drprobe import export
 from facetem.app.imaging import CameraOptions, MicroscopeOptions, read_camera, read_microscope
+from facetem.app.method import MethodOptions, read_method
 from facetem.app.outputs import IMAGES, WAVES, Recording, save_recording, whole_folder, whole_output
 from facetem.app.structures import check_elements, load_structure
 from facetem.core.errors import InputError
@@ -24,7 +26,7 @@ class Outputs:
     wave: Path | None
     drprobe: Path | None
 
-    def check(self, *, series: bool) -> None:
+    def check(self, *, series: bool, phonons: bool) -> None:
         """Raise InputError if nothing is to be written, or a name does not fit what is."""
         wanted = [path for path in (self.image, self.wave, self.drprobe) if path is not None]
         if not wanted:
@@ -41,6 +43,10 @@ class Outputs:
                 )
         if self.wave is not None:
             check_suffix(self.wave, WAVES)
+            if phonons:
+                raise InputError(
+                    "--exit-wave contradicts --phonons: images are averaged, and there is no one wave; leave one out"
+                )
 
 
 def run_simulation(
@@ -48,11 +54,10 @@ def run_simulation(
     outputs: Outputs,
     microscope: MicroscopeOptions,
     camera: CameraOptions,
+    method: MethodOptions,
     *,
     vacuum_nm: float | None,
     sampling_nm: float,
-    seed: int,
-    device: str,
 ) -> None:
     """Simulate a file of atoms and write what `outputs` asks for; nothing is written if anything is wrong.
 
@@ -61,23 +66,28 @@ def run_simulation(
     InputError
         If the file, an option or a combination of options cannot be used.
     """
-    outputs.check(series=microscope.focal_series is not None)
+    how = read_method(method)
+    outputs.check(series=microscope.focal_series is not None, phonons=how.phonons > 0)
     energy, optics, foci = read_microscope(microscope)
     detector = read_camera(camera)
     atoms = load_structure(structure, vacuum=None if vacuum_nm is None else 10 * vacuum_nm)
-    check_elements(structure, atoms, "lobato")
+    check_elements(structure, atoms, how.settings)
     calculation = plan(
-        atoms, energy=energy, optics=optics, camera=detector, foci=foci, sampling=10 * sampling_nm
+        atoms,
+        energy=energy,
+        optics=optics,
+        camera=detector,
+        foci=foci,
+        sampling=10 * sampling_nm,
+        method=how,
     )
-    told = about(calculation, structure=structure.name, seed=seed)
+    told = about(calculation, structure=structure.name)
     with ExitStack() as files:
         image, wave, drprobe = _open(outputs, files)
         if drprobe is not None:
             export(drprobe, atoms, calculation)
         if image is not None or wave is not None:
-            _compute(
-                atoms, calculation, (image, wave), told, series=foci is not None, seed=seed, device=device
-            )
+            _compute(atoms, calculation, (image, wave), told, series=foci is not None, device=method.device)
     _report(outputs, calculation)
 
 
@@ -97,23 +107,20 @@ def _compute(
     told: dict[str, object],
     *,
     series: bool,
-    seed: int,
     device: str,
 ) -> None:
     image_file, wave_file = places
     grid, shape = calculation.grid, calculation.shape
+    generator = torch.Generator().manual_seed(calculation.method.seed)
     with step_progress("facetem") as progress:
-        wave = compute_wave(
-            atoms, calculation, device=device, progress=lambda done, n: progress("exit wave", done, n)
-        )
+        waves = compute_waves(atoms, calculation, device=device, generator=generator, progress=progress)
         if wave_file is not None:
+            (wave,) = waves = tuple(waves)
             scales = (grid.sampling, float(atoms.cell.lengths()[0]) / grid.shape[1])
             save_recording(wave_file, Recording("exit wave", wave.cpu().numpy(), scales, None, told))
         if image_file is None:
             return
-        images = camera_images(
-            wave, calculation, seed=seed, progress=lambda done, n: progress("images", done, n)
-        )
+        images = camera_images(waves, calculation, generator=generator, progress=progress)
     y, x = (float(length) / n for length, n in zip(atoms.cell.lengths()[[1, 0]], shape, strict=True))
     recorded = (
         Recording("image", images, (y, x), calculation.defoci, told)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from facetem.core.errors import InputError
 
 if TYPE_CHECKING:
-    from facetem.hrtem.scattering import Parametrization
+    from facetem.hrtem.settings import Multislice
 
 # Å. Closer than this, atoms on two sides of a box that is not meant to be periodic are neighbours.
 LEAST_VACUUM = 4.0
@@ -139,14 +139,22 @@ def _boxed(atoms: Atoms, vacuum: float) -> Atoms:
     return boxed
 
 
-def check_elements(path: Path, atoms: Atoms, parametrization: "Parametrization") -> None:
-    """Raise InputError if an element is not in the table of scattering factors, before anything is computed."""
+def check_elements(path: Path, atoms: Atoms, settings: "Multislice") -> None:
+    """Check the elements before anything is computed.
+
+    Raises
+    ------
+    InputError
+        If one is not in the table of scattering factors, or one that is to absorb is not there.
+    """
     import torch
 
     from facetem.hrtem.scattering import scattering_factor
 
     for number in np.unique(atoms.numbers):
         try:
-            scattering_factor(int(number), torch.zeros(1), parametrization)
+            scattering_factor(int(number), torch.zeros(1), settings.parametrization)
         except InputError as error:
             raise InputError(f"{path}: element {chemical_symbols[number]}: {error}") from error
+    for number in sorted(set(settings.absorption) - set(atoms.numbers.tolist())):
+        raise InputError(f"--absorption: expected elements of {path}, got {chemical_symbols[number]}")

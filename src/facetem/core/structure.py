@@ -62,7 +62,8 @@ class Structure:
 
     def select(self, first: int, last: int) -> Structure:
         """Specimens `first` to `last` (exclusive) as a structure of their own."""
-        inside = (self.batch >= first) & (self.batch < last)
+        ends = self.batch.new_tensor([first, last])
+        inside = slice(*torch.searchsorted(self.batch, ends).tolist())
         return Structure(
             self.positions[inside], self.numbers[inside], self.batch[inside] - first, self.cell[first:last]
         )

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
+from facetem.hrtem.settings import Accuracy
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -128,8 +129,7 @@ class Recipe(_Part):
     name: str = "au-4-8nm"
     seed: int = 1
     field: Annotated[float, Field(gt=40, le=2000)] = 112.0  # side simulated [Å]
-    fine_sampling: Annotated[float, Field(gt=0, le=0.4)] = 0.25  # of the multislice [Å/px]
-    slice_thickness: Annotated[float, Field(gt=0, le=20)] = 4.0  # [Å]
+    accuracy: Accuracy = "standard"  # of the multislice
     specimens: Specimens = Specimens()
     microscope: Microscope = Microscope()
     detection: Detection = Detection()

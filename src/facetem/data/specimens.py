@@ -15,6 +15,7 @@ from facetem.core.structure import from_ase
 from facetem.data.draw import Specimen, image_shape
 from facetem.data.recipe import Recipe
 from facetem.hrtem.optics import Optics, clean_images
+from facetem.hrtem.settings import ACCURACIES
 from facetem.hrtem.simulate import exit_waves, fine_grid
 
 WAVE_BAND = 1.1  # 1/Å kept of the exit waves: beyond the information limit of the microscopes drawn
@@ -85,9 +86,10 @@ def _focal_series(
 def truth_of(specimens: Sequence[Specimen], recipe: Recipe, device: str) -> Truth:
     """Simulate specimens of a recipe on `device`."""
     structure = from_ase([s.atoms for s in specimens]).to(device)
-    fine = fine_grid((recipe.field, recipe.field), recipe.fine_sampling)
+    settings = ACCURACIES[recipe.accuracy]
+    fine = fine_grid((recipe.field, recipe.field), settings.sampling)
     energies = [s.energy for s in specimens]
-    waves = exit_waves(structure, fine, energies=energies, slice_thickness=recipe.slice_thickness)
+    waves = exit_waves(structure, fine, energies=energies, settings=settings)
     grid = wave_grid(recipe)
     k2 = grid.squared_frequency(device)
     scale = grid.shape[0] * grid.shape[1] / (fine.shape[0] * fine.shape[1])

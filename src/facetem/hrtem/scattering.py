@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
 from math import factorial
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -37,6 +37,9 @@ DEBYE_WALLER: Mapping[int, float] = {
     78: 0.37, 79: 0.63, 82: 2.13, 90: 0.73,
 }
 # fmt: on
+
+
+PARAMETRIZATIONS: tuple[Parametrization, ...] = get_args(Parametrization)
 
 
 def _lobato(number: int, row: Coefficients, k2: Tensor) -> Tensor:

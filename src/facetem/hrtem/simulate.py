@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -16,14 +18,13 @@ from facetem.core.grid import Grid
 from facetem.core.structure import Structure, from_ase
 from facetem.hrtem.camera import Camera, record
 from facetem.hrtem.multislice import exit_wave
-from facetem.hrtem.optics import Optics, clean_images
-from facetem.hrtem.potential import BAND
-from facetem.hrtem.scattering import DEBYE_WALLER
+from facetem.hrtem.optics import Average, Optics, clean_images
+from facetem.hrtem.phonons import configurations
+from facetem.hrtem.settings import Accuracy, Multislice, settings_of
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-FINE_SAMPLING = 0.25  # Å/px; at 0.4 the band limit alone changes an image of Au by a quarter of its contrast
 # The multislice holds about this many arrays of the field per specimen at its peak (complex ones count two).
 ARRAYS_AT_PEAK = 14
 
@@ -46,9 +47,9 @@ def resolve_device(device: str) -> str:
 
 
 def fitting_batch(grid: Grid, device: torch.device | str) -> int:
-    """Specimens that fit into half of the free memory; on a CPU a few, for the cache's sake."""
+    """Specimens that fit into half of the free memory; on a CPU one, for the cache's sake."""
     if torch.device(device).type != "cuda":
-        return 2
+        return 1
     free, _ = torch.cuda.mem_get_info(torch.device(device))
     return max(1, int(0.5 * free / (4 * ARRAYS_AT_PEAK * grid.shape[0] * grid.shape[1])))
 
@@ -58,8 +59,7 @@ def exit_waves(
     grid: Grid,
     *,
     energies: Sequence[float],
-    slice_thickness: float = 2.0,
-    debye_waller: Mapping[int, float] = DEBYE_WALLER,
+    settings: Multislice | None = None,
     batch: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
@@ -67,42 +67,86 @@ def exit_waves(
 
     The batch is sized to the memory and halved when that runs out; it does not change the result. See
     `multislice.exit_wave` for the other parameters; `progress` is called with (done, all) specimens.
+
+    Raises
+    ------
+    InputError
+        If a specimen alone does not fit the memory, or see `multislice.exit_wave`.
     """
+
+    def some(first: int, last: int) -> Tensor:
+        like = structure.positions
+        part = torch.tensor(energies[first:last], dtype=like.dtype, device=like.device)
+        return exit_wave(structure.select(first, last), grid, energies=part, settings=settings)
+
+    n, threads = structure.n_specimens, torch.get_num_threads()
+    if batch is None and not structure.positions.is_cuda and min(n, threads) > 1:
+        try:
+            return torch.cat(list(_side_by_side(some, n, threads, progress)))
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            raise _too_large(grid, structure.positions.device) from error
     size = batch or fitting_batch(grid, structure.positions.device)
     waves: list[Tensor] = []
-    done, n = 0, structure.n_specimens
+    done = 0
     while done < n:
-        last = min(done + size, n)
-        some = torch.tensor(
-            energies[done:last], dtype=structure.positions.dtype, device=structure.positions.device
-        )
         try:
-            waves.append(
-                exit_wave(
-                    structure.select(done, last),
-                    grid,
-                    energies=some,
-                    slice_thickness=slice_thickness,
-                    debye_waller=debye_waller,
-                )
-            )
-        except torch.cuda.OutOfMemoryError:
-            if size == 1:
+            waves.append(some(done, min(done + size, n)))
+        except RuntimeError as error:
+            if not _out_of_memory(error):
                 raise
+            if size == 1:
+                raise _too_large(grid, structure.positions.device) from error
             size //= 2
-            torch.cuda.empty_cache()
+            if structure.positions.is_cuda:
+                torch.cuda.empty_cache()
             continue
-        done = last
+        done = min(done + size, n)
         if progress:
             progress(done, n)
     return torch.cat(waves)
+
+
+def _side_by_side(
+    wave: Callable[[int, int], Tensor], n: int, threads: int, progress: Callable[[int, int], None] | None
+) -> Iterator[Tensor]:
+    """Waves of `n` specimens, each computed by one thread.
+
+    PyTorch's own threads share the work of every small step and wait for each other after it, which on a machine that
+    does something else as well takes longer than one thread alone.
+    """
+    learning = torch.is_grad_enabled()  # a thread's own affair
+
+    def alone(i: int) -> Tensor:
+        torch.set_num_threads(1)  # of this thread
+        with torch.set_grad_enabled(learning):
+            return wave(i, i + 1)
+
+    with ThreadPoolExecutor(min(threads, n)) as pool:
+        for i, result in enumerate(pool.map(alone, range(n))):
+            yield result
+            if progress:
+                progress(i + 1, n)
+
+
+def _too_large(grid: Grid, device: torch.device) -> InputError:
+    return InputError(
+        f"grid: {grid.shape[0]} x {grid.shape[1]} pixels do not fit the memory of {device}; expected a smaller field "
+        "or larger pixels"
+    )
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether PyTorch found no memory: on a CPU it has no exception of its own for that."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _fast(n: int) -> int:
     return int(next_fast_len(n) or n)  # SciPy's own type has a None in it
 
 
-def fine_grid(extent: tuple[float, float], sampling: float = FINE_SAMPLING) -> Grid:
+def fine_grid(extent: tuple[float, float], sampling: float = Multislice.sampling) -> Grid:
     """A grid over `extent` (x, y) [Å] with pixels of at most `sampling` [Å/px] and fast Fourier transforms.
 
     Pixels are square: of the numbers of rows that transform fast, the first whose pixel divides x to 0.1 %.
@@ -131,8 +175,10 @@ def simulate(
     sampling: float = 0.4,
     optics: Optics | None = None,
     camera: Camera | None = None,
-    slice_thickness: float = 2.0,
-    fine_sampling: float = FINE_SAMPLING,
+    accuracy: Accuracy | Multislice = "standard",
+    temporal: Average = "average",
+    spatial: Average = "envelope",
+    phonons: int = 0,
     seed: int = 0,
     device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
@@ -150,12 +196,18 @@ def simulate(
         cell's side over the number of pixels.
     optics, camera
         Default: an aberration-free microscope in focus on the exit plane (the end of the cell), no noise.
-    slice_thickness, fine_sampling
-        Of the multislice [Å, Å/px].
+    accuracy
+        `draft`, `standard` or `reference`, with errors as in docs/validation.md, or settings of one's own.
+    temporal, spatial
+        How focal spread and convergence are treated: see `clean_images`.
+    phonons
+        Configurations of vibrating atoms whose images are averaged; 0: a Debye-Waller factor on the potential instead.
     seed
-        Of the noise.
+        Of the noise and the vibrations.
     device
         `auto`, `cpu` or `cuda`.
+    progress
+        Called with (done, all) exit waves.
 
     Returns
     -------
@@ -172,29 +224,43 @@ def simulate(
         raise InputError("specimens: expected at least one")
     if not 0 < sampling < inf:
         raise InputError(f"sampling: expected a positive number of Å/px, got {sampling!r}")
-    target = resolve_device(device)
-    structure = from_ase(many).to(target)
+    if not (isinstance(phonons, int) and phonons >= 0):
+        raise InputError(f"phonons: expected a number of configurations >= 0, got {phonons!r}")
+    structure = from_ase(many).to(resolve_device(device))
     cells = structure.cell[:, :2].cpu().numpy()
     if np.abs(cells - cells[0]).max() > 1e-3:
         raise InputError("specimens: expected the same cell in x and y for all; simulate them one by one")
     extent = float(cells[0, 0]), float(cells[0, 1])
-    grid = fine_grid(extent, min(fine_sampling, sampling))
-    energies = [energy] * len(many)
-    waves = exit_waves(structure, grid, energies=energies, slice_thickness=slice_thickness, progress=progress)
+    settings = settings_of(accuracy)
+    grid = fine_grid(extent, min(settings.sampling, sampling))
     shape = max(2, round(extent[1] / sampling)), max(2, round(extent[0] / sampling))
     camera = camera or Camera()
     single = shape[0] * camera.binning, shape[1] * camera.binning  # pixels before they are binned
-    out = Grid(single, extent[1] / single[0])
     generator = torch.Generator().manual_seed(seed)
-    images = []
-    for wave in waves:
-        clean = clean_images(
-            wave[None],
-            grid,
-            energies=[energy],
-            optics=[optics or Optics()],
-            shape=single,
-            band=BAND * grid.nyquist,
-        )
-        images.append(record(clean, out, [camera], generator).cpu().numpy()[0])
+    frozen: Iterable[Structure] = (structure,)
+    if phonons:
+        frozen = configurations(structure, settings.debye_waller, generator, n=phonons)
+        settings = replace(settings, debye_waller={})
+    total = max(1, phonons) * len(many)
+    clean = torch.zeros((len(many), *single), device=structure.positions.device)
+    for k, atoms in enumerate(frozen):
+
+        def advance(done: int, _: int, before: int = k * len(many)) -> None:
+            if progress:
+                progress(before + done, total)
+
+        waves = exit_waves(atoms, grid, energies=[energy] * len(many), settings=settings, progress=advance)
+        for i in range(len(many)):
+            clean[i] += clean_images(
+                waves[i : i + 1],
+                grid,
+                energies=[energy],
+                optics=[optics or Optics()],
+                shape=single,
+                band=settings.band * grid.nyquist,
+                temporal=temporal,
+                spatial=spatial,
+            )[0] / max(1, phonons)
+    out = Grid(single, extent[1] / single[0])
+    images = [record(image[None], out, [camera], generator).cpu().numpy()[0] for image in clean]
     return images[0] if alone else np.stack(images)

@@ -1,5 +1,6 @@
 """Dr Probe's input: what its formats ask for; against files that its programs have read, where those are at hand."""
 
+import re
 from dataclasses import replace
 from math import radians, sqrt
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from facetem.app.calculation import Calculation
+from facetem.app.calculation import Calculation, Method
 from facetem.app.drprobe import cel, export, mtf_table, wavimg_parameters
 from facetem.app.structures import load_structure
 from facetem.core.errors import InputError
@@ -17,7 +18,7 @@ from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.camera import Camera
 from facetem.hrtem.curves import TransferCurve
 from facetem.hrtem.optics import Optics
-from facetem.hrtem.scattering import DEBYE_WALLER
+from facetem.hrtem.settings import Multislice
 
 # The settings of the reference's case B. Dr Probe's 1/e half widths are sqrt(2) standard deviations.
 REFERENCE = Calculation(
@@ -27,11 +28,9 @@ REFERENCE = Calculation(
     ),
     camera=Camera(),
     defoci=(100.0, 50.0, 0.0, -50.0, -100.0),
-    spatial="envelope",
+    method=Method(),
     grid=Grid((512, 512), 0.125),
     shape=(512, 512),
-    slice_thickness=2.0,
-    debye_waller=DEBYE_WALLER,
 )
 
 
@@ -67,12 +66,15 @@ def assert_same(ours: Path, theirs: Path, tolerance: float = 1e-6) -> None:
             assert same, f"{ours.name}, line {number}: {a} {b}"
 
 
-@pytest.mark.parametrize(("spatial", "model"), [("envelope", 1), ("average", 2)])
+@pytest.mark.parametrize(
+    ("method", "model"),
+    [(Method(), 1), (Method(spatial="average"), 2), (Method(spatial="envelope", temporal="envelope"), 6)],
+)
 def test_files_of_case_b_are_those_that_made_the_reference(
-    shared: Path, tmp_path: Path, spatial: str, model: int
+    shared: Path, tmp_path: Path, method: Method, model: int
 ) -> None:
     case = shared / "reference" / "caseB"
-    export(tmp_path, load_structure(case / "np.xyz"), replace(REFERENCE, spatial=spatial))
+    export(tmp_path, load_structure(case / "np.xyz"), replace(REFERENCE, method=method))
     symbols, cell, numbers = atoms_of(tmp_path / "structure.cel")
     expected_symbols, expected_cell, expected = atoms_of(case / "np.cel")
     assert symbols == expected_symbols
@@ -139,16 +141,51 @@ def test_atoms_stay_on_their_side_of_the_cell() -> None:
     assert [float(row[5]) for row in rows] == [0.0, 0.0063]
 
 
+def test_the_tilt_of_the_beam_is_the_opposite_tilt_of_the_object(tmp_path: Path) -> None:
+    tilted = replace(REFERENCE, method=Method(Multislice(tilt=(10.0, -5.0))))
+    export(tmp_path, Atoms("Au", [[1, 1, 1]], cell=[64, 64, 10]), tilted)
+    lines = (tmp_path / "msa.prm").read_text().splitlines()
+    first = lines.index("'[Multislice Parameters]'") + 1
+    assert [float(line) for line in lines[first : first + 2]] == pytest.approx([-0.572958, 0.286479])
+
+
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("method", "told"),
     [
-        ({"energy": 5e3}, "expected 10 to 1300 kV, as Dr Probe takes, got 5"),
-        ({"grid": Grid((4096, 512), 0.125)}, "expected 32 to 2048 pixels along y"),
-        ({"slice_thickness": 0.001}, "expected 1 to 2048 slices"),
+        (Method(), ["Lobato's", "shared by 3 planes at most 0.8 nm apart", r"both end at\s+0.9, and", "2/3"]),
+        (
+            Method(Multislice(order=4, band=0.6, parametrization="weickenmeier_kohl")),
+            ["Kohl in both", "shared by 4", "0.6"],
+        ),
+        (Method(Multislice(parametrization="kirkland")), ["where facetem took Kirkland's"]),
+        (Method(phonons=7), ["averaged 7 configurations"]),
+        (Method(Multislice(absorption={79: 0.05})), ["Absorption is left out"]),
+        (Method(Multislice(tilt=(0, 1))), ["tilt of the beam is in msa.prm"]),
+        (Method(temporal="envelope", spatial="average"), ["model 2 averages over foci as well"]),
     ],
 )
-def test_what_dr_probe_cannot_take_is_named(tmp_path: Path, change: dict, message: str) -> None:
-    atoms = Atoms("Au", [[1, 1, 1]], cell=[64, 64, 10])
+def test_the_readme_says_what_facetem_did(tmp_path: Path, method: Method, told: list[str]) -> None:
+    export(tmp_path, Atoms("Au", [[1, 1, 1]], cell=[64, 64, 10]), replace(REFERENCE, method=method))
+    text = (tmp_path / "README.txt").read_text()
+    for words in told:
+        assert re.search(words, text), text
+    assert max(map(len, text.splitlines())) <= 120
+    if method == Method():
+        assert not re.search("left out|averaged|as that of|model 2", text)
+
+
+@pytest.mark.parametrize(
+    ("change", "height", "message"),
+    [
+        ({"energy": 5e3}, 10, "expected 10 to 1300 kV, as Dr Probe takes, got 5"),
+        ({"grid": Grid((4096, 512), 0.125)}, 10, "expected 32 to 2048 pixels along y"),
+        ({}, 5000, "expected 1 to 2048 slices"),
+    ],
+)
+def test_what_dr_probe_cannot_take_is_named(
+    tmp_path: Path, change: dict, height: float, message: str
+) -> None:
+    atoms = Atoms("Au", [[1, 1, 1]], cell=[64, 64, height])
     with pytest.raises(InputError, match=message):
         export(tmp_path, atoms, replace(REFERENCE, **change))
     assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,7 @@ from ase.io import write
 from facetem.app.structures import check_elements, load_structure, parse_zone_axis, save_structure
 from facetem.atoms.build import build
 from facetem.core.errors import InputError
+from facetem.hrtem.settings import Multislice
 
 
 @pytest.mark.parametrize("suffix", [".extxyz", ".xyz", ".cif"])
@@ -76,11 +77,19 @@ def test_a_periodic_crystal_needs_no_vacuum_and_is_folded_along_the_beam(tmp_pat
 
 def test_elements_without_scattering_factors_are_named(tmp_path: Path) -> None:
     path = tmp_path / "water.xyz"
-    check_elements(path, molecule("H2O"), "lobato")
+    lobato, kohl = Multislice(), Multislice(parametrization="weickenmeier_kohl")
+    check_elements(path, molecule("H2O"), lobato)
     with pytest.raises(InputError, match=r"water.xyz: element H: .*weickenmeier"):
-        check_elements(path, molecule("H2O"), "weickenmeier_kohl")
+        check_elements(path, molecule("H2O"), kohl)
     with pytest.raises(InputError, match="element X: "):
-        check_elements(path, Atoms("AuX", positions=[[0, 0, 0], [1, 1, 1]]), "lobato")
+        check_elements(path, Atoms("AuX", positions=[[0, 0, 0], [1, 1, 1]]), lobato)
+
+
+def test_what_absorbs_must_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "water.xyz"
+    check_elements(path, molecule("H2O"), Multislice(absorption={8: 0.1}))
+    with pytest.raises(InputError, match=r"--absorption: expected elements of .*water.xyz, got Au"):
+        check_elements(path, molecule("H2O"), Multislice(absorption={8: 0.1, 79: 0.1}))
 
 
 @pytest.mark.parametrize("vacuum", [-1.0, float("nan"), float("inf")])

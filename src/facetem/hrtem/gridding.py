@@ -1,0 +1,108 @@
+"""Points between pixels: the spreading half of a non-uniform fast Fourier transform of type 1.
+
+Points are spread on the grid with a short smooth kernel; the transform of the grid, divided by the kernel's own, is
+the transform of the points. What the kernel's tail aliases is the error: it grows with the part of the Nyquist
+frequency that is kept and falls with the kernel's width.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import pi
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facetem.core.grid import Grid
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """exp(beta (sqrt(1 - x^2) - 1)), x in half-widths: Barnett, Magland & af Klinteberg, SIAM J. Sci. Comput. 41 (2019)
+    C479, eq. 1.8, with beta for an oversampling of 1 / `band` after their eq. 4.5, 0.97 pi W (1 - band / 2).
+
+    `width` is in pixels: 6 up to two thirds of Nyquist, 8 beyond. Measured up to 0.9 of Nyquist: errors of 2e-5 and 6e-5 of
+    an atom's peak at the most.
+    """
+
+    band: float
+
+    @property
+    def width(self) -> int:
+        return 6 if self.band <= 0.67 else 8
+
+    @cached_property
+    def beta(self) -> float:
+        return 0.97 * pi * self.width * (1 - self.band / 2)
+
+    def spectrum(self, n: int, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+        """Fourier transform (n,) at the `torch.fft.fftfreq` frequencies of `n` pixels."""
+        nodes, weights = np.polynomial.legendre.leggauss(64)
+        kernel = weights * np.exp(self.beta * (np.sqrt(1 - nodes**2) - 1))
+        phase = pi * self.width * np.outer(np.fft.fftfreq(n), nodes)
+        spectrum = (np.cos(phase) @ kernel) * self.width / 2
+        return torch.as_tensor(spectrum, device=device, dtype=dtype)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Values at distances `x` [px] from the point, |x| <= width / 2."""
+        inside = (1 - (x * (2 / self.width)) ** 2).clamp_min(1e-6)  # its root has no gradient at 0
+        return torch.exp(self.beta * (torch.sqrt(inside) - 1))
+
+
+@dataclass(frozen=True)
+class Footprints:
+    """The patch of pixels that each point reaches, and the kernel's values along its two sides.
+
+    Patches lie on a grid with a margin of `kernel.width` pixels behind the last row and column, so that none of them
+    is broken; what falls on the margin belongs to the first rows and columns.
+
+    Parameters
+    ----------
+    corner : (point,) int
+        Index of the patch's first pixel on the stack of all specimens' grids.
+    along_y, along_x : (point, width)
+    shape
+        (specimen, y, x) of the stack, without margins.
+    """
+
+    corner: Tensor
+    along_y: Tensor
+    along_x: Tensor
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def of(
+        cls, points: Tensor, specimen: Tensor, n_specimens: int, grid: Grid, kernel: Kernel
+    ) -> "Footprints":
+        """Of `points` (point, 2) [Å, (x, y)] in specimens (point,); both axes are periodic."""
+        (ny, nx), width = grid.shape, kernel.width
+        pixels = points / grid.sampling
+        lowest = torch.floor(pixels.detach() - width / 2) + 1
+        offset = (lowest - pixels)[:, :, None] + torch.arange(
+            width, device=points.device
+        )  # (point, 2, width)
+        values = kernel(offset)
+        fits = n_specimens * (ny + width) * (nx + width) < 2**31
+        column, row = lowest.to(torch.int32 if fits else torch.int64).unbind(1)
+        corner = (specimen.to(row.dtype) * (ny + width) + row % ny) * (nx + width) + column % nx
+        return cls(corner, values[:, 1], values[:, 0], (n_specimens, ny, nx))
+
+    def __getitem__(self, some: slice) -> "Footprints":
+        return Footprints(self.corner[some], self.along_y[some], self.along_x[some], self.shape)
+
+    def density(self, weights: Tensor) -> Tensor:
+        """All points spread on (specimen, y, x), each with its weight (point,)."""
+        (n, ny, nx), width = self.shape, self.along_x.shape[1]
+        step = torch.arange(width, device=weights.device, dtype=self.corner.dtype)
+        pixels = self.corner[:, None, None] + (step[:, None] * (nx + width) + step)
+        along_y = self.along_y * weights[:, None]
+        values = along_y[:, :, None] * self.along_x[:, None, :]
+        empty = torch.zeros(n * (ny + width) * (nx + width), device=weights.device, dtype=weights.dtype)
+        spread = empty.index_add(0, pixels.reshape(-1), values.reshape(-1)).view(n, ny + width, nx + width)
+        for first in range(ny, ny + width, ny):  # once, unless the field is narrower than the kernel
+            margin = spread[:, first : first + ny]
+            spread[:, : margin.shape[1]] += margin
+        for first in range(nx, nx + width, nx):
+            margin = spread[:, :, first : first + nx]
+            spread[:, :, : margin.shape[2]] += margin
+        return spread[:, :ny, :nx]
