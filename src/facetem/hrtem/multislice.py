@@ -15,7 +15,7 @@ from facetem.core.errors import InputError
 from facetem.core.grid import Grid
 from facetem.core.physics import interaction_parameter, wavelength
 from facetem.core.structure import Structure
-from facetem.hrtem.potential import planes_of
+from facetem.hrtem.potential import Plane, planes_of
 from facetem.hrtem.settings import Multislice
 
 
@@ -61,6 +61,15 @@ def propagate(wave: Tensor, grid: Grid, *, distance: float, energy: float) -> Te
     lam = torch.tensor([wavelength(energy)], device=wave.device, dtype=wave.real.dtype)
     vacuum = propagator(grid, distances=torch.full_like(lam, distance), wavelengths=lam, band=1.0)
     return torch.fft.ifft2(vacuum[0] * torch.fft.fft2(wave))
+
+
+def transmission(plane: Plane) -> Tensor:
+    """exp(i phase - loss), (specimen, y, x) complex."""
+    real, imaginary = torch.cos(plane.phase), torch.sin(plane.phase)
+    if plane.loss is not None:
+        left = torch.exp(-plane.loss)
+        real, imaginary = left * real, left * imaginary
+    return torch.complex(real, imaginary)
 
 
 def exit_wave(
@@ -113,8 +122,5 @@ def exit_wave(
             propagators[key] = propagator(
                 grid, distances=distances, wavelengths=lam[some], band=settings.band, tilt=settings.tilt
             )
-        transmission = torch.complex(torch.cos(plane.phase), torch.sin(plane.phase))
-        if plane.loss is not None:
-            transmission = transmission * torch.exp(-plane.loss)
-        wave = torch.fft.ifft2(propagators[key] * torch.fft.fft2(transmission * wave))
+        wave = torch.fft.ifft2(propagators[key] * torch.fft.fft2(transmission(plane) * wave))
     return wave

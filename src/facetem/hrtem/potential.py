@@ -6,6 +6,7 @@ The atoms of a plane are spread on the grid, transformed and multiplied by what 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import torch
 from torch import Tensor
@@ -13,10 +14,12 @@ from torch import Tensor
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
 from facetem.core.structure import Structure
-from facetem.hrtem.atomic import Form, form
+from facetem.hrtem.atomic import form
 from facetem.hrtem.gridding import Footprints, Kernel
-from facetem.hrtem.planes import NEGLIGIBLE, schedule
-from facetem.hrtem.settings import Multislice
+from facetem.hrtem.planes import NEGLIGIBLE, Schedule, schedule
+from facetem.hrtem.settings import Multislice, Projection
+
+ROWS = 256  # of the field, in which the atoms of a step are taken one after the other
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,9 @@ def planes_of(
     steps, order = len(plan.distances), settings.order
     numbers, element = torch.unique(structure.numbers, return_inverse=True)
     key = element * steps + plan.first
-    # Atoms sorted by element and first step: those with a share in a step lie side by side. Then by row, for the cache.
+    # Atoms sorted by element and first step, so that those of a step lie side by side, then by row, for the cache.
     row = torch.remainder(structure.positions[:, 1].detach() / grid.extent[0], 1.0)
-    by = torch.argsort(key.double() + 0.999 * row.double())
+    by = torch.argsort(ROWS * key + (ROWS * row).long().clamp_max(ROWS - 1))
     edges = [0, *torch.cumsum(torch.bincount(key, minlength=len(numbers) * steps), 0).tolist()]
     points = Footprints.of(
         structure.positions[by, :2],
@@ -82,44 +85,78 @@ def planes_of(
         grid,
         Kernel(settings.potential_band),
     )
-    first, shares, curvatures = plan.first[by], plan.shares[by], plan.curvatures[by]
-    part = shares.detach().abs()
-    if (
-        settings.projection == "finite"
-    ):  # an atom on a plane has no share in the next ones, but an extent there
-        part = part + curvatures.detach().abs()
-    matter = torch.zeros(steps, device=z.device, dtype=shares.dtype)
-    for i in range(order):
-        matter = matter.index_add(0, first + i, part[:, i])
-    occupied = (matter > NEGLIGIBLE).nonzero()[:, 0].tolist()
+    occupied = _occupied(plan, steps, settings.projection)
+    ends = dict(zip(occupied, [*occupied[1:], steps], strict=True))  # where the plane after each lies
+    shares, curvatures = plan.shares[by].T, plan.curvatures[by].T  # (order, atom)
     values = tuple(sigma.tolist())
-    forms = [form(number, grid, values, settings, z.device, z.dtype) for number in numbers.tolist()]
-    for step, following in zip(occupied, [*occupied[1:], steps], strict=True):
-        groups = []
-        for e in range(len(numbers)):
-            some = slice(edges[e * steps + max(step - order + 1, 0)], edges[e * steps + step + 1])
-            if some.start < some.stop:
-                which = (step - first[some])[:, None]
-                weights = shares[some].gather(1, which)[:, 0], curvatures[some].gather(1, which)[:, 0]
-                groups.append((forms[e], points[some], *weights))
-        phase, loss = _transformed(groups, grid)
-        yield Plane(phase, loss, tuple(plan.distances[step:following].sum(dim=0).tolist()))
+    layers = []
+    for e, number in enumerate(numbers.tolist()):
+        one = form(number, grid, values, settings, z.device, z.dtype)
+        layers.append(_Layer(e * steps, shares, one.phase, one.loss))
+        if one.extent is not None:
+            layers.append(_Layer(e * steps, curvatures, one.extent, None))
+    # What the atoms that have been spread so far leave in this step and in the next ones.
+    waiting: list[list[Tensor]] = [[] for _ in layers]
+    for step in range(steps):
+        for i, (layer, later) in enumerate(zip(layers, waiting, strict=True)):
+            some = slice(*edges[layer.first + step : layer.first + step + 2])
+            fresh = points[some].densities(layer.weights[:, some]) if some.start < some.stop else ()
+            waiting[i] = [a if b is None else b if a is None else a + b for a, b in zip_longest(later, fresh)]
+        if step in ends:
+            spread = [later[0] if later else None for later in waiting]
+            phase, loss = _transformed(layers, spread, grid)
+            distances = plan.distances[step : ends[step]].sum(dim=0)
+            yield Plane(phase, loss, tuple(distances.tolist()))
+        waiting = [later[1:] for later in waiting]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One thing that the atoms of one element do.
+
+    Parameters
+    ----------
+    first
+        Index among the edges of the groups of atoms: those of this element that start at step 0.
+    weights : (order, atom)
+        Of the atoms' density in each of their planes.
+    phase, loss
+        What the transform of the density is multiplied with; see `Form`.
+    """
+
+    first: int
+    weights: Tensor
+    phase: Tensor
+    loss: Tensor | None
+
+
+def _occupied(plan: Schedule, steps: int, projection: Projection) -> list[int]:
+    """The steps that have more than a `NEGLIGIBLE` part of any atom.
+
+    With finite projection an atom on a plane has no share in the next ones, but an extent there.
+    """
+    matter = torch.zeros(steps, device=plan.shares.device, dtype=plan.shares.dtype)
+    part = plan.shares.detach().abs()
+    if projection == "finite":
+        part = part + plan.curvatures.detach().abs()
+    for i, weights in enumerate(part.T):
+        matter = matter.index_add(0, plan.first + i, weights)
+    return (matter > NEGLIGIBLE).nonzero()[:, 0].tolist()
 
 
 def _transformed(
-    groups: Sequence[tuple[Form, Footprints, Tensor, Tensor]], grid: Grid
+    layers: Sequence[_Layer], spread: Sequence[Tensor | None], grid: Grid
 ) -> tuple[Tensor, Tensor | None]:
-    """Phase and loss (specimen, y, x) of groups of atoms: what each does, where, shares and their curvatures."""
+    """Phase and loss (specimen, y, x) of a step whose atoms are `spread`, layer by layer."""
     phase = loss = None
-    for one, points, shares, curvatures in groups:
-        spectrum = torch.fft.rfft2(points.density(shares))
-        term = spectrum * one.phase
-        if one.extent is not None:
-            term = term + torch.fft.rfft2(points.density(curvatures)) * one.extent
-        phase = term if phase is None else phase + term
-        if one.loss is not None:
-            loss = spectrum * one.loss if loss is None else loss + spectrum * one.loss
-    assert phase is not None  # an occupied step has a group
+    for layer, density in zip(layers, spread, strict=True):
+        if density is None:
+            continue
+        spectrum = torch.fft.rfft2(density)
+        phase = spectrum * layer.phase if phase is None else phase + spectrum * layer.phase
+        if layer.loss is not None:
+            loss = spectrum * layer.loss if loss is None else loss + spectrum * layer.loss
+    assert phase is not None  # an occupied step has atoms
     inverse = [torch.fft.irfft2(x, s=grid.shape) for x in (phase, loss) if x is not None]
     return inverse[0], inverse[1] if loss is not None else None
 
@@ -137,7 +174,7 @@ def projected_potential(structure: Structure, grid: Grid, settings: Multislice |
         Kernel(settings.potential_band),
     )
     for e, number in enumerate(numbers.tolist()):
-        spectrum = torch.fft.rfft2(points.density((element == e).to(potential.dtype)))
+        spectrum = torch.fft.rfft2(points.densities((element == e).to(potential.dtype)[None])[0])
         v = form(number, grid, (1.0,), settings, potential.device, potential.dtype).phase
         potential = potential + torch.fft.irfft2(spectrum * v, s=grid.shape)
     return potential

@@ -55,8 +55,8 @@ class Multislice:
     """
 
     sampling: float = 0.25
-    slice_thickness: float = 8.0
-    light_thickness: float = 8.0
+    slice_thickness: float = 10.0
+    light_thickness: float = 10.0
     order: int = 3
     band: float = 0.9
     potential_band: float = 0.9
