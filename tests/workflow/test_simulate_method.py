@@ -60,7 +60,7 @@ def metadata(path: Path) -> dict[str, Any]:
         ("--scattering-factors", "weickenmeier-kohl"),
         ("--absorption", "Au=0.1"),
         ("--phonons", 2),
-        ("--tilt-mrad", "-20,0"),
+        ("--tilt-mrad", "-8,0"),
         ("--temporal", "envelope"),
         ("--spatial", "average"),
     ],
@@ -153,11 +153,16 @@ def test_files_say_how_they_were_calculated(scene: Path, tmp_path: Path) -> None
 
 def test_presets_of_the_page_are_those_that_there_are() -> None:
     lines = [line.split("|") for line in PAGE.read_text(encoding="utf-8").splitlines()]
-    rows = {cells[1].strip(" `"): cells[2:-1] for cells in lines if len(cells) == 8}
+    rows = [cells[1:-1] for cells in lines if len(cells) == 8 and cells[1].strip(" `") in ACCURACIES]
+    told = {(cells[0].strip(" `"), cells[1].strip()): [float(cell) for cell in cells[2:5]] for cells in rows}
     for name, preset in ACCURACIES.items():
-        told = [float(cell) for cell in rows[name]]
-        lengths = [preset.sampling / 10, preset.slice_thickness / 10, preset.light_thickness / 10]
-        assert told == pytest.approx([*lengths, preset.order, preset.band])
+        above = [phase for phase, _, _ in preset.columns]
+        for low, high in zip([None, *above], [*above, None], strict=True):
+            phases = f"up to {high:g}" if low is None else f"{low:g} to {high:g}" if high else f"above {low:g}"
+            fitted = preset.fitted(1e-3 if low is None else low + 1e-3)
+            lengths = [fitted.sampling / 10, fitted.slice_thickness / 10, fitted.light_thickness / 10]
+            assert told.pop((name, phases)) == pytest.approx(lengths)
+    assert not told
 
 
 @pytest.mark.parametrize(

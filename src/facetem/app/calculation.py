@@ -21,7 +21,7 @@ from facetem.hrtem.camera import Camera, record
 from facetem.hrtem.optics import Average, Optics, clean_images
 from facetem.hrtem.phonons import configurations
 from facetem.hrtem.settings import Multislice
-from facetem.hrtem.simulate import exit_waves, fine_grid, resolve_device
+from facetem.hrtem.simulate import exit_waves, fine_grid, fitted_settings, resolve_device
 
 if TYPE_CHECKING:
     from facetem.hrtem.curves import TransferCurve
@@ -65,7 +65,7 @@ class Calculation:
     defoci
         One image each [Å].
     method
-        How it is calculated.
+        How it is calculated, with settings that fit the specimen.
     grid
         Of the multislice.
     shape
@@ -100,14 +100,16 @@ def plan(
     """
     if not 0 < sampling < inf:
         raise InputError(f"sampling: expected a positive pixel size, got {sampling / 10!r} nm")
-    x, y, _ = from_ase([atoms]).cell[0].tolist()  # in single precision, as the calculation has it
+    structure = from_ase([atoms])
+    x, y, _ = structure.cell[0].tolist()  # in single precision, as the calculation has it
+    ((settings, _),) = fitted_settings(structure, energies=[energy], settings=method.settings)
     return Calculation(
         energy=energy,
         optics=optics,
         camera=camera,
         defoci=(float(optics.aberrations.defocus),) if foci is None else foci,
-        method=method,
-        grid=fine_grid((x, y), min(method.settings.sampling, sampling)),
+        method=replace(method, settings=settings),
+        grid=fine_grid((x, y), min(settings.sampling, sampling)),
         shape=(max(2, round(y / sampling)), max(2, round(x / sampling))),
     )
 

@@ -52,7 +52,8 @@ def read_method(options: MethodOptions) -> Method:
         if not 0 < options.slice_nm < inf:
             raise InputError(f"--slice-nm: expected a positive distance, got {options.slice_nm:g} nm")
         thickness = 10 * options.slice_nm
-        settings = replace(settings, slice_thickness=thickness, light_thickness=thickness)
+        columns = tuple((phase, pixel, thickness) for phase, pixel, _ in settings.columns)
+        settings = replace(settings, slice_thickness=thickness, light_thickness=thickness, columns=columns)
     if options.tilt_mrad is not None:
         settings = replace(settings, tilt=parse_tilt(options.tilt_mrad))
     if not 0 <= options.phonons <= MOST_PHONONS:

@@ -68,6 +68,16 @@ class Structure:
             self.positions[inside], self.numbers[inside], self.batch[inside] - first, self.cell[first:last]
         )
 
+    def take(self, specimens: Sequence[int]) -> Structure:
+        """The given specimens, in their order, as a structure of their own."""
+        parts = [self.select(i, i + 1) for i in specimens]
+        return Structure(
+            torch.cat([part.positions for part in parts]),
+            torch.cat([part.numbers for part in parts]),
+            torch.cat([part.batch + i for i, part in enumerate(parts)]),
+            torch.cat([part.cell for part in parts]),
+        )
+
 
 def from_ase(specimens: Sequence[Atoms], dtype: torch.dtype = torch.float32) -> Structure:
     """A `Structure` of the given ASE `Atoms`, each with an orthogonal cell.

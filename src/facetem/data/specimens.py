@@ -16,7 +16,7 @@ from facetem.data.draw import Specimen, image_shape
 from facetem.data.recipe import Recipe
 from facetem.hrtem.optics import Optics, clean_images
 from facetem.hrtem.settings import ACCURACIES
-from facetem.hrtem.simulate import exit_waves, fine_grid
+from facetem.hrtem.simulate import exit_waves, fine_grid, fitted_settings
 
 WAVE_BAND = 1.1  # 1/Å kept of the exit waves: beyond the information limit of the microscopes drawn
 # The restorer answers with the image of this microscope: no aberrations, coherent enough to show the lattice.
@@ -86,15 +86,18 @@ def _focal_series(
 def truth_of(specimens: Sequence[Specimen], recipe: Recipe, device: str) -> Truth:
     """Simulate specimens of a recipe on `device`."""
     structure = from_ase([s.atoms for s in specimens]).to(device)
-    settings = ACCURACIES[recipe.accuracy]
-    fine = fine_grid((recipe.field, recipe.field), settings.sampling)
     energies = [s.energy for s in specimens]
-    waves = exit_waves(structure, fine, energies=energies, settings=settings)
     grid = wave_grid(recipe)
-    k2 = grid.squared_frequency(device)
-    scale = grid.shape[0] * grid.shape[1] / (fine.shape[0] * fine.shape[1])
-    spectrum = fourier_crop(torch.fft.fft2(waves), grid.shape) * (k2 <= WAVE_BAND**2) * scale
-    coarse = torch.fft.ifft2(spectrum)
+    inside = grid.squared_frequency(device) <= WAVE_BAND**2
+    coarse = torch.empty((len(specimens), *grid.shape), dtype=torch.complex64, device=device)
+    settings = ACCURACIES[recipe.accuracy]
+    for fitted, members in fitted_settings(structure, energies=energies, settings=settings):
+        fine = fine_grid((recipe.field, recipe.field), fitted.sampling)
+        some = [energies[i] for i in members]
+        waves = exit_waves(structure.take(members), fine, energies=some, settings=fitted)
+        scale = grid.shape[0] * grid.shape[1] / (fine.shape[0] * fine.shape[1])
+        spectrum = fourier_crop(torch.fft.fft2(waves), grid.shape) * inside * scale
+        coarse[members] = torch.fft.ifft2(spectrum)
     shape = image_shape(recipe)
     masks = torch.as_tensor(np.stack([s.mask for s in specimens]), device=device)
     thickness = torch.as_tensor(np.stack([s.thickness for s in specimens]), device=device)

@@ -1,7 +1,7 @@
 """How a multislice is calculated: what it costs, and how far from the converged wave it stays."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 from typing import Literal
 
@@ -44,6 +44,10 @@ class Multislice:
     absorption
         Imaginary part of the potential in parts of the real part, by atomic number (Hashimoto, Howie & Whelan, Proc.
         R. Soc. A 269 (1962) 80: about 0.05 to 0.1 for thick crystals). Default: none.
+    columns
+        Where atoms stand in columns along the beam, the wave needs finer pixels and planes: (phase, pixel, distance of
+        planes) for specimens whose projected potential somewhere turns the phase by more than `phase` [rad, Å, Å],
+        phases ascending. For `fitted`, which `simulate` calls; `exit_wave` takes settings as they are.
     tilt : (x, y)
         Direction of the beam [mrad] to z. The wave is divided by the incident one, and the lens has its axis along the
         beam: this is a specimen tilted by a small angle, seen along z.
@@ -65,6 +69,7 @@ class Multislice:
     parametrization: Parametrization = "lobato"
     debye_waller: Mapping[int, float] = field(default_factory=lambda: DEBYE_WALLER, hash=False)
     absorption: Mapping[int, float] = field(default_factory=dict, hash=False)
+    columns: tuple[tuple[float, float, float], ...] = ((4.0, 0.16, 4.0), (7.0, 0.125, 3.0))
     tilt: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
@@ -93,16 +98,39 @@ class Multislice:
             for number, value in getattr(self, name).items():
                 if not (isfinite(value) and value >= 0):
                     raise InputError(f"{name}: expected a number >= 0 for element {number}, got {value!r}")
+        object.__setattr__(self, "columns", tuple(tuple(column) for column in self.columns))
+        phases = [column[0] for column in self.columns if len(column) == 3]
+        if (
+            len(phases) < len(self.columns)
+            or phases != sorted(set(phases))
+            or not all(0 < number < inf for column in self.columns for number in column)
+        ):
+            raise InputError(
+                f"columns: expected (phase, pixel, distance) with ascending phases and positive numbers, got {self.columns!r}"
+            )
         object.__setattr__(self, "tilt", tuple(self.tilt))
         if len(self.tilt) != 2 or not all(abs(angle) <= STEEPEST_TILT for angle in self.tilt):
             raise InputError(f"tilt: expected (x, y) within {STEEPEST_TILT:g} mrad, got {self.tilt!r}")
 
+    def fitted(self, phase: float) -> "Multislice":
+        """These settings for a specimen that turns the phase by `phase` [rad] where it does most."""
+        finer = [column[1:] for column in self.columns if phase > column[0]]
+        sampling, thickness = finer[-1] if finer else (inf, inf)
+        return replace(
+            self,
+            sampling=min(self.sampling, sampling),
+            slice_thickness=min(self.slice_thickness, thickness),
+            columns=(),
+        )
+
 
 # Errors: docs/validation.md, "Accuracy for its price".
 ACCURACIES: Mapping[Accuracy, Multislice] = {
-    "draft": Multislice(sampling=0.4),
+    "draft": Multislice(sampling=0.4, columns=((3.0, 0.25, 8.0), (6.0, 0.16, 4.0))),
     "standard": Multislice(),
-    "reference": Multislice(sampling=0.125, slice_thickness=2.0, light_thickness=4.0, order=4),
+    "reference": Multislice(
+        sampling=0.125, slice_thickness=2.0, light_thickness=4.0, order=4, columns=((4.0, 0.1, 2.0),)
+    ),
 }
 
 

@@ -15,11 +15,13 @@ from torch import Tensor
 
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
+from facetem.core.physics import interaction_parameter
 from facetem.core.structure import Structure, from_ase
 from facetem.hrtem.camera import Camera, record
 from facetem.hrtem.multislice import exit_wave
 from facetem.hrtem.optics import Average, Optics, clean_images
 from facetem.hrtem.phonons import configurations
+from facetem.hrtem.potential import projected_potential
 from facetem.hrtem.settings import Accuracy, Multislice, settings_of
 
 if TYPE_CHECKING:
@@ -168,6 +170,28 @@ def fine_grid(extent: tuple[float, float], sampling: float = Multislice.sampling
     )
 
 
+def fitted_settings(
+    structure: Structure, *, energies: Sequence[float], settings: Multislice
+) -> list[tuple[Multislice, list[int]]]:
+    """The settings that specimens need, `Multislice.fitted`, each with the indices of those that need them.
+
+    The phase is that of the projected potential on pixels of 0.25 Å.
+
+    Raises
+    ------
+    InputError
+        If no square pixels divide the field.
+    """
+    groups: dict[Multislice, list[int]] = {}
+    for i, energy in enumerate(energies):
+        one = structure.select(i, i + 1)
+        x, y, _ = one.cell[0].tolist()
+        potential = projected_potential(one, fine_grid((x, y)), settings)
+        phase = interaction_parameter(energy) * float(potential.max())
+        groups.setdefault(settings.fitted(phase), []).append(i)
+    return list(groups.items())
+
+
 def simulate(
     specimens: Atoms | Sequence[Atoms],
     *,
@@ -232,35 +256,41 @@ def simulate(
         raise InputError("specimens: expected the same cell in x and y for all; simulate them one by one")
     extent = float(cells[0, 0]), float(cells[0, 1])
     settings = settings_of(accuracy)
-    grid = fine_grid(extent, min(settings.sampling, sampling))
     shape = max(2, round(extent[1] / sampling)), max(2, round(extent[0] / sampling))
     camera = camera or Camera()
     single = shape[0] * camera.binning, shape[1] * camera.binning  # pixels before they are binned
     generator = torch.Generator().manual_seed(seed)
+    energies = [energy] * len(many)
+    groups = fitted_settings(structure, energies=energies, settings=settings)
     frozen: Iterable[Structure] = (structure,)
     if phonons:
         frozen = configurations(structure, settings.debye_waller, generator, n=phonons)
-        settings = replace(settings, debye_waller={})
-    total = max(1, phonons) * len(many)
+        groups = [(replace(fitted, debye_waller={}), members) for fitted, members in groups]
+    total, done = max(1, phonons) * len(many), 0
     clean = torch.zeros((len(many), *single), device=structure.positions.device)
-    for k, atoms in enumerate(frozen):
 
-        def advance(done: int, _: int, before: int = k * len(many)) -> None:
-            if progress:
-                progress(before + done, total)
+    def advance(part: int, _: int) -> None:
+        if progress:
+            progress(done + part, total)
 
-        waves = exit_waves(atoms, grid, energies=[energy] * len(many), settings=settings, progress=advance)
-        for i in range(len(many)):
-            clean[i] += clean_images(
-                waves[i : i + 1],
-                grid,
-                energies=[energy],
-                optics=[optics or Optics()],
-                shape=single,
-                band=settings.band * grid.nyquist,
-                temporal=temporal,
-                spatial=spatial,
-            )[0] / max(1, phonons)
+    for atoms in frozen:
+        for fitted, members in groups:
+            grid = fine_grid(extent, min(fitted.sampling, sampling))
+            waves = exit_waves(
+                atoms.take(members), grid, energies=energies[: len(members)], settings=fitted, progress=advance
+            )
+            done += len(members)
+            for i, wave in zip(members, waves, strict=True):
+                clean[i] += clean_images(
+                    wave[None],
+                    grid,
+                    energies=[energy],
+                    optics=[optics or Optics()],
+                    shape=single,
+                    band=fitted.band * grid.nyquist,
+                    temporal=temporal,
+                    spatial=spatial,
+                )[0] / max(1, phonons)
     out = Grid(single, extent[1] / single[0])
     images = [record(image[None], out, [camera], generator).cpu().numpy()[0] for image in clean]
     return images[0] if alone else np.stack(images)

@@ -152,7 +152,7 @@ def test_the_tilt_of_the_beam_is_the_opposite_tilt_of_the_object(tmp_path: Path)
 @pytest.mark.parametrize(
     ("method", "told"),
     [
-        (Method(), ["Lobato's", "shared by 3 planes at most 0.8 nm apart", r"both end at\s+0.9, and", "2/3"]),
+        (Method(), ["Lobato's", "shared by 3 planes at most 1 nm apart", r"both end at\s+0.9, and", "2/3"]),
         (
             Method(Multislice(order=4, band=0.6, parametrization="weickenmeier_kohl")),
             ["Kohl in both", "shared by 4", "0.6"],

@@ -43,6 +43,7 @@ def test_options_replace_what_the_preset_has() -> None:
         parametrization="weickenmeier_kohl",
         tilt=(3.0, -1.5),
         absorption={79: 0.05, 6: 0.0},
+        columns=tuple((phase, pixel, 3.0) for phase, pixel, _ in reference.columns),
     )
     assert (method.phonons, method.temporal, method.spatial, method.seed) == (4, "envelope", "average", 6)
 

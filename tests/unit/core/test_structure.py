@@ -34,6 +34,12 @@ def test_select_is_the_structure_of_the_selected(specimens: list[Atoms]) -> None
         assert torch.equal(getattr(part, name), getattr(alone, name)), name
 
 
+def test_take_is_the_structure_of_those_taken(specimens: list[Atoms]) -> None:
+    part, alone = from_ase(specimens).take([2, 0]), from_ase([specimens[2], specimens[0]])
+    for name in ("positions", "numbers", "batch", "cell"):
+        assert torch.equal(getattr(part, name), getattr(alone, name)), name
+
+
 def test_to_changes_the_floats_alone(specimens: list[Atoms]) -> None:
     double = from_ase(specimens).to("cpu", torch.float64)
     assert double.positions.dtype == double.cell.dtype == torch.float64

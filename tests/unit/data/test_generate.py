@@ -32,7 +32,7 @@ def recipe() -> Recipe:
         {
             "seed": 3,
             "field": 48.0,
-            "fine_sampling": 0.3,
+            "accuracy": "draft",
             "specimens": {
                 "shapes": ["icosahedron", "cube"],
                 "diameter": [14, 18],

@@ -89,8 +89,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"detection": {"dose": [-500, 1000]}}, r"detection.dose: expected numbers > 0, got \[-500"),
     ({"detection": {"dose": [0, 1000]}}, r"detection.dose: expected numbers > 0"),
     ({"field": 20}, r"field: .*greater than 40.*got 20"),
-    ({"slice_thickness": 0}, r"slice_thickness: .*greater than 0.*got 0"),
-    ({"fine_sampling": 0.5}, r"fine_sampling: .*less than or equal to 0.4.*got 0.5"),
+    ({"accuracy": "best"}, r"accuracy: .*'draft', 'standard' or 'reference'.*got 'best'"),
+    ({"fine_sampling": 0.25}, r"unknown key 'fine_sampling'; known here: name, seed, field, accuracy, "),
     ({"seed": "one"}, r"seed: .*valid integer.*got 'one'"),
     ({"specimens": 3}, r"specimens: .*got 3"),
 ]

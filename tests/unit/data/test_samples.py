@@ -32,7 +32,7 @@ def recipe() -> Recipe:
         {
             "seed": 8,
             "field": 56.0,
-            "fine_sampling": 0.3,
+            "accuracy": "draft",
             "specimens": {
                 "shapes": ["decahedron", "tetrahedron"],
                 "diameter": [14, 18],
