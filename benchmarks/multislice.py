@@ -6,9 +6,9 @@
 From ASE atoms to the exit wave, Lobato's factors with Debye-Waller, single precision, the same number of threads.
 abTEM: slices of 2 Å, `infinite` and `finite` projection. facetem: `plain`, with slices of 2 Å and every atom in the
 nearest, which is abTEM's `infinite`, and `standard`, the default. All are warmed up on the first specimen, then
-simulate all specimens in turn; medians over the repeats are compared. Time within Fourier transforms is counted where it is spent.
-Errors are those of the wave up to 1 / Å and of images, against facetem on pixels of 0.1 Å in slices of 1 Å. abTEM
-transmits at the entrance of a slice, so its wave is propagated half a slice back to be compared. Lengths are in Å.
+simulate all specimens in turn; medians over the repeats are compared. Fourier transforms are timed where they are
+called. Errors are those of the wave up to 1 / Å and of images, against facetem on pixels of 0.1 Å in slices of 1 Å.
+abTEM transmits at the entrance of a slice, so its wave is propagated half a slice back to be compared. Lengths: Å.
 """
 
 import argparse

@@ -14,7 +14,10 @@ from facetem.hrtem.multislice import exit_wave
 from facetem.hrtem.settings import Multislice
 
 ENERGY = 200e3
-A, SHAPE = 4.078, (68, 96)  # gold along [110]: the cell is a wide and a / sqrt(2) high, in nearly square pixels
+A, SHAPE = (
+    4.078,
+    (68, 96),
+)  # gold along [110]: the cell is a wide and a / sqrt(2) high, in nearly square pixels
 GRID = Grid(SHAPE, A / 96)
 LIMIT = 3.5  # 1 / Å, of the beams
 SETTINGS = Multislice(
@@ -62,8 +65,8 @@ def test_pendelloesung_of_gold_is_that_of_its_bloch_waves() -> None:
     """Direct beam of Au [110] at 200 kV: its period is 2 pi over the difference of two eigenvalues, of the state
     bound to the columns and of the one that is excited most.
 
-    Zero-order Laue zone, 225 beams: i d psi / dz = (pi lambda k^2 - sigma V) psi. Measured: 35.4 Å; the multislice, whose
-    layers are 1.44 Å apart, 35.9 Å.
+    Zero-order Laue zone, 225 beams: i d psi / dz = (pi lambda k^2 - sigma V) psi. Measured: 35.4 Å; the multislice,
+    whose layers are 1.44 Å apart, 35.9 Å.
     """
     y, x = GRID.extent
     h, k = (index.ravel() for index in np.meshgrid(np.arange(-20, 21), np.arange(-20, 21)))

@@ -164,14 +164,14 @@ def test_a_gaussian_spreads_as_fresnel_has_it() -> None:
 def test_intensity_is_lost_to_the_band_limit_alone(draw_cluster) -> None:
     """Electrons are not absorbed: the finer the grid, the fewer are scattered outside its band."""
     structure = draw_cluster(n=30, numbers=(79,), margin=4.0)
-    for second_order in (False, True):
-        settings = Multislice(band=2 / 3, potential_band=2 / 3, second_order=second_order)
+    for kept in (False, True):
+        settings = Multislice(band=2 / 3, potential_band=2 / 3, second_order=kept)
         lost = []
         for n in (96, 240, 384):
             wave = exit_wave(structure, Grid((n, n), 24.0 / n), energies=ENERGIES, settings=settings)
             lost.append(1 - float(wave.abs().square().mean()))
         assert 0 < lost[2] < lost[1] < lost[0]
-        assert lost[2] < (1e-5 if second_order else 1e-6)
+        assert lost[2] < (1e-5 if kept else 1e-6)
 
 
 def test_electrons_outside_the_band_are_missed_inside_it() -> None:
@@ -194,8 +194,8 @@ def test_no_electron_is_made(draw_cluster, band: float) -> None:
     """Intensity <= 1 in the mean, for a crystal's worth of gold too and for every order of sharing."""
     structure = draw_cluster(n=300, numbers=(79,), box=(24.0, 24.0, 60.0))
     for order in (1, 2, 3, 4):
-        for second_order in (False, True):
-            settings = Multislice(order=order, band=band, potential_band=band, second_order=second_order)
+        for kept in (False, True):
+            settings = Multislice(order=order, band=band, potential_band=band, second_order=kept)
             wave = exit_wave(structure, GRID, energies=ENERGIES, settings=settings)
             assert 0.3 < float(wave.abs().square().mean()) <= 1
 

@@ -102,11 +102,9 @@ def test_options_mean_what_they_mean_in_python(scene: Path, picture: Picture) ->
         seed=3,
         device="cpu",
     )
-    got = picture(
-        "--accuracy", "draft", "--slice-nm", 0.4, "--scattering-factors", "weickenmeier-kohl", "--absorption", "Au=0.05",
-        "--tilt-mrad", "8,-3", "--temporal", "envelope", "--spatial", "average", "--phonons", 2, "--seed", 3,
-        "--dose", 500,
-    )  # fmt: skip
+    words = "--accuracy draft --slice-nm 0.4 --scattering-factors weickenmeier-kohl --absorption Au=0.05"
+    words += " --tilt-mrad 8,-3 --temporal envelope --spatial average --phonons 2 --seed 3 --dose 500"
+    got = picture(*words.split())
     assert got == pytest.approx(expected, abs=1e-5)
 
 
@@ -158,7 +156,9 @@ def test_presets_of_the_page_are_those_that_there_are() -> None:
     for name, preset in ACCURACIES.items():
         above = [phase for phase, _, _ in preset.columns]
         for low, high in zip([None, *above], [*above, None], strict=True):
-            phases = f"up to {high:g}" if low is None else f"{low:g} to {high:g}" if high else f"above {low:g}"
+            phases = (
+                f"up to {high:g}" if low is None else f"{low:g} to {high:g}" if high else f"above {low:g}"
+            )
             fitted = preset.fitted(1e-3 if low is None else low + 1e-3)
             lengths = [fitted.sampling / 10, fitted.slice_thickness / 10, fitted.light_thickness / 10]
             assert told.pop((name, phases)) == pytest.approx(lengths)

@@ -71,7 +71,7 @@ def planes_of(
     if len(z) == 0:
         return
     plan = schedule(structure, settings, planes)
-    steps, order = len(plan.distances), settings.order
+    steps = len(plan.distances)
     numbers, element = torch.unique(structure.numbers, return_inverse=True)
     key = element * steps + plan.first
     # Atoms sorted by element and first step, so that those of a step lie side by side, then by row, for the cache.

@@ -106,7 +106,8 @@ class Multislice:
             or not all(0 < number < inf for column in self.columns for number in column)
         ):
             raise InputError(
-                f"columns: expected (phase, pixel, distance) with ascending phases and positive numbers, got {self.columns!r}"
+                "columns: expected (phase, pixel, distance) with ascending phases and positive numbers, got "
+                f"{self.columns!r}"
             )
         object.__setattr__(self, "tilt", tuple(self.tilt))
         if len(self.tilt) != 2 or not all(abs(angle) <= STEEPEST_TILT for angle in self.tilt):

@@ -277,7 +277,11 @@ def simulate(
         for fitted, members in groups:
             grid = fine_grid(extent, min(fitted.sampling, sampling))
             waves = exit_waves(
-                atoms.take(members), grid, energies=energies[: len(members)], settings=fitted, progress=advance
+                atoms.take(members),
+                grid,
+                energies=energies[: len(members)],
+                settings=fitted,
+                progress=advance,
             )
             done += len(members)
             for i, wave in zip(members, waves, strict=True):

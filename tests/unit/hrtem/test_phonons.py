@@ -9,8 +9,8 @@ import torch
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
 from facetem.core.structure import Structure
-from facetem.hrtem.phonons import configurations, displaced
 from facetem.hrtem.multislice import exit_wave
+from facetem.hrtem.phonons import configurations, displaced
 from facetem.hrtem.potential import projected_potential
 from facetem.hrtem.settings import Multislice
 

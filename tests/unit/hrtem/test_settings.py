@@ -107,7 +107,12 @@ INVALID = {
     "debye_waller": no_factor.map(lambda B: {6: 0.5, 79: B}),
     "absorption": no_factor.map(lambda r: {79: r}),
     "columns": st.sampled_from(
-        [((4.0, 0.1),), ((4.0, 0.2, 2.0), (4.0, 0.1, 1.0)), ((5.0, 0.1, 1.0), (4.0, 0.1, 1.0)), ((4.0, 0.0, 1.0),)]
+        [
+            ((4.0, 0.1),),
+            ((4.0, 0.2, 2.0), (4.0, 0.1, 1.0)),
+            ((5.0, 0.1, 1.0), (4.0, 0.1, 1.0)),
+            ((4.0, 0.0, 1.0),),
+        ]
     ),
     "tilt": st.one_of(no_angle.map(lambda a: (0.0, a)), no_angle.map(lambda a: (-a, 0.0)), st.just((1.0,))),
 }
