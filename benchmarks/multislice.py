@@ -150,12 +150,12 @@ def codes(arguments: argparse.Namespace) -> "dict[str, Callable[[Sequence[Atoms]
 
 
 class Fourier:
-    """Seconds spent in PyTorch's Fourier transforms while it is entered."""
+    """CPU seconds that threads spend in PyTorch's Fourier transforms while it is entered."""
 
     def __enter__(self) -> "Fourier":
         import torch
 
-        self.seconds, self.calls = 0.0, 0
+        self.seconds: list[float] = []
         self.own = {name: getattr(torch.fft, name) for name in ("fft2", "ifft2", "rfft2", "irfft2")}
         for name, function in self.own.items():
             setattr(torch.fft, name, self._watched(function))
@@ -169,10 +169,9 @@ class Fourier:
 
     def _watched(self, function: Callable[..., "torch.Tensor"]) -> Callable[..., "torch.Tensor"]:
         def watched(*arguments: object, **options: object) -> "torch.Tensor":
-            start = time.perf_counter()
+            start = time.thread_time()
             result = function(*arguments, **options)
-            self.seconds += time.perf_counter() - start
-            self.calls += 1
+            self.seconds.append(time.thread_time() - start)
             return result
 
         return watched
@@ -289,8 +288,8 @@ def main() -> None:
             with Fourier() as transforms:
                 clock, cpu, _ = timed(lambda run=run: run(specimens, size))
             seconds[name].append((clock / len(specimens), cpu / len(specimens)))
-            if transforms.calls:
-                fourier[name].append(clock / transforms.seconds)
+            if transforms.seconds:
+                fourier[name].append(cpu / sum(transforms.seconds))
     for name in runs:
         clock, cpu = (statistics.median(column) for column in zip(*seconds[name], strict=True))
         times = [pair[0] for pair in seconds[name]]

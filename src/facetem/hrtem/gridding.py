@@ -7,7 +7,7 @@ frequency that is kept and falls with the kernel's width.
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import pi
+from math import pi, prod
 
 import numpy as np
 import torch
@@ -51,21 +51,19 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Footprints:
-    """The patch of pixels that each point reaches, and the kernel's values along its two sides.
-
-    Patches lie on a grid with a margin of `kernel.width` pixels behind the last row and column, so that none of them
-    is broken; what falls on the margin belongs to the first rows and columns.
+    """The pixels that each point reaches, and the kernel's values along the two sides of their square.
 
     Parameters
     ----------
-    corner : (point,) int64
-        Index of the patch's first pixel on the stack of all specimens' grids.
+    rows, columns : (point, width) int64
+        Pixel (i, j) of a point's square is `rows[i] + columns[j]` of the flattened (specimen, y, x).
     along_y, along_x : (point, width)
     shape
-        (specimen, y, x) of the stack, without margins.
+        (specimen, y, x).
     """
 
-    corner: Tensor
+    rows: Tensor
+    columns: Tensor
     along_y: Tensor
     along_x: Tensor
     shape: tuple[int, int, int]
@@ -78,33 +76,24 @@ class Footprints:
         (ny, nx), width = grid.shape, kernel.width
         pixels = points / grid.sampling
         lowest = torch.floor(pixels.detach() - width / 2) + 1
-        offset = (lowest - pixels)[:, :, None] + torch.arange(
-            width, device=points.device
-        )  # (point, 2, width)
-        values = kernel(offset)
-        column, row = lowest.long().unbind(1)
-        corner = (specimen * (ny + width) + row % ny) * (nx + width) + column % nx
-        return cls(corner, values[:, 1], values[:, 0], (n_specimens, ny, nx))
+        step = torch.arange(width, device=points.device)
+        values = kernel((lowest - pixels)[:, :, None] + step)  # (point, 2, width)
+        columns, rows = (lowest.long()[:, :, None] + step).unbind(1)
+        rows = (specimen[:, None] * ny + rows % ny) * nx
+        return cls(rows, columns % nx, values[:, 1], values[:, 0], (n_specimens, ny, nx))
 
     def __getitem__(self, some: slice) -> "Footprints":
-        return Footprints(self.corner[some], self.along_y[some], self.along_x[some], self.shape)
+        return Footprints(
+            self.rows[some], self.columns[some], self.along_y[some], self.along_x[some], self.shape
+        )
 
     def densities(self, weights: Tensor) -> list[Tensor]:
         """All points spread on (specimen, y, x), once for each row of their weights (row, point)."""
-        (n, ny, nx), width = self.shape, self.along_x.shape[1]
-        step = torch.arange(width, device=weights.device)
-        pixels = (self.corner[:, None, None] + (step[:, None] * (nx + width) + step)).reshape(-1)
-        patch = (self.along_y[:, :, None] * self.along_x[:, None, :]).reshape(len(self.corner), -1)
-        empty = torch.zeros(n * (ny + width) * (nx + width), device=weights.device, dtype=weights.dtype)
-        spread = [
-            empty.scatter_add(0, pixels, (patch * row[:, None]).reshape(-1)).view(n, ny + width, nx + width)
+        pixels = (self.rows[:, :, None] + self.columns[:, None, :]).view(-1)
+        square = (self.along_y[:, :, None] * self.along_x[:, None, :]).flatten(1)
+        return [
+            square.new_zeros(prod(self.shape))
+            .scatter_add_(0, pixels, (square * row[:, None]).view(-1))
+            .view(self.shape)
             for row in weights
         ]
-        for one in spread:
-            for first in range(ny, ny + width, ny):  # once, unless the field is narrower than the kernel
-                margin = one[:, first : first + ny]
-                one[:, : margin.shape[1]] += margin
-            for first in range(nx, nx + width, nx):
-                margin = one[:, :, first : first + nx]
-                one[:, :, : margin.shape[2]] += margin
-        return [one[:, :ny, :nx] for one in spread]
