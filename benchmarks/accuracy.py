@@ -191,7 +191,9 @@ def draw_figure(rows: list[dict[str, float | str]], path: Path) -> None:
         axes.axvline(phase, c="tab:blue", lw=0.8, ls=":")
     axes.set(xlabel="largest phase of the projected specimen [rad]", ylabel="rms error of images / contrast")
     axes.set_title("gold, 3, 5 and 8 nm, 0 to 6 degrees from [110], 80 to 300 kV", fontsize=10)
-    axes.grid(alpha=0.3, which="both")
+    axes.set_xticks([2, 3, 4, 5, 7, 10, 20, 40], ["2", "3", "4", "5", "7", "10", "20", "40"])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=130)
 

@@ -68,7 +68,7 @@ def transmission(plane: Plane) -> Tensor:
     real, imaginary = torch.cos(plane.phase), torch.sin(plane.phase)
     if plane.loss is not None:
         left = torch.exp(-plane.loss)
-        real, imaginary = left * real, left * imaginary
+        real, imaginary = real * left, imaginary * left
     return torch.complex(real, imaginary)
 
 
@@ -122,5 +122,5 @@ def exit_wave(
             propagators[key] = propagator(
                 grid, distances=distances, wavelengths=lam[some], band=settings.band, tilt=settings.tilt
             )
-        wave = torch.fft.ifft2(propagators[key] * torch.fft.fft2(transmission(plane) * wave))
+        wave = torch.fft.ifft2(torch.fft.fft2(transmission(plane).mul_(wave)).mul_(propagators[key]))
     return wave
