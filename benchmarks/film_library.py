@@ -70,7 +70,9 @@ def main() -> None:
             write_manifest(options.output, entries)
 
 
-def pack(raw: Path, folder: Path, part: str, density: float, thickness: float, seed: int) -> dict[str, object]:
+def pack(
+    raw: Path, folder: Path, part: str, density: float, thickness: float, seed: int
+) -> dict[str, object]:
     """Write one film of the library; return its entry in the manifest."""
     with np.load(raw) as arrays:
         positions, evaporated = arrays["positions"], int(arrays["evaporated"])

@@ -23,13 +23,19 @@ from ase import Atoms
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from facetem.atoms.carbon import AVOGADRO_A3, CARBON_MASS, STEEPEST, between_surfaces
+from facetem.atoms.carbon import AVOGADRO_A3, CARBON_MASS, STEEPEST, RandomFilms, between_surfaces
 from facetem.atoms.lattices import Array
 from facetem.core.errors import InputError
 
 SHIPPED = Path(__file__).with_name("films")
-DENSITY = (1.7, 3.0)  # g/cm3: for each between, both parts of the library have a film that need not be strained more
-STRAIN = (0.96, 1.005)  # a drawn film's lengths over those of its film in the library; its bonds are a little long
+DENSITY = (
+    1.7,
+    3.0,
+)  # g/cm3: for each between, both parts of the library have a film that need not be strained more
+STRAIN = (
+    0.96,
+    1.005,
+)  # a drawn film's lengths over those of its film in the library; its bonds are a little long
 STEPS = 1 << 16  # of the fixed-point coordinates, to a period
 CLOSEST = 1.2  # Å: no bond of the library's is shorter; nearer atoms across a seam are left out
 THICKEST = 1000.0  # Å
@@ -132,6 +138,25 @@ class FilmLibrary:
         return [(films[i], float(share * heights[i])) for i in order]
 
 
+@dataclass(frozen=True)
+class MixedFilms:
+    """Films of two sources of the same extent, `share` of them quenched: a `FilmSource`."""
+
+    quenched: FilmLibrary
+    random: RandomFilms
+    share: float
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Lateral period (x, y) [Å]."""
+        return self.random.extent
+
+    def draw(self, thickness: float, rng: np.random.Generator) -> Atoms:
+        """A film of `thickness` [Å]; see `FilmSource`."""
+        source = self.quenched if rng.random() < self.share else self.random
+        return source.draw(thickness, rng)
+
+
 def _stretch(film: LibraryFilm, density: float) -> float:
     return (film.density / density) ** (1 / 3)
 
@@ -158,9 +183,7 @@ def _stacked(
     return np.concatenate(parts), tops[1:-1]
 
 
-def _window(
-    film: LibraryFilm, height: float, rng: np.random.Generator, *, free: bool
-) -> NDArray[np.float32]:
+def _window(film: LibraryFilm, height: float, rng: np.random.Generator, *, free: bool) -> NDArray[np.float32]:
     """The atoms (3, n) of a random window in z, from 0, either way up. `free`: it may end with a free surface,
     which stands out from the window here and there."""
     room = film.thickness - height
@@ -194,28 +217,36 @@ def _spread(
             low, high = outline.min(axis=0) + offset, outline.max(axis=0) + offset
             if (high < 0).any() or (low > extent).any():
                 continue
-            here_x, here_y = x + np.float32(offset[0]), y + np.float32(offset[1])
-            seen = (here_x >= 0) & (here_x < extent[0]) & (here_y >= 0) & (here_y < extent[1])
-            parts.append(np.stack([here_x[seen], here_y[seen], xyz[2][seen]], axis=1))
-    return np.concatenate(parts).astype(float)
+            left, bottom = (-offset).astype(np.float32)
+            right, top = (extent - offset).astype(np.float32)
+            seen = np.flatnonzero((x >= left) & (x < right))
+            its_y = y[seen]
+            seen = seen[(its_y >= bottom) & (its_y < top)]
+            parts.append(np.stack([x[seen] - left, y[seen] - bottom, xyz[2, seen]]))
+    # Rounding may put an atom on the far border.
+    points = np.concatenate(parts, axis=1).astype(float)
+    points[:2] = np.minimum(points[:2], np.nextafter(np.array(extent), 0)[:, None])
+    return points.T
 
 
 def without_close_pairs(points: Array, extent: tuple[float, float], heights: list[float]) -> Array:
     """Points (n, 3) without one of any two that are closer than 1.2 Å across the border of the field, or across one
     of the planes z = `heights`, where two films meet."""
-    size = np.array(extent)
-    at_border = ((points[:, :2] < CLOSEST) | (points[:, :2] > size - CLOSEST)).any(axis=1)
-    at_seam = at_border
+    x, y, z = points.T
+    at_seam = (x < CLOSEST) | (x > extent[0] - CLOSEST) | (y < CLOSEST) | (y > extent[1] - CLOSEST)
     for height in heights:
-        at_seam = at_seam | (np.abs(points[:, 2] - height) < CLOSEST)
+        at_seam |= np.abs(z - height) < CLOSEST
     near = np.flatnonzero(at_seam)
     if len(near) < 2:
         return points
-    z = points[near, 2]
-    box = np.array([*extent, float(np.ptp(z)) + 2 * CLOSEST])
-    inside = np.clip(points[near] - [0, 0, z.min()], 0, np.nextafter(box, 0))
-    pairs = KDTree(inside, boxsize=box).query_pairs(CLOSEST, output_type="ndarray")
-    return np.delete(points, near[np.unique(pairs[:, 1])], axis=0)
+    low = z[near].min()
+    box = np.array([*extent, float(z[near].max() - low) + 2 * CLOSEST])
+    inside = np.minimum(points[near] - [0, 0, low], np.nextafter(box, 0))
+    tree = KDTree(inside, boxsize=box, balanced_tree=False, compact_nodes=False)
+    pairs = tree.query_pairs(CLOSEST, output_type="ndarray")
+    kept = np.ones(len(points), dtype=bool)
+    kept[near[pairs[:, 1]]] = False
+    return points[kept]
 
 
 @lru_cache(maxsize=4)

