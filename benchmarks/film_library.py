@@ -26,24 +26,24 @@ PERIOD = 102.0  # Å
 # (part, density of the liquid [g/cm3], its thickness [Å], seed). Opened, the light films shrink and the dense ones grow
 # by up to four per cent; the manifest has the density that comes out.
 FILMS = (
-    ("test", 2.05, 40, 101),
     ("training", 2.20, 44, 1),
     ("training", 1.62, 36, 2),
-    ("test", 1.62, 34, 102),
     ("training", 3.05, 26, 3),
-    ("test", 2.85, 28, 103),
-    ("training", 1.92, 40, 4),
-    ("training", 2.50, 36, 5),
-    ("test", 2.30, 30, 104),
-    ("training", 2.68, 28, 6),
-    ("test", 2.55, 32, 105),
-    ("training", 2.05, 32, 7),
-    ("training", 1.80, 30, 8),
-    ("test", 1.85, 32, 106),
-    ("training", 2.35, 30, 9),
-    ("training", 2.85, 30, 10),
-    ("training", 2.20, 20, 11),
+    ("training", 1.80, 36, 4),
+    ("training", 2.50, 32, 5),
+    ("training", 2.05, 30, 6),
+    ("training", 2.68, 26, 7),
+    ("training", 2.20, 20, 8),
+    ("training", 2.35, 28, 9),
+    ("training", 2.85, 26, 10),
+    ("training", 1.92, 32, 11),
     ("training", 2.00, 100, 12),
+    ("test", 2.05, 40, 101),
+    ("test", 1.62, 34, 102),
+    ("test", 2.85, 24, 103),
+    ("test", 2.30, 30, 104),
+    ("test", 2.55, 26, 105),
+    ("test", 1.80, 30, 106),
 )
 
 

@@ -265,4 +265,5 @@ def _undulation(
     waves = np.rint(rng.uniform(-1, 1, (n_waves, 2)) * largest)
     waves[(waves == 0).all(axis=1)] = [1, 0]
     phases = 2 * math.pi * (xy @ (waves / size).T + rng.random(n_waves))
-    return rms * math.sqrt(2 / n_waves) * np.cos(phases).sum(axis=1)
+    # Single precision: 1e-5 Å, and several times quicker.
+    return rms * math.sqrt(2 / n_waves) * np.cos(phases.astype(np.float32)).sum(axis=1)

@@ -128,6 +128,8 @@ class FilmLibrary:
     ) -> list[tuple[LibraryFilm, float]]:
         """Films and the thickness [Å] that each gives."""
         films = [film for film in library(self.folder, self.part) if _fits(film, density)]
+        if not films:
+            raise InputError(f"film density: {self.folder} has no {self.part} film for {density:.3g} g/cm3")
         heights = np.array([film.thickness * _stretch(film, density) for film in films])
         enough = np.flatnonzero(heights >= thickness)
         if len(enough):
@@ -232,21 +234,33 @@ def _spread(
 def without_close_pairs(points: Array, extent: tuple[float, float], heights: list[float]) -> Array:
     """Points (n, 3) without one of any two that are closer than 1.2 Å across the border of the field, or across one
     of the planes z = `heights`, where two films meet."""
-    x, y, z = points.T
-    at_seam = (x < CLOSEST) | (x > extent[0] - CLOSEST) | (y < CLOSEST) | (y > extent[1] - CLOSEST)
+    lost = np.zeros(len(points), dtype=bool)
+    for axis, period in ((0, extent[0]), (1, extent[1])):
+        along = points[:, axis]
+        low, high = np.flatnonzero(along < CLOSEST), np.flatnonzero(along > period - CLOSEST)
+        before = points[low]
+        before[:, axis] += period
+        # Across a corner of the field the neighbour has moved along both axes.
+        other = points[high, 1 - axis]
+        ghosts = [points[high]]
+        for side, shift in ((other < CLOSEST, 1), (other > extent[1 - axis] - CLOSEST, -1)):
+            ghost = points[high[side]]
+            ghost[:, 1 - axis] += shift * extent[1 - axis]
+            ghosts.append(ghost)
+        lost[low] |= _meets(before, np.concatenate(ghosts))
     for height in heights:
-        at_seam |= np.abs(z - height) < CLOSEST
-    near = np.flatnonzero(at_seam)
-    if len(near) < 2:
-        return points
-    low = z[near].min()
-    box = np.array([*extent, float(z[near].max() - low) + 2 * CLOSEST])
-    inside = np.minimum(points[near] - [0, 0, low], np.nextafter(box, 0))
-    tree = KDTree(inside, boxsize=box, balanced_tree=False, compact_nodes=False)
-    pairs = tree.query_pairs(CLOSEST, output_type="ndarray")
-    kept = np.ones(len(points), dtype=bool)
-    kept[near[pairs[:, 1]]] = False
-    return points[kept]
+        above = points[:, 2] - height
+        upper = np.flatnonzero((above >= 0) & (above < CLOSEST))
+        lost[upper] |= _meets(points[upper], points[(above < 0) & (above > -CLOSEST)])
+    return points[~lost]
+
+
+def _meets(points: Array, others: Array) -> NDArray[np.bool_]:
+    """Which points (n, 3) have one of the others (m, 3) closer than `CLOSEST`."""
+    if not len(points) or not len(others):
+        return np.zeros(len(points), dtype=bool)
+    tree = KDTree(others, balanced_tree=False, compact_nodes=False)
+    return np.isfinite(tree.query(points, distance_upper_bound=CLOSEST)[0])
 
 
 @lru_cache(maxsize=4)
