@@ -65,10 +65,8 @@ def as_atoms(film: LibraryFilm) -> Atoms:
 def structure(folder: Path) -> None:
     films = sorted((*library(SHIPPED, "training"), *library(SHIPPED, "test")), key=lambda film: film.density)
     rng = np.random.default_rng(0)
-    print(
-        "| film | g/cm3 | Å | first peak, Å | second peak, Å | neighbours | 2-fold | 3-fold | 4-fold | angle | rings 5 : 6 : 7 |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    columns = ("film", "g/cm3", "Å", "first peak, Å", "second, Å", "neighbours", "2-fold", "3-fold", "4-fold")
+    print("| " + " | ".join((*columns, "angle", "rings 5 : 6 : 7")) + " |\n" + "|---" * 11 + "|")
     rows = {film.name: row(film.name, as_atoms(film), film.thickness, rng) for film in films}
     random = {kind: row(kind, draw(kind, rng), THICKNESS, rng) for kind in tuple(COLOURS)[1:]}
     light = min(films, key=lambda film: abs(film.density - 1.75))
@@ -97,8 +95,14 @@ def structure(folder: Path) -> None:
     for n, colour in zip((2, 3, 4), ("#7570b3", "#1b9e77", "#e7298a"), strict=True):
         for part, face in (("training", colour), ("test", "white")):
             at = [film for film in films if film.name.startswith(part)]
-            right.plot([f.density for f in at], [100 * rows[f.name]["coordination"][n] for f in at], "o",
-                       color=colour, markerfacecolor=face, label=f"{n}-fold" if part == "training" else None)  # fmt: skip
+            right.plot(
+                [film.density for film in at],
+                [100 * rows[film.name]["coordination"][n] for film in at],
+                "o",
+                color=colour,
+                markerfacecolor=face,
+                label=f"{n}-fold" if part == "training" else None,
+            )
     right.set(xlabel="density (g/cm3)", ylabel="part of the atoms (%)", ylim=(0, 100))
     right.legend(frameon=False, fontsize=8, title="filled: training, open: test", title_fontsize=8)
     chosen = {
@@ -117,15 +121,19 @@ def structure(folder: Path) -> None:
 def row(name: str, film: Atoms, thickness: float, rng: np.random.Generator) -> dict[str, dict[int, float]]:
     """Statistics of a film, printed as a row of the table."""
     r, g = statistics.pair_distribution(film, longest=5.0, width=0.02)
-    first = r[r < 1.8][g[r < 1.8].argmax()]
-    second = r[(r > 2.2) & (r < 3)][np.convolve(g, np.ones(5) / 5, "same")[(r > 2.2) & (r < 3)].argmax()]
+    smooth = np.convolve(g, np.ones(5) / 5, "same")
+    peaks = ["none", "none"]
+    if g[r < 1.8].max() > 2:
+        shells = (r < 1.8, (r > 2.2) & (r < 3))
+        peaks = [f"{r[shell][smooth[shell].argmax()]:.2f}" for shell in shells]
     neighbours = statistics.coordination(film)
     parts = {n: float(np.mean(neighbours == n)) for n in range(8)}
     angles = statistics.bond_angles(film)
     rings = statistics.ring_sizes(film, rng, atoms=1500)
-    print(f"| {name} | {statistics.density(film):.2f} | {thickness:.0f} | {first:.2f} | {second:.2f} | "
-          f"{neighbours.mean():.2f} | " + " | ".join(f"{100 * parts[n]:.0f} %" for n in (2, 3, 4))
-          + f" | {angles.mean():.1f} ± {angles.std():.1f}° | {rings[5]:.3f} : {rings[6]:.3f} : {rings[7]:.3f} |", flush=True)  # fmt: skip
+    cells = [name, f"{statistics.density(film):.2f}", f"{thickness:.0f}", *peaks]
+    cells += [f"{neighbours.mean():.2f}", *(f"{100 * parts[n]:.0f} %" for n in (2, 3, 4))]
+    cells += [f"{angles.mean():.1f} ± {angles.std():.1f}°", " : ".join(f"{rings[n]:.3f}" for n in (5, 6, 7))]
+    print("| " + " | ".join(cells) + " |", flush=True)
     return {"coordination": parts, "rings": rings}
 
 
@@ -160,7 +168,8 @@ def images(folder: Path, n_films: int) -> None:
     for d in (2.355, 2.039, 1.442, 1.230):
         axes[1].axvline(1 / d, color="#d4af37", lw=1, ls=":", zorder=0)
     axes[1].text(0.43, 0.04, "Au 111, 200, 220, 311", fontsize=8, color="#a08020")
-    for axis, title in zip(axes, ("scattered by the film", "ratio of what is scattered", "Thon rings, 60 nm underfocus"), strict=True):  # fmt: skip
+    titles = ("scattered by the film", "ratio of what is scattered", "Thon rings, 60 nm underfocus")
+    for axis, title in zip(axes, titles, strict=True):
         axis.set(xlabel="spatial frequency (1/Å)", title=title, xlim=(0.05, 1.0))
         axis.legend(frameon=False, fontsize=8)
     axes[0].set(ylabel="power (arbitrary)", ylim=(scattered["quenched"][middles < 1].min() / 1.5, None))
@@ -169,7 +178,10 @@ def images(folder: Path, n_films: int) -> None:
     save(figure, folder / "carbon-spectrum.png")
     print("| band, 1/Å | " + " | ".join(f"quenched / {other}" for other in ratios) + " |\n|---|---|---|")
     for low, high in BANDS:
-        means = {kind: radial(np.abs(np.fft.fft2(w.numpy() - 1)) ** 2, k, np.array([low, high]))[0] for kind, w in waves.items()}  # fmt: skip
+        band = np.array([low, high])
+        means = {
+            kind: radial(np.abs(np.fft.fft2(w.numpy() - 1)) ** 2, k, band)[0] for kind, w in waves.items()
+        }
         print(
             f"| {low:g}-{high:g} | "
             + " | ".join(f"{means['quenched'] / means[o]:.2f}" for o in ratios)

@@ -324,10 +324,9 @@ def unpacked(data: bytes, period: float) -> NDArray[np.float32]:
 def surfaces(positions: Array, period: float) -> tuple[float, float, float]:
     """Density [g/cm3] of a film's inner part, height [Å] above its lowest atom of its lower mean surface, and its
     mean thickness [Å]: that of a slab of the inner density with as many atoms and the same centre."""
-    z = np.sort(positions[:, 2])
-    middle, half = float(z.mean()), float(np.ptp(z)) / 2 - 5.0
-    within = int(np.count_nonzero(np.abs(z - middle) < half))
-    per_length = within / (2 * half)
+    z = positions[:, 2]
+    low, high = np.quantile(z, [0.2, 0.8])  # away from both surfaces, however rough
+    per_length = 0.6 * len(z) / float(high - low)
     thickness = len(z) / per_length
     density = per_length / period**2 * CARBON_MASS / AVOGADRO_A3
-    return density, middle - thickness / 2 - float(z[0]), thickness
+    return density, float(z.mean() - z.min()) - thickness / 2, thickness
