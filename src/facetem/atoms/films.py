@@ -28,14 +28,8 @@ from facetem.atoms.lattices import Array
 from facetem.core.errors import InputError
 
 SHIPPED = Path(__file__).with_name("films")
-DENSITY = (
-    1.7,
-    3.0,
-)  # g/cm3: for each between, both parts of the library have a film that need not be strained more
-STRAIN = (
-    0.96,
-    1.005,
-)  # a drawn film's lengths over those of its film in the library; its bonds are a little long
+DENSITY = (1.7, 3.0)  # g/cm3: what both parts of the library can be strained to
+STRAIN = (0.96, 1.006)  # of the lengths of a drawn film; the library's bonds are a little long
 STEPS = 1 << 16  # of the fixed-point coordinates, to a period
 CLOSEST = 1.2  # Å: no bond of the library's is shorter; nearer atoms across a seam are left out
 THICKEST = 1000.0  # Å

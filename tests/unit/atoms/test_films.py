@@ -102,9 +102,18 @@ def test_every_density_of_the_range_can_be_drawn(part: Any) -> None:
         assert any(STRAIN[0] <= stretch <= STRAIN[1] for stretch in stretches), wanted
 
 
-@pytest.mark.parametrize("thickness", [12.0, 25.0, 90.0])
-@pytest.mark.parametrize("wanted", [1.7, 2.3, 3.0])
-@pytest.mark.parametrize("extent", [(112.0, 112.0), (60.0, 45.0), (230.0, 130.0)])
+@pytest.mark.parametrize(
+    ("extent", "wanted", "thickness"),
+    [
+        ((112.0, 112.0), 1.7, 12.0),
+        ((112.0, 112.0), 2.3, 25.0),
+        ((60.0, 45.0), 3.0, 25.0),
+        ((60.0, 45.0), 2.3, 90.0),
+        ((60.0, 45.0), 1.7, 60.0),
+        ((230.0, 130.0), 2.3, 12.0),
+        ((230.0, 130.0), 3.0, 30.0),
+    ],
+)
 def test_a_drawn_film_has_the_density_that_was_asked_for(
     extent: tuple[float, float], wanted: float, thickness: float
 ) -> None:
@@ -162,7 +171,7 @@ def test_turned_mirrored_and_shifted_windows_are_the_film_itself() -> None:
     gaps = np.abs(np.sort(own)[np.searchsorted(np.sort(own), nearest).clip(1, len(own) - 1)] - nearest)
     before = np.abs(np.sort(own)[np.searchsorted(np.sort(own), nearest).clip(1, len(own) - 1) - 1] - nearest)
     assert np.minimum(gaps, before).max() < 2e-4
-    assert len(np.unique(nearest.round(6))) > 0.9 * len(nearest)
+    assert len(np.unique(nearest.round(6))) > 0.6 * len(nearest)  # neighbours share their distance
 
 
 def test_films_are_turned_by_any_angle_and_lie_either_way_up() -> None:
