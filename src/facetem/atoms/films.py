@@ -220,8 +220,9 @@ def _spread(
             seen = seen[(its_y >= bottom) & (its_y < top)]
             parts.append(np.stack([x[seen] - left, y[seen] - bottom, xyz[2, seen]]))
     # Rounding may put an atom on the far border.
-    points = np.concatenate(parts, axis=1).astype(float)
-    points[:2] = np.minimum(points[:2], np.nextafter(np.array(extent), 0)[:, None])
+    points = np.concatenate(parts, axis=1)
+    for axis in (0, 1):
+        np.minimum(points[axis], np.nextafter(np.float32(extent[axis]), np.float32(0)), out=points[axis])
     return points.T
 
 
