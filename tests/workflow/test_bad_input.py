@@ -123,6 +123,7 @@ def test_unknown_shape(complaint: Complaint, tmp_path: Path) -> None:
         ("--diameter-nm", 500, "diameter"),
         ("--film-nm", -1, "film"),
         ("--film-density", 40, "density"),
+        ("--film-density", 1.2, "1.7 to 3 g/cm3"),
         ("--zone-axis", "0,0,0", "zone axis"),
         ("--zone-axis", "one", "zone axis"),
         ("--element", "Fe", "element"),

@@ -8,9 +8,11 @@ import typer
 from facetem.app.command import (
     Commands,
     Device,
+    Film,
     Network,
     Side,
     check_suffix,
+    given,
     progress_bar,
     say_error,
     whole_file,
@@ -34,6 +36,7 @@ SamplingOption = Annotated[
     float | None, typer.Option("--sampling-nm", help="Pixel size (nm/px); overrides the file's own.")
 ]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+CARBON = "carbon"  # in place of a shape, for `build`
 SeedOption = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -78,11 +81,23 @@ def demo(
 
 @app.command()
 def build(
-    shape: Annotated[str, typer.Argument(help="For example icosahedron; an unknown name lists them all.")],
+    ctx: typer.Context,
+    shape: Annotated[
+        str,
+        typer.Argument(
+            help="For example icosahedron; an unknown name lists them all. Or carbon: a new film alone."
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Atoms: .extxyz, .xyz or .cif.")],
     diameter_nm: Annotated[float, typer.Option(help="Of the sphere of the same volume (nm).")] = 5.0,
-    film_nm: Annotated[float, typer.Option(help="Thickness of the carbon film (nm); 0 for none.")] = 3.0,
-    film_density: Annotated[float, typer.Option(help="(g/cm3)")] = 2.2,
+    film: Annotated[
+        Film, typer.Option(help="Melt-quenched carbon of the library, atoms at random, or none.")
+    ] = Film.realistic,
+    film_nm: Annotated[
+        float,
+        typer.Option("--film-nm", "--thickness-nm", help="Thickness of the carbon film (nm); 0 for none."),
+    ] = 3.0,
+    film_density: Annotated[float, typer.Option("--film-density", "--density", help="(g/cm3)")] = 2.2,
     zone_axis: Annotated[
         str | None, typer.Option(help="Three numbers as in 1,1,0: along the beam. Default: random.")
     ] = None,
@@ -97,16 +112,25 @@ def build(
     element: Annotated[str, typer.Option(help="An fcc metal.")] = "Au",
     seed: SeedOption = 0,
 ) -> None:
-    """Build a nanoparticle on an amorphous carbon film."""
+    """Build a nanoparticle on an amorphous carbon film, or make a new film: `facetem build carbon`."""
     from facetem.app.structures import parse_zone_axis, save_structure
     from facetem.atoms.build import build as build_scene
 
     check_suffix(output, (".extxyz", ".xyz", ".cif"))
+    if shape == CARBON:
+        from facetem.app.carbon import build_carbon
+
+        of_a_particle = given(ctx, "diameter_nm", "film", "zone_axis", "side", "ideal", "element")
+        build_carbon(
+            output, film_nm, film_density, 10.2 if extent_nm is None else extent_nm, seed, of_a_particle
+        )
+        return
     with whole_file(output) as partial:
         atoms = build_scene(
             shape,
             diameter=10 * diameter_nm,
             orientation="random" if zone_axis is None else parse_zone_axis(zone_axis),
+            film=film.value,
             film_thickness=10 * film_nm,
             film_density=film_density,
             side=side.value,
@@ -116,8 +140,8 @@ def build(
             seed=seed,
         )
         save_structure(partial, atoms)
-    particle, film = int((atoms.get_tags() == 1).sum()), int((atoms.get_tags() == 0).sum())
-    typer.echo(f"{output}: {shape}, {particle} {element} atoms on {film} C atoms")
+    metal, carbon = int((atoms.get_tags() == 1).sum()), int((atoms.get_tags() == 0).sum())
+    typer.echo(f"{output}: {shape}, {metal} {element} atoms on {carbon} C atoms")
 
 
 app.command()(simulate)

@@ -1,18 +1,21 @@
 """`build`: one particle on its amorphous carbon film, from a seed."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
 from facetem.atoms.carbon import draw_random_film
+from facetem.atoms.films import FilmLibrary
 from facetem.atoms.scene import Side, assemble, draw_rotation, rotated
 from facetem.atoms.shapes import build_particle, draw_form
 from facetem.core.errors import InputError
 
 FIELD = 102.4  # Å: what the classifier looks at, 256 px of 0.4 Å
+Film = Literal["realistic", "random", "none"]
+
 CLEARANCE = 10.0  # Å of bare film at least, all around a particle that is too large for FIELD
 
 
@@ -21,6 +24,7 @@ def build(
     *,
     diameter: float = 50.0,
     orientation: Literal["random"] | ArrayLike = "random",
+    film: Film = "realistic",
     film_thickness: float = 30.0,
     film_density: float = 2.2,
     side: Side = "entrance",
@@ -40,8 +44,11 @@ def build(
     orientation
         "random" (uniform on SO(3)), a zone axis [u, v, w] of the particle to lay along the beam, or a (3, 3)
         rotation matrix that takes the particle's axes to (x, y, z).
+    film
+        "realistic" from the library of melt-quenched films (of the part that no network is trained with), "random"
+        for atoms at random, no two closer than 1.3 Å, or "none".
     film_thickness, film_density
-        [Å] and [g/cm3]; thickness 0 leaves the particle free-standing.
+        [Å] and [g/cm3]; thickness 0 leaves the particle free-standing. The library holds 1.7 to 3.0 g/cm3.
     side
         The side of the film that the particle lies on, as the beam meets it.
     extent
@@ -70,10 +77,22 @@ def build(
     reach = float(np.abs(particle.positions[:, :2] - particle.positions[:, :2].mean(axis=0)).max())
     if extent is None:
         extent = max(FIELD, 2 * (reach + CLEARANCE))
-    film = None
-    if film_thickness != 0:
-        film = draw_random_film((extent, extent), thickness=film_thickness, density=film_density, rng=rng)
-    return assemble([particle], film, extent=(extent, extent), centres=[(extent / 2, extent / 2)], side=side)
+    support = _support(film, (extent, extent), film_thickness, film_density, rng)
+    return assemble(
+        [particle], support, extent=(extent, extent), centres=[(extent / 2, extent / 2)], side=side
+    )
+
+
+def _support(
+    film: Film, extent: tuple[float, float], thickness: float, density: float, rng: np.random.Generator
+) -> Atoms | None:
+    if film not in get_args(Film):
+        raise InputError(f"film: expected one of {', '.join(get_args(Film))}, got {film!r}")
+    if film == "none" or thickness == 0:
+        return None
+    if film == "random":
+        return draw_random_film(extent, thickness=thickness, density=density, rng=rng)
+    return FilmLibrary(extent, part="test", density=(density, density)).draw(thickness, rng)
 
 
 def _rotation(orientation: str | ArrayLike, rng: np.random.Generator) -> NDArray[np.float64]:
