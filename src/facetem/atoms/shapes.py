@@ -83,8 +83,8 @@ def build_particle(
         A second metal. The lattice constant is the mean of the two, weighted with their atoms (Vegard), and the same
         everywhere; that of a core and its shell is the mean of both.
     rng : numpy.random.Generator or None
-        Needed by a form with roughness or grain, a random alloy and what is no crystal; also puts the cut anywhere
-        within the unit cell.
+        Needed by a form with roughness or grain, which it also puts anywhere within the unit cell, by a random alloy
+        and by what is no crystal.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def build_particle(
     if alloy is not None and alloy.order == "L1_0" and (planes.lattice is not FCC or kind.disorder):
         raise InputError(f"alloy: expected a single crystal for the order L1_0, got {shape}")
     n_wanted = round(math.pi / 6 * diameter**3 / (a**3 / 4))
-    sites = _sites(kind, planes, member, n_wanted, None if form is None and not kind.disorder else rng)
+    sites = _sites(kind, planes, member, n_wanted, rng)
     numbers = np.full(len(sites), atomic_numbers[element])
     shape_change = np.eye(3) + _symmetric(member.strain)
     if alloy is not None:
@@ -141,19 +141,17 @@ def _mean_lattice_constant(element: str, alloy: Alloy | None) -> float:
 def _sites(
     kind: Family, planes: Facets, member: Form, n_wanted: int, rng: np.random.Generator | None
 ) -> Array:
-    """The sites (n, 3) of a particle [nearest-neighbour distances]; without `rng`, where its symmetry wants them."""
+    """The sites (n, 3) of a particle [nearest-neighbour distances]; a smooth one is where its symmetry wants it."""
     lattice = planes.lattice
-    if rng is None:
-        if member.roughness > 0 or member.grain > 0 or kind.disorder:
-            raise InputError(
-                "rng: expected a numpy random generator for a form with roughness or grain or without a crystal, "
-                "got None"
-            )
+    if not (member.roughness > 0 or member.grain > 0 or kind.disorder):
         choices = [
-            cut(planes, n_wanted, origin=o, rounding=member.rounding)
-            for o in lattice.origins[: kind.n_origins]
+            cut(planes, n_wanted, origin=o, rounding=member.rounding) for o in lattice.origins[: kind.n_origins]
         ]
         return min(choices, key=lambda choice: abs(math.log(len(choice) / n_wanted)))
+    if rng is None:
+        raise InputError(
+            "rng: expected a numpy random generator for a form with roughness or grain or without a crystal, got None"
+        )
     if kind.disorder:
         return disordered_sites(kind.disorder, planes, member, n_wanted, rng)
     origin = rng.random(len(lattice.free)) @ lattice.free
