@@ -18,6 +18,7 @@ from facetem.atoms.facets import Facets, Form
 from facetem.atoms.lattices import Array, Lattice, lattice_sites
 
 LAYER = 0.75  # just less than the {111} spacing, 0.816 nearest-neighbour distances
+STEEPEST = 2.2  # rms heights that the smooth noise is cut at: one site in forty
 BOND = 1.2  # longest bond, between first (1.05 with misfit) and second (1.41) neighbours
 
 
@@ -48,14 +49,15 @@ class SurfaceNoise:
     def bound(self, inradius: float) -> float:
         """The largest relative change of a critical scale at `inradius` [nearest-neighbour distances]."""
         layer = LAYER / inradius if self.grain > 0 else 0.0
-        return self.roughness * math.sqrt(2 * len(self.phases)) + layer
+        return self.roughness * STEEPEST + layer
 
     def __call__(self, sites: Array) -> Array:
         """Relative change (n,) of the critical scale of `sites` (n, 3)."""
         lengths = np.maximum(np.linalg.norm(sites, axis=1), 1e-9)
         # Single precision is several times faster and far finer than a layer.
         waves = np.cos(((sites @ self.wavevectors) / lengths[:, None] + self.phases).astype(np.float32))
-        change = self.roughness * math.sqrt(2 / len(self.phases)) * waves.sum(axis=1, dtype=np.float64)
+        height = math.sqrt(2 / len(self.phases)) * waves.sum(axis=1, dtype=np.float64)
+        change = self.roughness * np.clip(height, -STEEPEST, STEEPEST)
         if self.grain > 0:
             rng = np.random.default_rng(self.seed)
             chosen = rng.random(len(sites)) < self.grain

@@ -70,7 +70,7 @@ class Family:
 
 
 def _drawn_energies(rng: np.random.Generator) -> dict[str, tuple]:
-    energies = rng.uniform([1.0, 0.9, 1.0, 1.0], [1.0, 1.3, 1.25, 1.2])
+    energies = rng.uniform([1.0, 0.9, 1.0, 1.0], [1.0, 1.3, 1.15, 1.15])
     faces = ((1, 1, 1), (1, 0, 0), (1, 1, 0), (3, 1, 1))
     return {"energies": tuple((*hkl, float(e)) for hkl, e in zip(faces, energies, strict=True))}
 
@@ -95,6 +95,8 @@ _GOLD = ((1.0, 1.0, 1.0, 1.0), (1.0, 0.0, 0.0, 1.15), (1.0, 1.0, 0.0, 1.18))
 # regular hexagons, sqrt(3) the octahedron. The four classes tile the whole range. They meet where the truncated cube
 # has regular octagons (0.72), and where the shorter edge of the hexagons is 0.37 of the longer (1.00 and 1.36).
 BORDERS = (1 / math.sqrt(3), 0.72, 1.00, 1.36, math.sqrt(3))
+CUBIC_CLASSES = ("cube", "cuboctahedron", "truncated_octahedron", "octahedron")
+LONGEST_DECAHEDRON = 2.0  # half-height per radius
 
 LIBRARY: dict[str, Family] = {
     "truncated_octahedron": Family(
@@ -223,9 +225,35 @@ def facets(shape: str, form: Form) -> Facets:
         the centre.
     """
     kind = family(shape)
-    if form.cut >= kind.most_cut:
-        raise InputError(f"form cut: expected 0 <= cut < {kind.most_cut:g} for {shape}, got {form.cut!r}")
+    most = kind.most_cut if max(kind.cuts) > 0 or kind.ideal.cut > 0 else 0.0
+    if form.cut > 0 and form.cut >= most:
+        expected = f"0 <= cut < {most:g}" if most else "0"
+        raise InputError(f"form cut: expected {expected} for {shape}, got {form.cut!r}")
+    if bool(form.energies) != bool(kind.ideal.energies):
+        raise InputError(f"form energies: expected {'some' if kind.ideal.energies else 'none'} for {shape}")
+    if form.flips != kind.ideal.flips and (not kind.ideal.flips or kind.more is None):
+        raise InputError(f"form flips: expected {kind.ideal.flips} for {shape}, got {form.flips}")
     return planes_of.varied(kind.planes(form), form)
+
+
+def class_of(shape: str, form: Form) -> str:
+    """The class that a member of a family belongs to by its proportions, or `NONE`.
+
+    A cubic crystal of {100} and {111} goes by the ratio of their distances, whatever it was called; a five-fold
+    twinned particle is a decahedron up to a ratio of 2 and a rod beyond; a tetrahedron loses less than a third of its
+    edges at each tip.
+    """
+    kind, ratio = family(shape), form.ratio
+    if kind.planes is planes_of.wulff and {tuple(sorted(map(abs, row[:3]))) for row in form.energies} == {(0, 0, 1), (1, 1, 1)}:
+        distance = {sum(map(abs, row[:3])): row[3] for row in form.energies}
+        ratio = float(np.clip(distance[1] / distance[3], BORDERS[0], BORDERS[-1]))
+    elif kind.planes is planes_of.decahedron:
+        return "decahedron" if ratio < LONGEST_DECAHEDRON else NONE
+    elif kind.planes is planes_of.tetrahedron:
+        return kind.label if ratio <= 1 / 3 else NONE
+    elif kind.planes is not planes_of.cubic:
+        return kind.label
+    return CUBIC_CLASSES[int(np.searchsorted(BORDERS[1:-1], ratio, side="right"))]
 
 
 def draw_form(shape: str, rng: np.random.Generator) -> Form:

@@ -14,7 +14,7 @@ from facetem.atoms.cut import SurfaceNoise, cut
 from facetem.atoms.disordered import disordered_sites
 from facetem.atoms.facets import FCC, Facets, Form
 from facetem.atoms.lattices import Array
-from facetem.atoms.library import LIBRARY, OPEN_SET, SHAPES, Family, draw_form, facets, family
+from facetem.atoms.library import LIBRARY, OPEN_SET, SHAPES, Family, class_of, draw_form, facets, family
 from facetem.core.errors import InputError
 
 __all__ = [
@@ -120,7 +120,7 @@ def build_particle(
     atoms = Atoms(numbers=numbers, positions=positions)
     atoms.info = {
         "shape": shape,
-        "class": kind.label,
+        "class": class_of(shape, member),
         "diameter": float(actual),
         "lattice_constant": float(a),
         "form": member.as_dict(),

@@ -265,10 +265,11 @@ def labels(particle: Atoms, form: Form) -> dict[str, object]:
         shape, form, diameter=float(particle.info["diameter"]),
         lattice_constant=float(particle.info["lattice_constant"]),
     )  # fmt: skip
+    group = rotation_group(shape)
     return {
         "facets": known.areas(),
         "volume": known.volume,
         "circumscribed_diameter": known.circumscribed,
         "coordination": coordination_histogram(particle).tolist(),
-        "symmetry": group_name(rotation_group(shape)),
+        "symmetry": f"{group_name(group)} of order {len(group)}",  # a bare T would be read as "true"
     }
