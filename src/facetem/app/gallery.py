@@ -1,12 +1,12 @@
 """Pictures of the whole library: every shape in perspective, and its images along two zone axes."""
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from imageio.v3 import imread
 from numpy.typing import NDArray
 
 from facetem import figures
@@ -15,7 +15,7 @@ from facetem.app.render import bond_length, neighbour_colours, neighbours, rende
 from facetem.atoms.build import zone_axis_rotation
 from facetem.atoms.facets import FCC, HCP
 from facetem.atoms.lattices import LATTICES, icosahedron_faces, icosahedron_vertices
-from facetem.atoms.library import LIBRARY, OPEN_SET, SHAPES
+from facetem.atoms.library import LIBRARY, OPEN_SET, SHAPES, draw_form
 from facetem.atoms.scene import rotated
 from facetem.atoms.shapes import build_particle
 from facetem.hrtem.aberrations import Aberrations
@@ -42,7 +42,10 @@ def zones(shape: str) -> dict[str, Zone]:
     if kind.disorder:
         return {"along z": ((0, 0, 1), (0, 1, 0)), "along x": ((1, 0, 0), (0, 0, 1))}
     if shape == "winterbottom":  # the substrate below
-        return {"[1-10], substrate below": ((1, -1, 0), (1, 1, 1)), "[11-2], substrate below": ((1, 1, -2), (1, 1, 1))}
+        return {
+            "[1-10], substrate below": ((1, -1, 0), (1, 1, 1)),
+            "[11-2], substrate below": ((1, 1, -2), (1, 1, 1)),
+        }
     if lattice is FCC:
         return {"[110]": ((1, 1, 0), (0, 0, 1)), "[100]": ((1, 0, 0), (0, 0, 1))}
     if lattice is LATTICES["decahedral"]:
@@ -52,7 +55,10 @@ def zones(shape: str) -> dict[str, Zone]:
         vertices = icosahedron_vertices()
         corners = vertices[icosahedron_faces()[0]]
         three_fold = tuple(corners.sum(axis=0))
-        return {"five-fold axis": (tuple(corners[0]), tuple(corners[1])), "three-fold axis": (three_fold, tuple(corners[0]))}
+        return {
+            "five-fold axis": (tuple(corners[0]), tuple(corners[1])),
+            "three-fold axis": (three_fold, tuple(corners[0])),
+        }
     if lattice is HCP:
         return {"[11-20]": ((1, 0, 0), (0, 0, 1)), "[0001]": ((0, 0, 1), (0, 1, 0))}
     return {"[110]": ((1, 0, 0), (0, 0, 1)), "[111]": ((0, 0, 1), (0, 1, 0))}
@@ -66,21 +72,16 @@ def looking(along: Sequence[float], up: Sequence[float]) -> NDArray[np.float64]:
     return np.stack([np.cross(y, z), y, z])
 
 
-def perspective(shape: str) -> NDArray[np.uint8]:
-    """The ideal shape's atoms seen from `EYE`, (y, x, 3); a Winterbottom shape's substrate lies below."""
-    particle, kind = _ideal(shape, DIAMETER), LIBRARY[shape]
+def perspective(particle: Atoms, pixels: int = 360) -> NDArray[np.uint8]:
+    """A particle's atoms seen from `EYE`, (y, x, 3); a Winterbottom shape's substrate lies below."""
     counts = neighbours(particle)
-    seen = counts < 12 if not kind.disorder else np.ones(len(counts), dtype=bool)
-    if shape == "winterbottom":
+    seen = counts < 12
+    if particle.info["shape"] == "winterbottom":
         particle = rotated(particle, zone_axis_rotation((1, 1, 1)))
     # The renderer looks from +z with y up, a beam comes from -z with y down.
-    turned = rotated(particle, np.diag([1.0, -1, -1]) @ looking(-np.array(EYE), (0, 0, 1)))
+    turned = rotated(particle, np.diag([1.0, -1, -1]) @ looking([-c for c in EYE], (0, 0, 1)))
     colours = [colour for colour, shown in zip(neighbour_colours(counts), seen, strict=True) if shown]
-    return render(turned.positions[seen], colours, radius=0.5 * bond_length(particle))
-
-
-def _ideal(shape: str, diameter: float) -> Atoms:
-    return build_particle(shape, diameter=diameter, rng=np.random.default_rng(1))
+    return render(turned.positions[seen], colours, radius=0.5 * bond_length(particle), pixels=pixels)
 
 
 def boxed(particle: Atoms, width: float) -> Atoms:
@@ -95,7 +96,7 @@ def boxed(particle: Atoms, width: float) -> Atoms:
 
 def shape_row(shape: str, *, device: str = "auto") -> figures.ShapeRow:
     """The pictures of one ideal shape."""
-    particle, axes = _ideal(shape, DIAMETER), zones(shape)
+    particle, axes = build_particle(shape, diameter=DIAMETER, rng=np.random.default_rng(1)), zones(shape)
     along = [rotated(particle, looking(*zone)) for zone in axes.values()]
     width = max(2 * float(np.abs(a.positions[:, :2]).max()) for a in along) + 2 * VACUUM
     images = simulate(
@@ -106,12 +107,13 @@ def shape_row(shape: str, *, device: str = "auto") -> figures.ShapeRow:
         device=device,
     )
     return figures.ShapeRow(
-        shape.replace("_", " "), perspective(shape), dict(zip(axes, images, strict=True)), SAMPLING
+        shape.replace("_", " "), perspective(particle), dict(zip(axes, images, strict=True)), SAMPLING
     )
 
 
 def make_gallery(folder: Path, *, device: str = "auto") -> list[Path]:
-    """Write a sheet for the classes, one for their named members and one for the rest into `folder`."""
+    """Write a sheet for the classes, one for their named members, one for the rest and one of drawn members of the
+    classes into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     written, done = [], 0
     with step_progress("gallery") as progress:
@@ -121,16 +123,32 @@ def make_gallery(folder: Path, *, device: str = "auto") -> list[Path]:
                 progress(name, done, len(LIBRARY))
                 rows.append(shape_row(name, device=device))
                 done += 1
-            path = folder / f"{page}.png"
-            with whole_file(path) as partial:
-                _save_sheet(partial, rows)
-            written.append(path)
+            written.append(folder / f"{page}.png")
+            with whole_file(written[-1]) as partial:
+                sheet = figures.png(figures.shape_sheet(rows), dpi=110)
+                _save_few_colours(partial, imread(sheet, extension=".png")[..., :3])
+        progress("drawn members", done, len(LIBRARY))
+        written.append(folder / "drawn.png")
+        with whole_file(written[-1]) as partial:
+            _save_few_colours(partial, drawn_members())
     return written
 
 
-def _save_sheet(path: Path, rows: list[figures.ShapeRow]) -> None:
+def drawn_members(n: int = 6, pixels: int = 160) -> NDArray[np.uint8]:
+    """Pictures of `n` random members of each class, a row each (y, x, 3)."""
+    rows = []
+    for shape in SHAPES:
+        members = []
+        for seed in range(n):
+            rng = np.random.default_rng([seed, SHAPES.index(shape)])
+            particle = build_particle(shape, diameter=DIAMETER, form=draw_form(shape, rng), rng=rng)
+            members.append(perspective(particle, pixels))
+        rows.append(np.concatenate(members, axis=1))
+    return np.concatenate(rows)
+
+
+def _save_few_colours(path: Path, picture: NDArray[np.uint8]) -> None:
     """A PNG of 256 colours, a third of the size of one with all."""
     from PIL import Image  # comes with matplotlib
 
-    sheet = Image.open(io.BytesIO(figures.png(figures.shape_sheet(rows), dpi=110))).convert("RGB")
-    sheet.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.fromarray(picture).quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -23,19 +23,33 @@ class AlloyOrder(StrEnum):
 
 
 SecondOption = Annotated[str | None, typer.Option(help="A second metal, for an alloy.")]
-OrderOption = Annotated[AlloyOrder, typer.Option(help="Where the second metal goes; the shell, in core-shell.")]
+OrderOption = Annotated[
+    AlloyOrder, typer.Option(help="Where the second metal goes; the shell, in core-shell.")
+]
 FractionOption = Annotated[float, typer.Option(help="Of the second metal, in a random alloy.")]
 ShellOption = Annotated[int, typer.Option(help="Layers of the shell.")]
 RatioOption = Annotated[float | None, typer.Option(help="Main proportion; docs/shapes.md says of what.")]
 CutOption = Annotated[float | None, typer.Option(help="Second proportion: notch, truncation, contact.")]
 RoundingOption = Annotated[float | None, typer.Option(help="12 rounds edges strongly, 80 hardly.")]
 RoughnessOption = Annotated[float | None, typer.Option(help="Of the surface, per radius: 0 to 0.2.")]
-GrainOption = Annotated[float | None, typer.Option(help="Part of the surface sites filled or empty at random.")]
-EnergiesOption = Annotated[str | None, typer.Option(help="Surface energies as in 111:1.0,100:1.15 (wulff, winterbottom).")]
-SubstrateOption = Annotated[str | None, typer.Option(help="Face on the substrate as in 1,1,1 (winterbottom).")]
-TwinLayersOption = Annotated[str | None, typer.Option(help="Layers of twin planes as in -3,3 (parallel_twins).")]
-RelaxOption = Annotated[bool, typer.Option("--relax", help="Relax the particle, so that twins carry their strain.")]
-ViewOption = Annotated[Path | None, typer.Option(help="Page to turn the atoms on, .html; a picture beside it.")]
+GrainOption = Annotated[
+    float | None, typer.Option(help="Part of the surface sites filled or empty at random.")
+]
+EnergiesOption = Annotated[
+    str | None, typer.Option(help="Surface energies as in 111:1.0,100:1.15 (wulff, winterbottom).")
+]
+SubstrateOption = Annotated[
+    str | None, typer.Option(help="Face on the substrate as in 1,1,1 (winterbottom).")
+]
+TwinLayersOption = Annotated[
+    str | None, typer.Option(help="Layers of twin planes as in -3,3 (parallel_twins).")
+]
+RelaxOption = Annotated[
+    bool, typer.Option("--relax", help="Relax the particle, so that twins carry their strain.")
+]
+ViewOption = Annotated[
+    Path | None, typer.Option(help="Page to turn the atoms on, .html; a picture beside it.")
+]
 
 
 @dataclass(frozen=True)

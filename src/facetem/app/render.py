@@ -8,7 +8,8 @@ from scipy.spatial import KDTree
 
 from facetem.atoms.cut import BOND
 
-# Neighbours of an atom -> colour: 8 on {100}, 9 on {111}, fewer on edges, corners and rough surfaces (7 on {110}), more in grooves.
+# Neighbours of an atom -> colour: 8 on {100}, 9 on {111}, fewer on edges and corners, more in grooves. The rows of
+# {110} have 7 and 11.
 BY_NEIGHBOURS = {"edge": "#D55E00", "8": "#56B4E9", "9": "#F0C040", "groove": "#009E73", "inside": "#B9BFC7"}
 LIGHT = np.array([-0.45, 0.6, 0.75]) / np.linalg.norm([-0.45, 0.6, 0.75])
 DISTANCE = 5.0  # of the eye from the centre, in radii of the particle
@@ -24,12 +25,16 @@ def bond_length(atoms: Atoms) -> float:
 def neighbours(atoms: Atoms) -> NDArray[np.int64]:
     """How many neighbours (n,) each atom has within 1.2 bonds."""
     reach = BOND * bond_length(atoms)
-    return np.asarray(KDTree(atoms.positions).query_ball_point(atoms.positions, reach, return_length=True)) - 1
+    return (
+        np.asarray(KDTree(atoms.positions).query_ball_point(atoms.positions, reach, return_length=True)) - 1
+    )
 
 
 def neighbour_colours(counts: NDArray[np.int64]) -> list[str]:
     """A colour for each number of neighbours."""
-    names = np.select([counts <= 7, counts == 8, counts == 9, counts <= 11], ["edge", "8", "9", "groove"], "inside")
+    names = np.select(
+        [counts <= 7, counts == 8, counts == 9, counts <= 11], ["edge", "8", "9", "groove"], "inside"
+    )
     return [BY_NEIGHBOURS[str(name)] for name in names]
 
 

@@ -26,7 +26,9 @@ PICTURE = 900  # px
 def check_view(path: Path) -> None:
     """Raise InputError if `path` is no name for a page."""
     if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--view {path}: expected a name ending in .html; the picture goes beside it as .png")
+        raise InputError(
+            f"--view {path}: expected a name ending in .html; the picture goes beside it as .png"
+        )
 
 
 def save_view(path: Path, scene: Atoms) -> Path:
@@ -49,7 +51,11 @@ def particle_picture(particle: Atoms, pixels: int = PICTURE) -> bytes:
     counts = neighbours(particle)
     mixed = len(np.unique(particle.numbers)) > 1
     colours = element_colours(particle.numbers) if mixed else neighbour_colours(counts)
-    turned = particle.positions * [1, -1, -1]  # as an image shows it: along the beam, x to the right and y down
+    turned = particle.positions * [
+        1,
+        -1,
+        -1,
+    ]  # as an image shows it: along the beam, x to the right and y down
     seen = counts < 12
     chosen = [colour for colour, shown in zip(colours, seen, strict=True) if shown]
     image = render(turned[seen], chosen, radius=0.5 * bond_length(particle), pixels=pixels)
@@ -75,7 +81,9 @@ def view_page(scene: Atoms) -> str:
         "radius": round(0.5 * bond_length(metal), 3),
         "legend": BY_NEIGHBOURS,
     }
-    rows = "".join(f"<dt>{html.escape(k.replace('_', ' '))}</dt><dd>{html.escape(v)}</dd>" for k, v in names.items())
+    rows = "".join(
+        f"<dt>{html.escape(k.replace('_', ' '))}</dt><dd>{html.escape(v)}</dd>" for k, v in names.items()
+    )
     template = resources.files("facetem.app").joinpath("view.html").read_text(encoding="utf-8")
     title = f"{scene.info.get('shape', 'atoms')}, {int(particle.sum())} atoms".replace("_", " ")
     return template.replace("{{title}}", html.escape(title)).replace("{{rows}}", rows).replace(

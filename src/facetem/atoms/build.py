@@ -72,8 +72,8 @@ def build(
     Returns
     -------
     Atoms in an orthogonal cell from the origin, periodic in x and y, beam along +z; tag 0 is the film, 1 the
-    particle. `info` names the shape, its class and its actual diameter [Å], and holds the "form", the "orientation" (the
-    rotation matrix) and what `facetem.atoms.truth.labels` knows of the particle.
+    particle. `info` names the shape, its class and its actual diameter [Å], and holds the "form", the "orientation"
+    (the rotation matrix) and what `facetem.atoms.truth.labels` knows of the particle.
 
     Raises
     ------

@@ -1,7 +1,8 @@
 """Cutting a particle out of its lattice: the sites that the planes reach last are the surface.
 
 Each site has a critical scale, the size at which a plane of its domain reaches it: max over planes of
-normal . x / distance (less a plane's lag). A particle of N atoms is the N sites of the smallest critical scale: no search for a size.
+normal . x / distance (less a plane's lag). A particle of N atoms is the N sites of the smallest critical scale: no
+search for a size.
 Rounded edges replace the maximum by a p-norm, rough surfaces add noise; nothing else changes.
 """
 

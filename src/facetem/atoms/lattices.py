@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +105,7 @@ def stacked_lattice(flips: tuple[int, ...]) -> Lattice:
     shifts[:, 2] -= mean * math.sqrt(2 / 3)
     cells = np.stack([np.stack([*edge, step]) for step in steps])
     # Three vectors 60 degrees apart, for the cubic axes: those in the layer point the other way under a turned step.
-    acute = cells * np.stack([turns, turns, np.ones_like(turns)], axis=1)[:, :, None]
+    acute = cells * np.stack([turns, turns, np.abs(turns)], axis=1)[:, :, None]
     return Lattice(
         f"stack({','.join(str(flip) for flip in flips)})",
         cells,
@@ -114,7 +113,7 @@ def stacked_lattice(flips: tuple[int, ...]) -> Lattice:
         np.stack([-((centre + k) % 3) * third for k in range(3)]),
         edge,
         shifts,
-        CUBIC @ acute,
+        np.asarray(CUBIC @ acute, dtype=np.float64),
     )
 
 

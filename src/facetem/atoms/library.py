@@ -244,7 +244,10 @@ def class_of(shape: str, form: Form) -> str:
     edges at each tip.
     """
     kind, ratio = family(shape), form.ratio
-    if kind.planes is planes_of.wulff and {tuple(sorted(map(abs, row[:3]))) for row in form.energies} == {(0, 0, 1), (1, 1, 1)}:
+    if kind.planes is planes_of.wulff and {tuple(sorted(map(abs, row[:3]))) for row in form.energies} == {
+        (0, 0, 1),
+        (1, 1, 1),
+    }:
         distance = {sum(map(abs, row[:3])): row[3] for row in form.energies}
         ratio = float(np.clip(distance[1] / distance[3], BORDERS[0], BORDERS[-1]))
     elif kind.planes is planes_of.decahedron:

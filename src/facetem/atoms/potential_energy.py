@@ -28,7 +28,10 @@ PARAMETERS = {
     "Pt": (0.2975, 2.695, 10.612, 4.004, 3.924),
     "Au": (0.2061, 1.790, 10.229, 4.036, 4.079),
 }
-INNER, OUTER = 2.28, 2.43  # r / r0 between which the interaction is switched off: sqrt(5) = 2.24, sqrt(6) = 2.45
+INNER, OUTER = (
+    2.28,
+    2.43,
+)  # r / r0 between which the interaction is switched off: sqrt(5) = 2.24, sqrt(6) = 2.45
 SKIN = 0.4  # Å: neighbours are looked for again when an atom has moved by half of it
 
 
@@ -41,10 +44,9 @@ class SecondMoment(Calculator):
         On use, if there is another element.
     """
 
-    implemented_properties = ("energy", "forces")
-
     def __init__(self) -> None:
         super().__init__()
+        self.implemented_properties = ["energy", "forces"]
         self._start = np.empty((0, 3))
         self._pairs = np.empty((0, 2), dtype=np.int64)
 
@@ -52,7 +54,10 @@ class SecondMoment(Calculator):
         super().calculate(atoms, properties, system_changes)
         assert isinstance(self.atoms, Atoms)
         positions, table = self.atoms.positions, _parameters(self.atoms.numbers)
-        if self._start.shape != positions.shape or np.linalg.norm(positions - self._start, axis=1).max() > SKIN / 2:
+        if (
+            self._start.shape != positions.shape
+            or np.linalg.norm(positions - self._start, axis=1).max() > SKIN / 2
+        ):
             reach = OUTER * float(table[:, 4].max()) + SKIN
             self._pairs = KDTree(positions).query_pairs(reach, output_type="ndarray")
             self._start = positions.copy()
@@ -75,10 +80,10 @@ def _energy_and_forces(positions: Array, pairs: NDArray[np.int64], table: Array)
     i, j = pairs.T
     apart = positions[j] - positions[i]
     r = np.sqrt(np.einsum("ij,ij->i", apart, apart))
-    log_A, log_xi, p, q, r0 = ((table[i] + table[j]) / 2).T
+    log_a, log_xi, p, q, r0 = ((table[i] + table[j]) / 2).T
     x = r / r0
     on, slope = _switch(x)
-    repulsion, bond = np.exp(log_A - p * (x - 1)), np.exp(2 * log_xi - 2 * q * (x - 1))
+    repulsion, bond = np.exp(log_a - p * (x - 1)), np.exp(2 * log_xi - 2 * q * (x - 1))
     n = len(positions)
     density = np.bincount(i, bond * on, n) + np.bincount(j, bond * on, n)
     root = np.sqrt(np.maximum(density, 1e-12))
@@ -87,7 +92,9 @@ def _energy_and_forces(positions: Array, pairs: NDArray[np.int64], table: Array)
     by_bond = -0.5 * (1 / root[i] + 1 / root[j])
     push = (2 * repulsion * (slope - p * on) + by_bond * bond * (slope - 2 * q * on)) / r0
     pull = (push / r)[:, None] * apart
-    forces = np.stack([np.bincount(i, pull[:, k], n) - np.bincount(j, pull[:, k], n) for k in range(3)], axis=1)
+    forces = np.zeros_like(positions)
+    for k in range(3):
+        forces[:, k] = np.bincount(i, pull[:, k], n) - np.bincount(j, pull[:, k], n)
     return energy, forces
 
 

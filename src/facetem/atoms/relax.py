@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -50,18 +51,24 @@ def relaxed(
         If there are too many atoms or an element without parameters, or `force` or `steps` is not positive.
     """
     if not (force > 0 and steps > 0):
-        raise InputError(f"relaxation: expected a positive force and number of steps, got {force!r}, {steps!r}")
+        raise InputError(
+            f"relaxation: expected a positive force and number of steps, got {force!r}, {steps!r}"
+        )
     if len(particle) > MOST_ATOMS:
-        raise InputError(f"relaxation: expected at most {MOST_ATOMS} atoms, got {len(particle)}; leave it out")
+        raise InputError(
+            f"relaxation: expected at most {MOST_ATOMS} atoms, got {len(particle)}; leave it out"
+        )
     stored = None
     if cache is not None and calculator is None:
         stored = cache / f"{_key(particle, force, steps)}.npz"
         if stored.is_file():
             with np.load(stored) as kept:
-                return _result(particle, kept["positions"], "SecondMoment", float(kept["energy"]), float(kept["left"]))
+                return _result(
+                    particle, kept["positions"], "SecondMoment", float(kept["energy"]), float(kept["left"])
+                )
     moving = Atoms(numbers=particle.numbers, positions=particle.positions)
     moving.calc = calculator or SecondMoment()
-    FIRE(moving, logfile=None).run(fmax=force, steps=steps)
+    FIRE(moving, logfile=StringIO()).run(fmax=force, steps=steps)
     energy = float(moving.get_potential_energy())
     left = float(np.linalg.norm(moving.get_forces(), axis=1).max())
     positions = moving.positions - moving.positions.mean(axis=0)

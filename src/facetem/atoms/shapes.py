@@ -145,7 +145,8 @@ def _sites(
     lattice = planes.lattice
     if not (member.roughness > 0 or member.grain > 0 or kind.disorder):
         choices = [
-            cut(planes, n_wanted, origin=o, rounding=member.rounding) for o in lattice.origins[: kind.n_origins]
+            cut(planes, n_wanted, origin=o, rounding=member.rounding)
+            for o in lattice.origins[: kind.n_origins]
         ]
         return min(choices, key=lambda choice: abs(math.log(len(choice) / n_wanted)))
     if rng is None:

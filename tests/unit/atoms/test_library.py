@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -47,7 +48,10 @@ def test_the_classifier_knows_eight_classes_in_the_order_of_its_weights():
 
 @pytest.mark.parametrize("shape", LIBRARY)
 def test_no_two_atoms_are_closer_than_0_85_bonds_and_none_is_loose(shape):
-    for atoms in [build_particle(shape, diameter=45, rng=np.random.default_rng(0)), *(drawn(shape, s)[0] for s in range(4))]:
+    for atoms in [
+        build_particle(shape, diameter=45, rng=np.random.default_rng(0)),
+        *(drawn(shape, s)[0] for s in range(4)),
+    ]:
         assert KDTree(atoms.positions).query(atoms.positions, k=2)[0][:, 1].min() > 0.85 * BOND
         assert neighbours(atoms).min() >= 2
         assert atoms.info["diameter"] == pytest.approx(45, rel=0.07)
@@ -76,7 +80,7 @@ def test_cubic_classes_tile_the_ratio_without_overlap():
     tiles = sorted(LIBRARY[s].ratios for s in ("cube", "cuboctahedron", "truncated_octahedron", "octahedron"))
     assert tiles[0][0] == pytest.approx(1 / math.sqrt(3))
     assert tiles[-1][1] == pytest.approx(math.sqrt(3))
-    assert all(low[1] == high[0] for low, high in zip(tiles[:-1], tiles[1:], strict=True))
+    assert all(low[1] == high[0] for low, high in pairwise(tiles))
     for shape in ("cube", "cuboctahedron", "truncated_octahedron", "octahedron"):
         assert class_of(shape, LIBRARY[shape].ideal) == shape
         for seed in range(30):
@@ -178,7 +182,9 @@ def test_polycrystal_has_boundaries_and_glass_has_no_crystal():
         np.linalg.norm(glass.positions - p, axis=1) / BOND for p in inner
     ])  # fmt: skip
     # A crystal has next neighbours at sqrt(2); in a glass there is the gap of the pair distribution.
-    near_second = np.mean((distances > 1.35) & (distances < 1.48)) / np.mean((distances > 0.9) & (distances < 1.2))
+    near_second = np.mean((distances > 1.35) & (distances < 1.48)) / np.mean(
+        (distances > 0.9) & (distances < 1.2)
+    )
     assert near_second < 0.25
 
 
@@ -190,7 +196,14 @@ def test_labels_survive_a_round_trip(shape, tmp_path):
     back = read(path, format="extxyz").info
     for name in ("shape", "class", "symmetry", "form", "facets"):
         assert back[name] == atoms.info[name]
-    for name in ("diameter", "circumscribed_diameter", "volume", "lattice_constant", "coordination", "orientation"):
+    for name in (
+        "diameter",
+        "circumscribed_diameter",
+        "volume",
+        "lattice_constant",
+        "coordination",
+        "orientation",
+    ):
         np.testing.assert_allclose(np.ravel(back[name]), np.ravel(atoms.info[name]))
     assert sum(back["coordination"]) == len(atoms)
 

@@ -11,7 +11,7 @@ from ase.io import read, write
 from scipy.spatial import KDTree
 
 from facetem.atoms.lattices import LATTICES, icosahedron_vertices, lattice_sites, stacked_lattice
-from facetem.atoms.library import BORDERS, LIBRARY, OPEN_SET, facets
+from facetem.atoms.library import LIBRARY, facets
 from facetem.atoms.shapes import SHAPES, Form, build_particle, draw_form, lattice_constant
 from facetem.core.errors import InputError
 

@@ -49,7 +49,9 @@ def test_wulff_shape_is_that_of_wulffpack():
     from wulffpack import SingleCrystal
 
     theirs = SingleCrystal(ENERGIES, primitive_structure=bulk("Au", a=A), natoms=3000)
-    ours = truth("wulff", Form(ratio=1.0, energies=ROWS), diameter=of_volume(theirs.volume), lattice_constant=A)
+    ours = truth(
+        "wulff", Form(ratio=1.0, energies=ROWS), diameter=of_volume(theirs.volume), lattice_constant=A
+    )
     assert sum(ours.areas().values()) == pytest.approx(theirs.area, rel=1e-9)
     for hkl, share in theirs.facet_fractions.items():
         assert shares(ours.areas())["".join(map(str, hkl))] == pytest.approx(share, rel=1e-9)
@@ -134,7 +136,9 @@ def test_atoms_fill_the_polyhedron(shape):
     assert known.circumscribed - 8.5 < 2 * _enclosing_radius(atoms.positions) < known.circumscribed + 4.5
 
 
-@pytest.mark.parametrize("shape", ["twin", "parallel_twins", "decahedron", "hcp_bipyramid", "triangular_plate"])
+@pytest.mark.parametrize(
+    "shape", ["twin", "parallel_twins", "decahedron", "hcp_bipyramid", "triangular_plate"]
+)
 def test_area_of_the_faces_agrees_with_the_surface_atoms(shape):
     """Each family's area over the area that an atom of it takes is the number of its atoms, edges apart."""
     atoms = build_particle(shape, diameter=90)
