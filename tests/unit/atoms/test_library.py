@@ -1,6 +1,7 @@
 """The whole library: every shape's atoms, members and class; WulffPack and ASE where they build the same."""
 
 import math
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -230,6 +231,24 @@ def test_what_is_random_needs_a_generator(shape):
     one, again, other = (build_particle(shape, diameter=30, rng=np.random.default_rng(s)) for s in (1, 1, 2))
     np.testing.assert_array_equal(one.positions, again.positions)
     assert len(one) != len(other) or not np.allclose(one.positions, other.positions)
+
+
+def test_the_docs_name_every_shape_its_class_and_its_ranges(repository):
+    rows = {
+        cells[1].strip("` "): cells
+        for line in (repository / "docs" / "shapes.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `") and len(cells := line.split("|")) == 7
+    }
+    assert list(rows) == list(LIBRARY)
+    for name, (_, _, label, ratio, cut, _, _) in rows.items():
+        kind = LIBRARY[name]
+        assert label.strip().split(",")[0] == ("itself" if kind.label == name else kind.label)
+        cuts = (0.0, kind.cuts[1]) if kind.uncut else kind.cuts
+        for limits, told in ((kind.ratios, ratio), (cuts, cut)):
+            if limits[0] != limits[1] and told.strip():
+                low, high = re.search(r"([0-9.]+) to ([0-9./]+)", told).groups()
+                assert float(low) == pytest.approx(limits[0], abs=0.006)
+                assert (1 / 3 if high == "1/3" else float(high)) == pytest.approx(limits[1], abs=0.006)
 
 
 def test_borders_are_where_the_docs_say():
