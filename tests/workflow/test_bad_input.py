@@ -111,8 +111,8 @@ def test_pixel_size_out_of_range_or_off_by_a_factor(
 
 
 def test_unknown_shape(complaint: Complaint, tmp_path: Path) -> None:
-    said = complaint("build", "sphere", "-o", tmp_path / "scene.xyz")
-    assert "sphere" in said
+    said = complaint("build", "blob", "-o", tmp_path / "scene.xyz")
+    assert "blob" in said
     assert "icosahedron" in said  # what there is
 
 
@@ -230,7 +230,7 @@ def test_folder_without_micrographs(complaint: Complaint, tmp_path: Path) -> Non
 
 
 def test_as_a_program_it_says_one_line_and_no_traceback(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "facetem.app.cli", "build", "sphere", "-o", str(tmp_path / "scene.xyz")]
+    words = [sys.executable, "-m", "facetem.app.cli", "build", "blob", "-o", str(tmp_path / "scene.xyz")]
     words[1:3] = ["-c", "from facetem.app.cli import main; main()"]
     run = subprocess.run(words, capture_output=True, text=True, check=False)
     assert run.returncode == 2
@@ -240,7 +240,7 @@ def test_as_a_program_it_says_one_line_and_no_traceback(tmp_path: Path) -> None:
 
 
 def test_traceback_shows_where_it_comes_from(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["--traceback", "build", "sphere", "-o", str(tmp_path / "scene.xyz")])
+    result = CliRunner().invoke(app, ["--traceback", "build", "blob", "-o", str(tmp_path / "scene.xyz")])
     assert isinstance(result.exception, ValueError)
 
 
@@ -249,7 +249,7 @@ def test_traceback_shows_where_it_comes_from(tmp_path: Path) -> None:
     [
         ("colour: red\n", "colour"),
         ("specimens:\n  diamter: [40, 80]\n", "diamter"),
-        ("specimens:\n  shapes: [sphere]\n", "sphere"),
+        ("specimens:\n  shapes: [sphere]\n", "blob"),
         ("detection:\n  dose: [-5, 100]\n", "dose"),
         ("microscope:\n  energies: [300]\n", "kV"),
         ("specimens: [1,\n", "YAML"),
