@@ -235,7 +235,7 @@ def test_as_a_program_it_says_one_line_and_no_traceback(tmp_path: Path) -> None:
     run = subprocess.run(words, capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert run.stdout == ""
-    assert re.fullmatch(r"facetem: shape: .*sphere.*\n", run.stderr)
+    assert re.fullmatch(r"facetem: shape: .*blob.*\n", run.stderr)
     assert list(tmp_path.iterdir()) == []
 
 
