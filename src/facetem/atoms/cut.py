@@ -110,12 +110,12 @@ def cut(
     outer = sites[chosen]
     if noise is not None and noise.grain > 0:
         # The outermost layer and what lies on it: corner atoms may have lost what held them.
-        outer = supported(outer, regular[chosen] > 0.97 * limit)
+        outer = supported(outer, regular[chosen] > 0.985 * limit)
     return np.concatenate([core, outer])
 
 
 def _estimate(
-    lattice: Lattice, covectors: list[tuple[Array, Array]], n_wanted: int, rounding: float
+    lattice: Lattice, covectors: list[tuple[Array, Array | None]], n_wanted: int, rounding: float
 ) -> tuple[float, float, float]:
     """Scale of the cut, its outermost radius at scale 1 and the most that rounding adds to a critical scale.
 
@@ -127,7 +127,7 @@ def _estimate(
     for sites, (g, lag) in zip(lattice_sites(lattice, outer), covectors, strict=True):
         lengths = np.linalg.norm(sites, axis=1)
         shell = sites[lengths > outer - 1] / lengths[lengths > outer - 1, None]
-        lag = lag / (outer - 0.5)
+        lag = None if lag is None else lag / (outer - 0.5)
         sharp.append(np.maximum(_largest(g, lag, shell), 1e-3))
         joined.append(_joined(g, lag, shell, sharp[-1], rounding))
     per_length = np.concatenate(joined)
@@ -137,20 +137,23 @@ def _estimate(
     return scale, 1.02 / float(per_length.min()), 1.02 * float((per_length / np.concatenate(sharp)).max())
 
 
-def _largest(covectors: Array, lag: Array, sites: Array) -> Array:
+def _largest(covectors: Array, lag: Array | None, sites: Array) -> Array:
     """Critical scales (n,) of sites (n, 3) with sharp edges."""
     each = covectors @ sites.T
-    if lag.any():
+    if lag is not None:
         each -= lag[:, None]
     return each.max(axis=0)
 
 
-def _joined(covectors: Array, lag: Array, sites: Array, sharp: Array, rounding: float) -> Array:
+def _joined(covectors: Array, lag: Array | None, sites: Array, sharp: Array, rounding: float) -> Array:
     """Critical scales (n,) with rounded edges, from those (`sharp`) with sharp ones."""
     if not math.isfinite(rounding):
         return sharp
     sharp = np.maximum(sharp, 1e-9)
-    relative = (covectors @ sites.T - lag[:, None]) / sharp
+    relative = covectors @ sites.T
+    if lag is not None:
+        relative -= lag[:, None]
+    relative /= sharp
     # A plane at less than half of the largest adds less than 2^-p: most need no power.
     terms = np.power(relative, rounding, out=np.zeros_like(relative), where=relative > 0.5)
     return sharp * terms.sum(axis=0) ** (1 / rounding)
@@ -158,7 +161,7 @@ def _joined(covectors: Array, lag: Array, sites: Array, sharp: Array, rounding: 
 
 def _candidates(
     lattice: Lattice,
-    covectors: list[tuple[Array, Array]],
+    covectors: list[tuple[Array, Array | None]],
     radius: float,
     origin: Array,
     band: tuple[float, float],
@@ -171,11 +174,12 @@ def _candidates(
         x = sites + origin
         # Steepest planes first: half of them leave few sites for the rest.
         order = np.argsort(-np.linalg.norm(g, axis=1), kind="stable")
-        g, lag, half = g[order], lag[order], len(g) // 2
-        sharp = _largest(g[:half], lag[:half], x)
+        g, lag, half = g[order], None if lag is None else lag[order], len(g) // 2
+        first, rest = (None, None) if lag is None else (lag[:half], lag[half:])
+        sharp = _largest(g[:half], first, x)
         near = sharp < high
         x, sharp = x[near], sharp[near]
-        sharp = np.maximum(sharp, _largest(g[half:], lag[half:], x))
+        sharp = np.maximum(sharp, _largest(g[half:], rest, x))
         core.append(x[sharp < low])
         shell = (sharp >= low) & (sharp < high)
         surface.append(x[shell])

@@ -7,7 +7,7 @@ A plane is a unit normal and a distance; the particle of scale s is every site x
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise, permutations, product
 
 import numpy as np
@@ -102,7 +102,7 @@ class Form:
 
     def as_dict(self) -> dict[str, float | list[float] | list[list[float]]]:
         """Plain numbers and lists, for labels; infinite rounding becomes 0 (JSON has no infinity)."""
-        values = {k: list(v) if isinstance(v, tuple) else float(v) for k, v in asdict(self).items()}
+        values = {k: list(v) if isinstance(v, tuple) else float(v) for k, v in vars(self).items()}
         values["energies"] = [list(row) for row in self.energies]
         return {**values, "rounding": self.rounding if math.isfinite(self.rounding) else 0.0}
 
@@ -133,11 +133,12 @@ class Facets:
     partners: NDArray[np.int64]
     lags: Array | None = None
 
-    def covectors(self, domain: int) -> tuple[Array, Array]:
+    def covectors(self, domain: int) -> tuple[Array, Array | None]:
         """g (plane, 3) and lag (plane,) of a domain: the critical scale of a site x is the largest g . x - lag."""
         mine = self.members[domain]
-        lag = np.zeros(int(mine.sum())) if self.lags is None else self.lags[domain, mine]
-        return self.normals[mine] / self.distances[mine, None], lag / self.distances[mine]
+        distances = self.distances[mine]
+        lag = None if self.lags is None else self.lags[domain, mine] / distances
+        return self.normals[mine] / distances[:, None], lag
 
 
 def equivalents(*indices: float) -> Array:
