@@ -38,12 +38,13 @@ def disordered_sites(kind: str, planes: Facets, form: Form, n_wanted: int, rng: 
 
 def _grains(reach: float, width: float, rng: np.random.Generator) -> Array:
     """Sites (n, 3) of a polycrystal within `reach` of the origin."""
-    sites = np.concatenate(lattice_sites(FCC, reach + 2))
+    # No place is much farther than `width` from a centre, or there would be room for another.
+    sites = np.concatenate(lattice_sites(FCC, min(1.4 * width, 2 * reach)))
     centres = _apart(reach, width, rng)
     cells = KDTree(centres)
     grains = []
     for k in range(len(centres)):
-        turned = sites @ np.linalg.qr(rng.normal(size=(3, 3)))[0] + rng.random(3)
+        turned = sites @ np.linalg.qr(rng.normal(size=(3, 3)))[0] + centres[k]
         turned = turned[np.linalg.norm(turned, axis=1) <= reach]
         grains.append(turned[cells.query(turned)[1] == k])
     points = np.concatenate(grains)
