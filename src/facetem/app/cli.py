@@ -174,11 +174,12 @@ def shapes(
     as_json: JsonOption = False,
 ) -> None:
     """List the shapes that can be built, and what the classifier is to call each."""
-    from facetem.app.batch import check_folder
-    from facetem.app.gallery import make_gallery
     from facetem.app.results import print_shapes
 
     if gallery is not None:
+        from facetem.app.batch import check_folder
+        from facetem.app.gallery import make_gallery
+
         check_folder(gallery)
         for path in make_gallery(gallery, device=device):
             typer.echo(f"{path}: sheet of pictures")
