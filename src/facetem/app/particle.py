@@ -33,7 +33,8 @@ CutOption = Annotated[float | None, typer.Option(help="Second proportion: notch,
 RoundingOption = Annotated[float | None, typer.Option(help="12 rounds edges strongly, 80 hardly.")]
 RoughnessOption = Annotated[float | None, typer.Option(help="Of the surface, per radius: 0 to 0.2.")]
 GrainOption = Annotated[
-    float | None, typer.Option(help="Part of the surface sites filled or empty at random.")
+    float | None,
+    typer.Option(help="A fifth of this part of the surface is missing, as much lies on it."),
 ]
 EnergiesOption = Annotated[
     str | None, typer.Option(help="Surface energies as in 111:1.0,100:1.15 (wulff, winterbottom).")

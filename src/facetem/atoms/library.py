@@ -296,7 +296,7 @@ def draw_form(shape: str, rng: np.random.Generator) -> Form:
         aspect=tuple((elongation * direction / np.linalg.norm(direction)).tolist()),
         rounding=float(np.exp(rng.uniform(*np.log([12, 80])))) if rng.random() < 0.6 else math.inf,
         roughness=float(np.exp(rng.uniform(*np.log([0.002, 0.035])))),
-        grain=float(rng.uniform(0.0, 0.15)) if rng.random() < 0.5 else 0.0,
+        grain=float(rng.uniform(0.0, 0.25)) if rng.random() < 0.5 else 0.0,
         strain=tuple(strain.tolist()),
     )
 

