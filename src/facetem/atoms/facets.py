@@ -55,8 +55,8 @@ class Form:
     roughness : float
         Amplitude of a smooth random function of direction, relative to the radius.
     grain : float
-        Part of the sites whose turn is shuffled by up to a layer: a fifth of it are missing from the surface, from faces,
-        edges and corners alike, and as many lie on it (measured: 0.15 gives 3 % of the surface atoms each).
+        Part of the sites whose turn is shuffled by up to a layer: a fifth of it are missing from the surface, from
+        faces, edges and corners alike, and as many lie on it (measured: 0.15 gives 3 % of the surface atoms each).
     strain : (6,)
         xx, yy, zz, yz, xz, xy of the homogeneous strain.
     energies : (family, 4)
