@@ -249,7 +249,7 @@ def test_traceback_shows_where_it_comes_from(tmp_path: Path) -> None:
     [
         ("colour: red\n", "colour"),
         ("specimens:\n  diamter: [40, 80]\n", "diamter"),
-        ("specimens:\n  shapes: [sphere]\n", "blob"),
+        ("specimens:\n  shapes: [sphere]\n", "sphere"),
         ("detection:\n  dose: [-5, 100]\n", "dose"),
         ("microscope:\n  energies: [300]\n", "kV"),
         ("specimens: [1,\n", "YAML"),

@@ -102,7 +102,7 @@ def lammps_eam(symbol: str) -> BaseCalculator:
         ) from error
     from ase.calculators.lammpslib import LAMMPSlib
 
-    table = Path(lammps.__file__).parent / "share" / "lammps" / "potentials" / f"{symbol}_u3.eam"
+    table = Path(str(lammps.__file__)).parent / "share" / "lammps" / "potentials" / f"{symbol}_u3.eam"
     if not table.is_file():
         raise InputError(f"relaxation: expected an element with a table in {table.parent}, got {symbol!r}")
     return LAMMPSlib(
