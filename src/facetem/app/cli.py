@@ -17,6 +17,25 @@ from facetem.app.command import (
     say_error,
     whole_file,
 )
+from facetem.app.particle import (
+    AlloyOrder,
+    CutOption,
+    EnergiesOption,
+    FractionOption,
+    GrainOption,
+    OrderOption,
+    Proportions,
+    RatioOption,
+    RelaxOption,
+    RoughnessOption,
+    RoundingOption,
+    SecondOption,
+    ShellOption,
+    SubstrateOption,
+    TwinLayersOption,
+    ViewOption,
+    read_alloy,
+)
 from facetem.app.simulate import simulate
 
 app = typer.Typer(
@@ -110,21 +129,44 @@ def build(
         bool, typer.Option("--ideal", help="The ideal polyhedron, not one of its family.")
     ] = False,
     element: Annotated[str, typer.Option(help="An fcc metal.")] = "Au",
+    second: SecondOption = None,
+    alloy: OrderOption = AlloyOrder.random,
+    fraction: FractionOption = 0.5,
+    shell: ShellOption = 1,
+    ratio: RatioOption = None,
+    cut: CutOption = None,
+    rounding: RoundingOption = None,
+    roughness: RoughnessOption = None,
+    grain: GrainOption = None,
+    energies: EnergiesOption = None,
+    substrate: SubstrateOption = None,
+    twin_layers: TwinLayersOption = None,
+    relax: RelaxOption = False,
+    view: ViewOption = None,
     seed: SeedOption = 0,
 ) -> None:
-    """Build a nanoparticle on an amorphous carbon film, or make a new film: `facetem build carbon`."""
+    """Build a nanoparticle on an amorphous carbon film, or make a new film: `facetem build carbon`.
+
+    `facetem shapes` lists the shapes.
+    """
     from facetem.app.structures import parse_zone_axis, save_structure
+    from facetem.app.view import check_view, save_view
     from facetem.atoms.build import build as build_scene
+    from facetem.atoms.relax import cache_folder
 
     check_suffix(output, (".extxyz", ".xyz", ".cif"))
     if shape == CARBON:
         from facetem.app.carbon import build_carbon
 
-        of_a_particle = given(ctx, "diameter_nm", "film", "zone_axis", "side", "ideal", "element")
+        of_a_film = {"shape", "output", "film_nm", "film_density", "extent_nm", "seed"}
+        of_a_particle = given(ctx, *(name for name in ctx.params if name not in of_a_film))
         build_carbon(
             output, film_nm, film_density, 10.2 if extent_nm is None else extent_nm, seed, of_a_particle
         )
         return
+    if view is not None:
+        check_view(view)
+    proportions = Proportions(ratio, cut, rounding, roughness, grain, energies, substrate, twin_layers)
     with whole_file(output) as partial:
         atoms = build_scene(
             shape,
@@ -137,11 +179,40 @@ def build(
             extent=None if extent_nm is None else 10 * extent_nm,
             ideal=ideal,
             element=element,
+            form=proportions.form(shape, ideal=ideal, seed=seed),
+            alloy=read_alloy(second, alloy, fraction, shell),
+            relax=relax,
+            cache=cache_folder(),
             seed=seed,
         )
         save_structure(partial, atoms)
     metal, carbon = int((atoms.get_tags() == 1).sum()), int((atoms.get_tags() == 0).sum())
-    typer.echo(f"{output}: {shape}, {metal} {element} atoms on {carbon} C atoms")
+    metals = element if second is None else f"{element} and {second}"
+    typer.echo(f"{output}: {shape}, {metal} {metals} atoms on {carbon} C atoms")
+    if view is not None:
+        typer.echo(f"{view}: page; {save_view(view, atoms)}: picture")
+
+
+@app.command()
+def shapes(
+    gallery: Annotated[
+        Path | None, typer.Option(help="Folder for pictures and simulated images of all of them.")
+    ] = None,
+    device: DeviceOption = Device.auto,
+    as_json: JsonOption = False,
+) -> None:
+    """List the shapes that can be built, and what the classifier is to call each."""
+    from facetem.app.results import print_shapes
+
+    if gallery is not None:
+        from facetem.app.batch import check_folder
+        from facetem.app.gallery import make_gallery
+
+        check_folder(gallery)
+        for path in make_gallery(gallery, device=device):
+            typer.echo(f"{path}: sheet of pictures")
+        return
+    print_shapes(as_json=as_json)
 
 
 app.command()(simulate)

@@ -1,16 +1,22 @@
 """`build`: one particle on its amorphous carbon film, from a seed."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
+from facetem.atoms.alloys import Alloy
 from facetem.atoms.carbon import draw_random_film
+from facetem.atoms.facets import Form
 from facetem.atoms.films import FilmLibrary
+from facetem.atoms.library import draw_form, family
+from facetem.atoms.relax import relaxed
 from facetem.atoms.scene import Side, assemble, draw_rotation, rotated
-from facetem.atoms.shapes import build_particle, draw_form
+from facetem.atoms.shapes import build_particle
+from facetem.atoms.truth import labels
 from facetem.core.errors import InputError
 
 FIELD = 102.4  # Å: what the classifier looks at, 256 px of 0.4 Å
@@ -31,6 +37,10 @@ def build(
     extent: float | None = None,
     ideal: bool = False,
     element: str = "Au",
+    form: Form | None = None,
+    alloy: Alloy | None = None,
+    relax: bool = False,
+    cache: Path | None = None,
     seed: int = 0,
 ) -> Atoms:
     """Build a nanoparticle on an amorphous carbon film.
@@ -38,7 +48,7 @@ def build(
     Parameters
     ----------
     shape
-        One of `facetem.SHAPES`.
+        One of `facetem.SHAPES`, or of the larger `facetem.atoms.library.LIBRARY`.
     diameter
         Diameter of the sphere of the same volume [Å].
     orientation
@@ -57,13 +67,20 @@ def build(
         The ideal polyhedron instead of a random member of the shape's family.
     element
         Chemical symbol of the fcc metal.
+    form
+        This member of the shape's family, whatever `ideal`.
+    alloy
+        A second metal; see `Alloy`.
+    relax, cache
+        Let the free particle relax first, and keep it in this folder; see `relaxed`.
     seed
         The same seed gives the same atoms.
 
     Returns
     -------
     Atoms in an orthogonal cell from the origin, periodic in x and y, beam along +z; tag 0 is the film, 1 the
-    particle. `info` names the shape and its actual diameter [Å].
+    particle. `info` names the shape, its class and its actual diameter [Å], and holds the "form", the "orientation"
+    (the rotation matrix) and what `facetem.atoms.truth.labels` knows of the particle.
 
     Raises
     ------
@@ -71,16 +88,23 @@ def build(
         If an argument is out of its range, or the particle does not fit into `extent`.
     """
     rng = np.random.default_rng(seed)
-    form = None if ideal else draw_form(shape, rng)
-    particle = build_particle(shape, diameter=diameter, element=element, form=form, rng=rng)
-    particle = rotated(particle, _rotation(orientation, rng))
+    if form is None:
+        form = family(shape).ideal if ideal else draw_form(shape, rng)
+    particle = build_particle(shape, diameter=diameter, element=element, form=form, alloy=alloy, rng=rng)
+    rotation = _rotation(orientation, rng)
+    if relax:
+        particle = relaxed(particle, cache=cache)
+    truths = {**particle.info, **labels(particle, form), "orientation": rotation.ravel().tolist()}
+    particle = rotated(particle, rotation)
     reach = float(np.abs(particle.positions[:, :2] - particle.positions[:, :2].mean(axis=0)).max())
     if extent is None:
         extent = max(FIELD, 2 * (reach + CLEARANCE))
     support = _support(film, (extent, extent), film_thickness, film_density, rng)
-    return assemble(
+    scene = assemble(
         [particle], support, extent=(extent, extent), centres=[(extent / 2, extent / 2)], side=side
     )
+    scene.info = {**truths, **scene.info}
+    return scene
 
 
 def _support(
