@@ -50,6 +50,16 @@ class Card:
     colour: str
 
 
+@dataclass(frozen=True)
+class ShapeRow:
+    """One shape of the library: its picture (y, x, 3), and images (y, x) by the axis that they look along."""
+
+    title: str
+    view: NDArray
+    images: Mapping[str, NDArray]
+    sampling: float
+
+
 def shape_colours(names: Sequence[str]) -> dict[str, str]:
     """A colour for each shape name, in the order given; the ninth and later ones are grey."""
     return {name: PALETTE[i] if i < len(PALETTE) else GREY for i, name in enumerate(names)}
@@ -116,6 +126,24 @@ def gallery(cards: Sequence[Card], sampling: float, columns: int = 3) -> Figure:
         first.set_title(card.title, loc="left", fontsize=9, color=_INK, fontweight="bold")
         if card.probabilities:
             _probability_bars(bars, card.probabilities, card.colour)
+    return figure
+
+
+def shape_sheet(shapes: Sequence[ShapeRow], columns: int = 2) -> Figure:
+    """A contact sheet: a picture of each shape and its images."""
+    rows, panels = math.ceil(len(shapes) / columns), 3 * columns
+    figure = Figure(figsize=(2.0 * panels, 2.25 * rows), layout="constrained")
+    axes = figure.subplots(rows, panels, squeeze=False)
+    for panel in axes.flat:
+        panel.set_axis_off()
+    for i, shape in enumerate(shapes):
+        first, *others = axes[i // columns, 3 * (i % columns) : 3 * (i % columns) + 3]
+        first.imshow(shape.view, interpolation="antialiased")
+        first.set_title(shape.title, loc="left", fontsize=10, color=_INK, fontweight="bold")
+        for panel, (axis, image) in zip(others, shape.images.items(), strict=True):
+            _show(panel, image, "")
+            panel.set_title(axis, loc="left", fontsize=9, color=_SOFT)
+            _scale_bar(panel, image, shape.sampling)
     return figure
 
 

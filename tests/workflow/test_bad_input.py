@@ -111,8 +111,8 @@ def test_pixel_size_out_of_range_or_off_by_a_factor(
 
 
 def test_unknown_shape(complaint: Complaint, tmp_path: Path) -> None:
-    said = complaint("build", "sphere", "-o", tmp_path / "scene.xyz")
-    assert "sphere" in said
+    said = complaint("build", "blob", "-o", tmp_path / "scene.xyz")
+    assert "blob" in said
     assert "icosahedron" in said  # what there is
 
 
@@ -123,6 +123,7 @@ def test_unknown_shape(complaint: Complaint, tmp_path: Path) -> None:
         ("--diameter-nm", 500, "diameter"),
         ("--film-nm", -1, "film"),
         ("--film-density", 40, "density"),
+        ("--film-density", 1.2, "1.7 to 3 g/cm3"),
         ("--zone-axis", "0,0,0", "zone axis"),
         ("--zone-axis", "one", "zone axis"),
         ("--element", "Fe", "element"),
@@ -230,17 +231,17 @@ def test_folder_without_micrographs(complaint: Complaint, tmp_path: Path) -> Non
 
 
 def test_as_a_program_it_says_one_line_and_no_traceback(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "facetem.app.cli", "build", "sphere", "-o", str(tmp_path / "scene.xyz")]
+    words = [sys.executable, "-m", "facetem.app.cli", "build", "blob", "-o", str(tmp_path / "scene.xyz")]
     words[1:3] = ["-c", "from facetem.app.cli import main; main()"]
     run = subprocess.run(words, capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert run.stdout == ""
-    assert re.fullmatch(r"facetem: shape: .*sphere.*\n", run.stderr)
+    assert re.fullmatch(r"facetem: shape: .*blob.*\n", run.stderr)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_traceback_shows_where_it_comes_from(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["--traceback", "build", "sphere", "-o", str(tmp_path / "scene.xyz")])
+    result = CliRunner().invoke(app, ["--traceback", "build", "blob", "-o", str(tmp_path / "scene.xyz")])
     assert isinstance(result.exception, ValueError)
 
 

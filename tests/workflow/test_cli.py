@@ -97,7 +97,7 @@ def test_units_are_those_of_the_option_names(folder: Path, tmp_path: Path) -> No
 
 def test_build_keeps_an_older_file_when_it_fails(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "scene.xyz").write_text("precious")
-    run("build", "sphere", "-o", tmp_path / "scene.xyz", status=2)
+    run("build", "blob", "-o", tmp_path / "scene.xyz", status=2)
     assert (tmp_path / "scene.xyz").read_text() == "precious"
 
 

@@ -31,6 +31,14 @@ class Side(StrEnum):
     exit = "exit"
 
 
+class Film(StrEnum):
+    """What a particle lies on."""
+
+    realistic = "realistic"
+    random = "random"
+    none = "none"
+
+
 class Network(StrEnum):
     """What can be trained."""
 
@@ -106,6 +114,15 @@ def percent_bar(step: str) -> Iterator[Callable[[float, dict[str, float]], None]
             show(f"{step} ({told})", round(1000 * part), 1000)
 
         yield tell
+
+
+def given(ctx: typer.Context, *names: str) -> list[str]:
+    """Those of the options `names` that the user gave, as they are written."""
+    return [
+        f"--{name.replace('_', '-')}"
+        for name in names
+        if getattr(ctx.get_parameter_source(name), "name", "") != "DEFAULT"
+    ]
 
 
 def check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What the commands print: a prediction, the particles of a micrograph."""
+"""What the commands print: a prediction, the particles of a micrograph, the library of shapes."""
 
 import json
 from typing import TYPE_CHECKING
@@ -89,3 +89,21 @@ def print_evaluation(evaluation: "Evaluation") -> None:
         restored.add_row(name, fidelity, f"{contrast:.4g}")
     console.print(restored)
     typer.echo(f"overlap of the masks (IoU, mean)  {evaluation.mask_iou:.3f}")
+
+
+def print_shapes(*, as_json: bool) -> None:
+    """The library: what each shape is, and what the classifier is to answer."""
+    from facetem.atoms.library import LIBRARY
+
+    if as_json:
+        rows = [
+            {"shape": name, "class": kind.label, "about": kind.about, "source": kind.source, "ratio": kind.ratios,
+             "cut": kind.cuts, "ideal": kind.ideal.as_dict()}
+            for name, kind in LIBRARY.items()
+        ]  # fmt: skip
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("shape", "class", "what it is")
+    for name, kind in LIBRARY.items():
+        table.add_row(name, kind.label, kind.about)
+    Console().print(table)

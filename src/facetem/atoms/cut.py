@@ -1,7 +1,8 @@
 """Cutting a particle out of its lattice: the sites that the planes reach last are the surface.
 
 Each site has a critical scale, the size at which a plane of its domain reaches it: max over planes of
-normal . x / distance. A particle of N atoms is the N sites of the smallest critical scale: no search for a size.
+normal . x / distance (less a plane's lag). A particle of N atoms is the N sites of the smallest critical scale: no
+search for a size.
 Rounded edges replace the maximum by a p-norm, rough surfaces add noise; nothing else changes.
 """
 
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from facetem.atoms.facets import Facets, Form
-from facetem.atoms.lattices import Array, lattice_sites
+from facetem.atoms.lattices import Array, Lattice, lattice_sites
 
 LAYER = 0.75  # just less than the {111} spacing, 0.816 nearest-neighbour distances
+STEEPEST = 2.2  # rms heights that the smooth noise is cut at: one site in forty
 BOND = 1.2  # longest bond, between first (1.05 with misfit) and second (1.41) neighbours
 
 
@@ -48,14 +50,15 @@ class SurfaceNoise:
     def bound(self, inradius: float) -> float:
         """The largest relative change of a critical scale at `inradius` [nearest-neighbour distances]."""
         layer = LAYER / inradius if self.grain > 0 else 0.0
-        return self.roughness * math.sqrt(2 * len(self.phases)) + layer
+        return self.roughness * STEEPEST + layer
 
     def __call__(self, sites: Array) -> Array:
         """Relative change (n,) of the critical scale of `sites` (n, 3)."""
         lengths = np.maximum(np.linalg.norm(sites, axis=1), 1e-9)
         # Single precision is several times faster and far finer than a layer.
         waves = np.cos(((sites @ self.wavevectors) / lengths[:, None] + self.phases).astype(np.float32))
-        change = self.roughness * math.sqrt(2 / len(self.phases)) * waves.sum(axis=1, dtype=np.float64)
+        height = math.sqrt(2 / len(self.phases)) * waves.sum(axis=1, dtype=np.float64)
+        change = self.roughness * np.clip(height, -STEEPEST, STEEPEST)
         if self.grain > 0:
             rng = np.random.default_rng(self.seed)
             chosen = rng.random(len(sites)) < self.grain
@@ -83,7 +86,7 @@ def cut(
     rounding : float
         Exponent of the norm that joins the planes.
     """
-    covectors = [(planes.normals / planes.distances[:, None])[mine] for mine in planes.members]
+    covectors = [planes.covectors(k) for k in range(len(planes.members))]
     scale, reach, spread = _estimate(planes.lattice, covectors, n_wanted, rounding)
     change = 0.0 if noise is None else min(noise.bound(scale * float(planes.distances.min())), 0.5)
     # How far the estimate may be off; without noise whole layers decide.
@@ -106,23 +109,27 @@ def cut(
         slack = 1.5 * slack + 0.05
     outer = sites[chosen]
     if noise is not None and noise.grain > 0:
-        outer = _supported(outer, regular[chosen] > limit)
+        # The outermost layer and what lies on it: corner atoms may have lost what held them.
+        outer = supported(outer, regular[chosen] > 0.985 * limit)
     return np.concatenate([core, outer])
 
 
 def _estimate(
-    lattice: str, covectors: list[Array], n_wanted: int, rounding: float
+    lattice: Lattice, covectors: list[tuple[Array, Array | None]], n_wanted: int, rounding: float
 ) -> tuple[float, float, float]:
     """Scale of the cut, its outermost radius at scale 1 and the most that rounding adds to a critical scale.
 
-    From the directions of the sites in a thin spherical shell.
+    From the directions of the sites in a thin spherical shell: of any radius where the domains look the same at every
+    size, else of the particle's own.
     """
+    outer = 7.0 if lattice.scales else max(7.0, (0.75 / math.pi * n_wanted * math.sqrt(0.5)) ** (1 / 3))
     sharp, joined = [], []
-    for sites, g in zip(lattice_sites(lattice, 7.0), covectors, strict=True):
+    for sites, (g, lag) in zip(lattice_sites(lattice, outer), covectors, strict=True):
         lengths = np.linalg.norm(sites, axis=1)
-        shell = sites[lengths > 6.0] / lengths[lengths > 6.0, None]
-        sharp.append((g @ shell.T).max(axis=0))
-        joined.append(_joined(g, shell, sharp[-1], rounding))
+        shell = sites[lengths > outer - 1] / lengths[lengths > outer - 1, None]
+        lag = None if lag is None else lag / (outer - 0.5)
+        sharp.append(np.maximum(_largest(g, lag, shell), 1e-3))
+        joined.append(_joined(g, lag, shell, sharp[-1], rounding))
     per_length = np.concatenate(joined)
     volume = 4 / 3 * math.pi * float(np.mean(per_length**-3.0))
     scale = (n_wanted * math.sqrt(0.5) / volume) ** (1 / 3)
@@ -130,20 +137,31 @@ def _estimate(
     return scale, 1.02 / float(per_length.min()), 1.02 * float((per_length / np.concatenate(sharp)).max())
 
 
-def _joined(covectors: Array, sites: Array, sharp: Array, rounding: float) -> Array:
+def _largest(covectors: Array, lag: Array | None, sites: Array) -> Array:
+    """Critical scales (n,) of sites (n, 3) with sharp edges."""
+    each = covectors @ sites.T
+    if lag is not None:
+        each -= lag[:, None]
+    return each.max(axis=0)
+
+
+def _joined(covectors: Array, lag: Array | None, sites: Array, sharp: Array, rounding: float) -> Array:
     """Critical scales (n,) with rounded edges, from those (`sharp`) with sharp ones."""
     if not math.isfinite(rounding):
         return sharp
     sharp = np.maximum(sharp, 1e-9)
-    relative = (covectors @ sites.T) / sharp
+    relative = covectors @ sites.T
+    if lag is not None:
+        relative -= lag[:, None]
+    relative /= sharp
     # A plane at less than half of the largest adds less than 2^-p: most need no power.
     terms = np.power(relative, rounding, out=np.zeros_like(relative), where=relative > 0.5)
     return sharp * terms.sum(axis=0) ** (1 / rounding)
 
 
 def _candidates(
-    lattice: str,
-    covectors: list[Array],
+    lattice: Lattice,
+    covectors: list[tuple[Array, Array | None]],
     radius: float,
     origin: Array,
     band: tuple[float, float],
@@ -152,19 +170,20 @@ def _candidates(
     """Sites (n, 3) that are inside for sure, and those of the surface (m, 3) with critical scales (m,)."""
     low, high = band
     core, surface, scales = [], [], []
-    for sites, g in zip(lattice_sites(lattice, radius), covectors, strict=True):
+    for sites, (g, lag) in zip(lattice_sites(lattice, radius), covectors, strict=True):
         x = sites + origin
         # Steepest planes first: half of them leave few sites for the rest.
-        g = g[np.argsort(-np.linalg.norm(g, axis=1), kind="stable")]
-        half = len(g) // 2
-        sharp = (g[:half] @ x.T).max(axis=0)
+        order = np.argsort(-np.linalg.norm(g, axis=1), kind="stable")
+        g, lag, half = g[order], None if lag is None else lag[order], len(g) // 2
+        first, rest = (None, None) if lag is None else (lag[:half], lag[half:])
+        sharp = _largest(g[:half], first, x)
         near = sharp < high
         x, sharp = x[near], sharp[near]
-        sharp = np.maximum(sharp, (g[half:] @ x.T).max(axis=0))
+        sharp = np.maximum(sharp, _largest(g[half:], rest, x))
         core.append(x[sharp < low])
         shell = (sharp >= low) & (sharp < high)
         surface.append(x[shell])
-        scales.append(_joined(g, surface[-1], sharp[shell], rounding))
+        scales.append(_joined(g, lag, surface[-1], sharp[shell], rounding))
     return np.concatenate(core), (np.concatenate(surface), np.concatenate(scales))
 
 
@@ -174,7 +193,7 @@ def _last(scales: Array, n_wanted: int) -> int:
     return int(ends[np.argmin(np.abs(ends - n_wanted))]) if len(scales) else 0
 
 
-def _supported(sites: Array, doubtful: NDArray[np.bool_]) -> Array:
+def supported(sites: Array, doubtful: NDArray[np.bool_]) -> Array:
     """`sites` (n, 3) without those of the doubtful ones that would stick to fewer than three others."""
     while doubtful.any():
         partners = KDTree(sites).query_ball_point(sites[doubtful], BOND, return_length=True)

@@ -1,4 +1,4 @@
-"""The eight shape families: which planes bound each shape, and how widely its members vary.
+"""The planes that bound each shape: a `Form` becomes `Facets`.
 
 A plane is a unit normal and a distance; the particle of scale s is every site x of a domain with
 `normal . x <= s * distance` for all planes of that domain. Only proportions matter here, never a size.
@@ -7,25 +7,24 @@ A plane is a unit normal and a distance; the particle of scale s is every site x
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise, permutations, product
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import HalfspaceIntersection
 
-from facetem.atoms.lattices import LATTICES, Array, icosahedron_faces, icosahedron_vertices
+from facetem.atoms.lattices import (
+    LATTICES,
+    Array,
+    Lattice,
+    icosahedron_faces,
+    icosahedron_vertices,
+    stacked_lattice,
+)
 from facetem.core.errors import InputError
 
-SHAPES: tuple[str, ...] = (
-    "truncated_octahedron",
-    "cuboctahedron",
-    "octahedron",
-    "cube",
-    "tetrahedron",
-    "icosahedron",
-    "decahedron",
-    "twin",
-)
+FCC, HCP = LATTICES["fcc"], LATTICES["hcp"]
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,16 @@ class Form:
     Parameters
     ----------
     ratio : float
-        The main proportion. Single crystals and twin: d{100} / d{111}. Tetrahedron: part of an edge that is
-        cut off at each tip. Decahedron: half-height on the axis per equatorial radius, counted in bonds (0.5:
-        pentagonal bipyramid, 1: square {100} faces). Icosahedron: 1.
+        The main proportion. Cubic crystals, twins and faulted ones: d{100} / d{111}. Tetrahedron: part of an edge
+        that is cut off at each tip. Decahedra: half-height on the axis per equatorial radius, counted in bonds
+        (0.5: pentagonal bipyramid, 1: square {100} faces). Rhombic dodecahedron: d{100} / d{110}. Plates:
+        thickness per width, between the twin plane's opposite edges. Hcp: d{0001} / d{10-11}. Polycrystal: grain
+        diameter per particle diameter. Others: 1.
     cut : float
-        The second proportion. Decahedron: depth of the re-entrant notch, 0 (Ino) to < 0.5 (Marks). Tetrahedron:
-        {100} cut of the edges. Icosahedron: cut of the vertices. Others: unused.
+        The second proportion. Decahedra: depth of the re-entrant notch, 0 (Ino) to < 0.5 (Marks). Tetrahedron:
+        {100} cut of the edges. Icosahedron: cut of the vertices. Plates: part of an edge of the triangle that is
+        cut off at each tip (1/3: hexagon). Hcp: {10-10} cut of the waist. Winterbottom: part of the free crystal's
+        height that the substrate takes away. Others: unused.
     offset : (3,)
         Centre of the cut against the five-fold axis or twin plane, per {111} distance (decahedron: per radius).
     jitter : (plane,) or empty
@@ -52,9 +55,16 @@ class Form:
     roughness : float
         Amplitude of a smooth random function of direction, relative to the radius.
     grain : float
-        Part of the surface sites that are filled or left empty against the rule.
+        Part of the sites whose turn is shuffled by up to a layer: a fifth of it are missing from the surface, from
+        faces, edges and corners alike, and as many lie on it (measured: 0.15 gives 3 % of the surface atoms each).
     strain : (6,)
         xx, yy, zz, yz, xz, xy of the homogeneous strain.
+    energies : (family, 4)
+        h, k, l and surface energy of each {hkl}, in any unit: Wulff and Winterbottom shapes.
+    flips : (twin,) of int
+        Layers at which the stacking turns, from the one in the middle: see `stacked_lattice`.
+    substrate : (3,)
+        Cubic indices of the face that a Winterbottom shape lies on.
     """
 
     ratio: float
@@ -66,12 +76,15 @@ class Form:
     roughness: float = 0.0
     grain: float = 0.0
     strain: tuple[float, ...] = (0.0,) * 6
+    energies: tuple[tuple[float, ...], ...] = ()
+    flips: tuple[int, ...] = ()
+    substrate: tuple[float, ...] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.ratio) and self.ratio > 0):
             raise InputError(f"form ratio: expected a positive number, got {self.ratio!r}")
-        if not 0 <= self.cut < 0.5:
-            raise InputError(f"form cut: expected 0 <= cut < 0.5, got {self.cut!r}")
+        if not 0 <= self.cut < 1:
+            raise InputError(f"form cut: expected 0 <= cut < 1, got {self.cut!r}")
         if not self.rounding >= 4:
             raise InputError(f"form rounding: expected an exponent >= 4 or infinity, got {self.rounding!r}")
         if not (0 <= self.roughness <= 0.2 and 0 <= self.grain <= 1):
@@ -80,10 +93,18 @@ class Form:
             )
         if len(self.offset) != 3 or len(self.aspect) != 3 or len(self.strain) != 6:
             raise InputError("form offset, aspect and strain: expected 3, 3 and 6 numbers")
+        if len(self.substrate) != 3 or not any(self.substrate):
+            raise InputError(f"form substrate: expected three indices, got {self.substrate!r}")
+        for row in self.energies:
+            if len(row) != 4 or not any(row[:3]) or not 0 < row[3] < math.inf:
+                raise InputError(f"form energies: expected h, k, l and a positive energy, got {row!r}")
+        if any(low >= high for low, high in pairwise(self.flips)):
+            raise InputError(f"form flips: expected ascending layers, got {self.flips!r}")
 
-    def as_dict(self) -> dict[str, float | list[float]]:
+    def as_dict(self) -> dict[str, float | list[float] | list[list[float]]]:
         """Plain numbers and lists, for labels; infinite rounding becomes 0 (JSON has no infinity)."""
-        values = {k: list(v) if isinstance(v, tuple) else float(v) for k, v in asdict(self).items()}
+        values = {k: list(v) if isinstance(v, tuple) else float(v) for k, v in vars(self).items()}
+        values["energies"] = [list(row) for row in self.energies]
         return {**values, "rounding": self.rounding if math.isfinite(self.rounding) else 0.0}
 
 
@@ -99,44 +120,108 @@ class Facets:
         Planes that cut each domain.
     moves : (plane,) of float
         Part of the form's offset that each plane follows.
+    partners : (plane,) of int
+        A plane's mirror image, if an earlier plane is one; else the plane itself.
+    lags : (domain, plane) or None
+        Lengths [nearest-neighbour distances] by which a domain's planes lie further out, whatever the scale.
     """
 
-    lattice: str
+    lattice: Lattice
     normals: Array
     distances: Array
     members: NDArray[np.bool_]
     moves: Array
+    partners: NDArray[np.int64]
+    lags: Array | None = None
+
+    def covectors(self, domain: int) -> tuple[Array, Array | None]:
+        """g (plane, 3) and lag (plane,) of a domain: the critical scale of a site x is the largest g . x - lag."""
+        mine = self.members[domain]
+        distances = self.distances[mine]
+        lag = None if self.lags is None else self.lags[domain, mine] / distances
+        return self.normals[mine] / distances[:, None], lag
+
+
+def equivalents(*indices: float) -> Array:
+    """The unit normals (n, 3) of the cubic family {hkl}: 6 of {100}, 12 of {110}, 8 of {111}, 24 or 48."""
+    signed = {
+        tuple(sign * value for sign, value in zip(signs, order, strict=True))
+        for order in permutations(indices)
+        for signs in product((1.0, -1.0), repeat=3)
+    }
+    return np.array(sorted(signed, reverse=True)) / np.linalg.norm(indices)
 
 
 CUBE = np.concatenate([np.eye(3), -np.eye(3)])
 OCTAHEDRON = np.array([[x, y, z] for x in (1, -1) for y in (1, -1) for z in (1, -1)]) / math.sqrt(3)
 TETRAHEDRON = OCTAHEDRON[np.prod(OCTAHEDRON, axis=1) > 0]
+# All directions of low indices, no more than 10 degrees apart: as good as a ball of any size that is built here.
+BALL = np.concatenate(
+    [
+        equivalents(*hkl)
+        for hkl in product(range(4), repeat=3)
+        if any(hkl) and list(hkl) == sorted(hkl) and math.gcd(*hkl) == 1
+    ]
+)
 
 
-def _everywhere(lattice: str, normals: Array, distances: Array) -> Facets:
-    members = np.ones((len(LATTICES[lattice].cells), len(normals)), dtype=bool)
-    return Facets(lattice, normals, distances, members, np.ones(len(normals)))
+def everywhere(lattice: Lattice, normals: Array, distances: Array) -> Facets:
+    """Planes that cut every domain and follow the offset."""
+    members = np.ones((len(lattice.cells), len(normals)), dtype=bool)
+    return Facets(lattice, normals, distances, members, np.ones(len(normals)), np.arange(len(normals)))
 
 
-def _single_crystal(form: Form) -> Facets:
-    return _everywhere("fcc", np.concatenate([CUBE, OCTAHEDRON]), np.repeat([form.ratio, 1.0], [6, 8]))
+def cubic(form: Form) -> Facets:
+    return everywhere(FCC, np.concatenate([CUBE, OCTAHEDRON]), np.repeat([form.ratio, 1.0], [6, 8]))
 
 
-def _tetrahedron(form: Form) -> Facets:
+def ball(form: Form) -> Facets:
+    return everywhere(FCC, BALL, np.ones(len(BALL)))
+
+
+def wulff(form: Form) -> Facets:
+    """Distances proportional to the surface energies (Wulff 1901)."""
+    if not form.energies:
+        raise InputError("form energies: expected at least one of h, k, l and a surface energy, got none")
+    families = [equivalents(*row[:3]) for row in form.energies]
+    distances = [np.full(len(f), row[3]) for f, row in zip(families, form.energies, strict=True)]
+    everything = np.concatenate(distances)
+    return everywhere(FCC, np.concatenate(families), everything / everything.min())
+
+
+def winterbottom(form: Form) -> Facets:
+    """A Wulff shape less the part below a substrate; its centre moves to the middle of what is left."""
+    free = wulff(form)
+    normal = np.asarray(form.substrate) / np.linalg.norm(form.substrate)
+    halfspaces = np.column_stack([free.normals, -free.distances])
+    reach = float((HalfspaceIntersection(halfspaces, np.zeros(3)).intersections @ normal).max())
+    normals = np.concatenate([free.normals, -normal[None]])
+    distances = np.append(free.distances, reach * (1 - 2 * form.cut))
+    return everywhere(FCC, normals, distances - normals @ normal * reach * form.cut)
+
+
+def rhombic_dodecahedron(form: Form) -> Facets:
+    # {110} at 1: the acute corners lie along <100> at sqrt(2).
+    rhombs = equivalents(1, 1, 0)
+    return everywhere(FCC, np.concatenate([rhombs, CUBE]), np.repeat([1.0, form.ratio], [12, 6]))
+
+
+def tetrahedron(form: Form) -> Facets:
     # Inradius 1: vertices at 3 opposite to a face, edge midpoints at sqrt(3) along <100>; height 4.
     distances = np.repeat([1.0, 3 - 4 * form.ratio, math.sqrt(3) * (1 - form.cut)], [4, 4, 6])
-    return _everywhere("fcc", np.concatenate([TETRAHEDRON, -TETRAHEDRON, CUBE]), distances)
+    return everywhere(FCC, np.concatenate([TETRAHEDRON, -TETRAHEDRON, CUBE]), distances)
 
 
-def _icosahedron(form: Form) -> Facets:
+def icosahedron(form: Form) -> Facets:
     vertices = icosahedron_vertices()
     faces = vertices[icosahedron_faces()].sum(axis=1)
     inradius = np.linalg.norm(faces, axis=1) / 3
     normals = np.concatenate([faces / (3 * inradius[:, None]), vertices])
-    return _everywhere("icosahedral", normals, np.repeat([1.0, (1 - form.cut) / inradius[0]], [20, 12]))
+    distances = np.repeat([1.0, (1 - form.cut) / inradius[0]], [20, 12])
+    return everywhere(LATTICES["icosahedral"], normals, distances)
 
 
-def _decahedron(form: Form) -> Facets:
+def decahedron(form: Form) -> Facets:
     """In a domain, n = (n1, n2, n3) in units of the radius.
 
     Side n2 + n3 <= 1, notch n2 <= 1 - cut and n3 <= 1 - cut, caps -ratio <= n1 and n1 + n2 + n3 <= ratio.
@@ -158,81 +243,108 @@ def _decahedron(form: Form) -> Facets:
     lengths = np.linalg.norm(covectors, axis=1)
     members = (owner[None] == np.arange(5)[:, None]) | (owner[None] < 0)
     return Facets(
-        "decahedral",
+        lattice,
         covectors / lengths[:, None],
         np.array([p[2] for p in planes]) / lengths,
         members,
         np.array([p[3] for p in planes]),
+        np.arange(len(planes)),
     )
 
 
-def _twin(form: Form) -> Facets:
-    """A truncated octahedron with a {111} face along z above the twin plane, and its mirror image below."""
-    # Cubic axes to the twin lattice's: both primitive cells are three vectors 60 degrees apart.
-    rotation = np.linalg.inv(LATTICES["fcc"].cells[0]) @ LATTICES["twin"].cells[0]
-    upper = np.concatenate([CUBE, OCTAHEDRON]) @ rotation
-    members = np.zeros((2, 28), dtype=bool)
-    members[0, :14] = members[1, 14:] = True
-    # Only the two end faces move along z: the side faces keep meeting their mirror images in the twin plane.
-    ends = (np.abs(upper[:, 2]) > 0.99).astype(float)
-    return Facets(
-        "twin",
-        np.concatenate([upper, upper * [1, 1, -1]]),
-        np.tile(np.repeat([form.ratio, 1.0], [6, 8]), 2),
-        members,
-        np.tile(ends, 2),
-    )
+# Cubic axes to those of a stack: both primitive cells are three vectors 60 degrees apart.
+_UPRIGHT = np.concatenate([CUBE, OCTAHEDRON]) @ np.linalg.inv(FCC.cells[0]) @ stacked_lattice(()).cells[0]
 
 
-@dataclass(frozen=True)
-class Family:
-    """The planes of a shape, its ideal member, the range of its main proportion and its centres.
+def _stacked(form: Form, distances: Array) -> Facets:
+    """Layers along z, with {100} and {111} planes at `distances` (14,) in the middle, mirrored beyond a twin plane.
 
-    `n_origins` of the lattice's origins, from the first, have the symmetry of the ideal member.
+    The side faces meet in every twin plane: those of a domain are the middle one's, reflected in the twin planes
+    between the two. The two end faces stay where they are.
     """
-
-    facets: Callable[[Form], Facets]
-    ideal: Form
-    ratios: tuple[float, float]
-    n_origins: int
-
-
-# d{100} / d{111}: 1 / sqrt(3) is the cube, sqrt(3) / 2 the cuboctahedron, 2 / sqrt(3) the truncated octahedron
-# with regular hexagons, sqrt(3) the octahedron.
-FAMILIES: dict[str, Family] = {
-    "truncated_octahedron": Family(_single_crystal, Form(ratio=2 / math.sqrt(3)), (1.03, 1.30), 2),
-    "cuboctahedron": Family(_single_crystal, Form(ratio=math.sqrt(3) / 2), (0.78, 0.96), 2),
-    "octahedron": Family(_single_crystal, Form(ratio=math.sqrt(3)), (1.42, 1.74), 2),
-    "cube": Family(_single_crystal, Form(ratio=1 / math.sqrt(3)), (0.58, 0.70), 2),
-    "tetrahedron": Family(_tetrahedron, Form(ratio=0.15), (0.05, 0.30), 4),
-    "icosahedron": Family(_icosahedron, Form(ratio=1.0), (1.0, 1.0), 1),
-    "decahedron": Family(_decahedron, Form(ratio=0.9, cut=0.2), (0.55, 1.5), 2),
-    "twin": Family(_twin, Form(ratio=2 / math.sqrt(3)), (0.98, 1.30), 3),
-}
+    lattice = stacked_lattice(form.flips)
+    turned = lattice.cells[:, 2, 0] < 0
+    members = np.repeat(np.stack([~turned, turned], axis=1), 14, axis=1)
+    normals = np.concatenate([_UPRIGHT, _UPRIGHT * [1, 1, -1]])
+    ends = (np.abs(normals[:, 2]) > 0.99).astype(float)
+    lags = -np.outer(_folds(form.flips) * np.where(turned, -1, 1), normals[:, 2]) * (1 - ends)
+    return Facets(
+        lattice,
+        normals,
+        np.tile(distances, 2),
+        members,
+        ends,
+        np.tile(np.arange(14), 2),
+        lags if lags.any() else None,
+    )
 
 
-def family(shape: str) -> Family:
-    """The family of a named shape; `InputError` that lists the names if there is none."""
-    if shape not in FAMILIES:
-        raise InputError(f"shape: expected one of {', '.join(SHAPES)}; got {shape!r}")
-    return FAMILIES[shape]
+def _folds(flips: tuple[int, ...]) -> Array:
+    """t (domain,) of the reflections z -> +-z + t that take each domain to the middle one's height."""
+    heights = [(flip - sum(flips) / len(flips)) * math.sqrt(2 / 3) for flip in flips]
+    middle = sum(flip <= 0 for flip in flips)
+    folds = np.zeros(len(flips) + 1)
+    for step, edge in ((1, 0), (-1, -1)):
+        sign, k = 1.0, middle
+        while 0 <= k + step <= len(flips):
+            # z' = -z + 2 h first, then what the nearer domain does with z'.
+            folds[k + step] = folds[k] + sign * 2 * heights[k + edge]
+            sign, k = -sign, k + step
+    return folds
 
 
-def facets(shape: str, form: Form) -> Facets:
-    """The planes of `shape` with the form's proportions, offset, elongation and jitter applied.
+def twinned(form: Form) -> Facets:
+    """Truncated octahedra with {111} faces along z, in turns with their mirror images."""
+    return _stacked(form, np.repeat([form.ratio, 1.0], [6, 8]))
+
+
+def faulted(form: Form) -> Facets:
+    """A truncated octahedron, through which the stacking fault runs without a notch."""
+    lattice = stacked_lattice(form.flips)
+    normals = _UPRIGHT * [1, 1, np.sign(lattice.cells[0, 2, 0])]
+    return everywhere(lattice, normals, np.repeat([form.ratio, 1.0], [6, 8]))
+
+
+def plate(form: Form) -> Facets:
+    """Two {111} faces at +-ratio and, around the twin plane, three ridges of {111} at radius 1 and three grooves.
+
+    The groove, of {111} below and {100} above, is half as deep as the plate is thick. The triangle of inradius 1
+    has its tips at 2; the grooves cut them off at 2 - 3 cut.
+    """
+    height = _UPRIGHT[:, 2]
+    across = np.sqrt(np.clip(1 - height**2, 0, None))
+    square = np.arange(14) < 6
+    groove = np.where(square, height > 0, height < 0)
+    radius = np.where(groove, 2 - 3 * form.cut, 1.0)
+    # The groove's {100} meets its {111} halfway up: their slopes are 0.707 and 0.354.
+    radius = np.where(groove & square, radius + 0.53 * form.ratio, radius)
+    # Below the ridge {100} would cut nothing.
+    radius = np.where(~groove & square, radius + form.ratio, radius)
+    return _stacked(form, np.where(across < 1e-6, form.ratio, radius * across))
+
+
+def hcp_bipyramid(form: Form) -> Facets:
+    reciprocal = np.linalg.inv(HCP.axes[0])  # columns b1, b2, b3
+    around = np.array([[1.0, 0], [0, 1], [-1, 1], [-1, 0], [0, -1], [1, -1]])
+    pyramid = np.array([[*hk, s] for s in (1.0, -1.0) for hk in around]) @ reciprocal.T
+    prism = np.column_stack([around, np.zeros(6)]) @ reciprocal.T
+    normals = np.concatenate([pyramid, prism, [[0, 0, 1], [0, 0, -1]]])
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    waist = 1 / math.sqrt(1 - normals[0, 2] ** 2)
+    return everywhere(HCP, normals, np.repeat([1.0, waist * (1 - form.cut), form.ratio], [12, 6, 2]))
+
+
+def varied(ideal: Facets, form: Form) -> Facets:
+    """The planes with the form's offset, elongation and jitter applied.
 
     Raises
     ------
     InputError
-        If the shape is unknown, the form's jitter has not one number per plane, or a plane would lie on the
-        wrong side of the centre.
+        If the form's jitter has not one number per plane, or a plane would lie on the wrong side of the centre.
     """
-    ideal = family(shape).facets(form)
     jitter = np.zeros(len(ideal.distances)) if not form.jitter else np.asarray(form.jitter)
     if jitter.shape != ideal.distances.shape:
-        raise InputError(
-            f"form jitter: expected {len(ideal.distances)} numbers for {shape}, got {len(jitter)}"
-        )
+        raise InputError(f"form jitter: expected {len(ideal.distances)} numbers, got {len(jitter)}")
     aspect = np.asarray(form.aspect)
     elongation = np.linalg.norm(aspect)
     along = (ideal.normals @ aspect) ** 2 / max(elongation, 1e-12)
@@ -240,59 +352,5 @@ def facets(shape: str, form: Form) -> Facets:
         ideal.normals @ np.asarray(form.offset)
     )
     if distances.min() <= 0:
-        raise InputError(
-            f"form: expected every plane of the {shape} at a positive distance, got {distances.min():.3g}"
-        )
-    return Facets(ideal.lattice, ideal.normals, distances, ideal.members, ideal.moves)
-
-
-def draw_form(shape: str, rng: np.random.Generator) -> Form:
-    """A random member of the family of `shape`.
-
-    Facet distances vary independently (3 to 6 %), the centre lies off the five-fold axis or the twin plane,
-    the cut is elongated by up to 15 %, edges are rounded and the surface is rough for part of the members, and
-    the lattice is strained by up to 1.2 %.
-
-    Raises
-    ------
-    InputError
-        If the shape is unknown.
-    """
-    kind = family(shape)
-    ratio = float(rng.uniform(*kind.ratios))
-    cut, offset = 0.0, np.zeros(3)
-    if shape == "decahedron":
-        ratio = float(np.exp(rng.uniform(*np.log(kind.ratios))))
-        cut = float(rng.uniform(0.03, 0.38)) if rng.random() < 0.7 else 0.0
-        azimuth = rng.uniform(0, 2 * math.pi)
-        offset[:2] = (
-            0.28 * math.sqrt(rng.random()) * rng.random() * np.array([math.cos(azimuth), math.sin(azimuth)])
-        )
-    elif shape == "twin":
-        offset[2] = rng.uniform(-0.25, 0.25)
-    elif shape == "tetrahedron":
-        cut = float(rng.uniform(0.0, 0.12)) if rng.random() < 0.6 else 0.0
-    elif shape == "icosahedron":
-        cut = float(rng.uniform(0.0, 0.14)) if rng.random() < 0.5 else 0.0
-        offset = rng.normal(size=3) * 0.03
-    n_planes = len(kind.facets(kind.ideal).distances)
-    jitter = np.clip(rng.normal(size=n_planes), -2, 2) * rng.uniform(0.005, 0.045)
-    if shape == "twin":
-        # Faces that meet in the twin plane move together, but for a step of about one layer.
-        jitter[14:] = jitter[:14] + 0.3 * (jitter[14:] - jitter[:14])
-    direction = rng.normal(size=3)
-    elongation = min(abs(rng.normal()) * 0.06, 0.15)
-    strain = np.concatenate(
-        [rng.uniform(-0.009, 0.009) + rng.uniform(-0.003, 0.003, 3), rng.uniform(-0.002, 0.002, 3)]
-    )
-    return Form(
-        ratio=ratio,
-        cut=cut,
-        offset=tuple(offset.tolist()),
-        jitter=tuple(jitter.tolist()),
-        aspect=tuple((elongation * direction / np.linalg.norm(direction)).tolist()),
-        rounding=float(np.exp(rng.uniform(*np.log([12, 80])))) if rng.random() < 0.6 else math.inf,
-        roughness=float(rng.uniform(0.002, 0.025)),
-        grain=float(rng.uniform(0.0, 0.15)) if rng.random() < 0.5 else 0.0,
-        strain=tuple(strain.tolist()),
-    )
+        raise InputError(f"form: expected every plane at a positive distance, got {distances.min():.3g}")
+    return replace(ideal, distances=distances)

@@ -166,9 +166,10 @@ def _checked_centres(
 
 def _wrapped(film: Atoms, extent: tuple[float, float]) -> Array:
     positions = film.positions.copy()
-    xy = positions[:, :2]
-    if xy.min() < 0 or (xy >= extent).any():
-        positions[:, :2] = xy % extent
+    for axis, period in enumerate(extent):
+        along = positions[:, axis]
+        if along.min() < 0 or along.max() >= period:
+            positions[:, axis] = along % period
     return positions
 
 
@@ -190,12 +191,15 @@ def _room(
     deepest = ndimage.maximum_filter(deepest, size=3)
     surface = toward * film[:, 2]
     # Deeper film atoms lie behind others and only cost time.
-    facing = surface < surface.min() + SURFACE_DEPTH
-    surface, size = surface[facing], np.array(extent)
-    away = film[facing, :2] - spot
-    cells = np.floor((away - size * np.rint(away / size)) / CONTACT).astype(int) - low
-    under = ((cells >= 0) & (cells < shape)).all(axis=1)
-    rooms = surface[under] - deepest[tuple(cells[under].T)]
+    under = np.flatnonzero(surface < surface.min() + SURFACE_DEPTH)
+    cells = []
+    for axis, period in enumerate(extent):
+        away = film[under, axis] - spot[axis]
+        cell = np.floor((away - period * np.rint(away / period)) / CONTACT).astype(int) - low[axis]
+        inside = (cell >= 0) & (cell < shape[axis])
+        under = under[inside]
+        cells = [earlier[inside] for earlier in cells] + [cell[inside]]
+    rooms = surface[under] - deepest[tuple(cells)]
     return float(rooms.min()) if np.isfinite(rooms).any() else float(surface.min() - reach.max())
 
 

@@ -10,6 +10,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from facetem.atoms.carbon import FilmSource, RandomFilms
+from facetem.atoms.films import FilmLibrary, MixedFilms
 from facetem.atoms.scene import assemble, draw_rotation, particle_masks, rotated, thickness_map
 from facetem.atoms.shapes import build_particle, draw_form
 from facetem.core.physics import wavelength
@@ -46,16 +47,22 @@ def sample_rng(recipe: Recipe, split: Split, index: int) -> np.random.Generator:
 
 
 def film_source(recipe: Recipe, split: Split) -> FilmSource:
-    """Films of a split; no split shares its blocks of carbon with another."""
+    """Films of a split. No split shares its blocks of random carbon with another; of the quenched films, those of
+    "test" are kept for it."""
     s = recipe.specimens
-    return RandomFilms(
-        (recipe.field, recipe.field),
+    extent = (recipe.field, recipe.field)
+    random = RandomFilms(
+        extent,
         seed=recipe.seed * len(SPLITS) + SPLITS.index(split),
         depth=s.film_thickness[1] + 10.0,
         density=s.density,
         hard_cores=s.hard_cores,
         waviness=s.waviness,
     )
+    if s.quenched == 0:
+        return random
+    part = "test" if split == "test" else "training"
+    return MixedFilms(FilmLibrary(extent, part, s.density, s.waviness), random, share=s.quenched)
 
 
 def draw_specimen(recipe: Recipe, split: Split, index: int) -> Specimen:

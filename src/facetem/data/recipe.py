@@ -7,8 +7,17 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
+from facetem.atoms.films import DENSITY
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.hrtem.settings import Accuracy
@@ -56,10 +65,22 @@ class Specimens(_Part):
     bare: Fraction = 0.04  # of the particles, without a film
     film_thickness: PositiveRange = (8.0, 70.0)
     density: PositiveRange = (1.7, 2.7)
+    quenched: Fraction = 0.0  # of the films, from the library of melt-quenched ones; the others are random
     hard_cores: tuple[Annotated[float, Field(ge=0, le=1.6)], ...] = (0.0, 0.9, 1.2, 1.35, 1.42)
     waviness: PositiveRange = (0.0, 2.5)
     gap: Range = (-2.0, 2.5)
     neighbour: Fraction = 0.25  # of the images, which show part of a second particle
+
+    @field_validator("quenched")
+    @classmethod
+    def _held(cls, quenched: float, info: ValidationInfo) -> float:
+        low, high = info.data.get("density", DENSITY)
+        if quenched > 0 and not DENSITY[0] <= low <= high <= DENSITY[1]:
+            raise ValueError(
+                f"the library of quenched films holds densities from {DENSITY[0]:g} to {DENSITY[1]:g} g/cm3, not "
+                f"{low:g} to {high:g}"
+            )
+        return quenched
 
     @field_validator("shapes")
     @classmethod

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.spatial import KDTree
 
 from facetem.atoms.build import FIELD, build, zone_axis_rotation
 from facetem.core.errors import InputError
@@ -12,8 +13,30 @@ def test_specimen_is_a_particle_on_a_film() -> None:
     assert set(atoms.numbers[tags == 0]) == {6}
     assert atoms.cell.lengths()[:2] == pytest.approx([FIELD, FIELD])
     assert atoms.positions[tags == 1, :2].mean(axis=0) == pytest.approx([FIELD / 2, FIELD / 2])
-    density = (tags == 0).sum() * 12.011 / 0.602214 / (FIELD**2 * 10.0)
-    assert density == pytest.approx(2.2, rel=1e-3)
+
+
+@pytest.mark.parametrize(("film", "tolerance"), [("random", 1e-3), ("realistic", 0.03)])
+def test_film_has_its_density(film: str, tolerance: float) -> None:
+    atoms = build("octahedron", diameter=30.0, film=film, film_thickness=30.0, film_density=2.3, seed=3)
+    density = (atoms.get_tags() == 0).sum() * 12.011 / 0.602214 / (FIELD**2 * 30.0)
+    assert density == pytest.approx(2.3, rel=tolerance)
+
+
+def test_films_are_quenched_unless_they_are_to_be_random() -> None:
+    """A quenched film has no two atoms at 1.8 Å, in the gap of its g(r); random ones have many."""
+
+    def in_gap(film: str) -> float:
+        atoms = build("cube", diameter=20.0, film=film, film_thickness=10.0, extent=60.0, seed=1)
+        positions = atoms.positions[atoms.get_tags() == 0]
+        pairs = KDTree(positions).sparse_distance_matrix(KDTree(positions), 2.0, output_type="ndarray")["v"]
+        return np.count_nonzero((pairs > 1.85) & (pairs < 2.0)) / len(positions)
+
+    assert in_gap("realistic") < 0.02
+    assert in_gap("random") > 0.3
+
+
+def test_no_film_is_no_film() -> None:
+    assert (build("cube", diameter=20.0, film="none").get_tags() == 1).all()
 
 
 @pytest.mark.parametrize(("side", "before"), [("entrance", True), ("exit", False)])
@@ -76,6 +99,8 @@ def test_rotation_matrix_is_applied() -> None:
     ("change", "named"),
     [
         ({"shape": "ball"}, "shape"),
+        ({"film": "plastic"}, "film"),
+        ({"film_density": 1.2}, "density"),
         ({"diameter": -1.0}, "diameter"),
         ({"diameter": float("nan")}, "diameter"),
         ({"orientation": "upside down"}, "orientation"),

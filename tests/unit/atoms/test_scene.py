@@ -27,7 +27,7 @@ def particle() -> Atoms:
 
 def test_rotations_are_proper_and_uniform():
     rng = np.random.default_rng(0)
-    rotations = np.array([draw_rotation(rng) for _ in range(4000)])
+    rotations = np.array([draw_rotation(rng) for _ in range(10_000)])
     np.testing.assert_allclose(
         rotations @ rotations.transpose(0, 2, 1), np.broadcast_to(np.eye(3), rotations.shape), atol=1e-12
     )
@@ -38,8 +38,8 @@ def test_rotations_are_proper_and_uniform():
         assert gap < 2 * 1.63 / np.sqrt(len(entry))  # Kolmogorov-Smirnov, 1 %
     # ... and the angle of rotation has density (1 - cos angle) / pi: mean of the trace is 0, of its square 1.
     trace = np.trace(rotations, axis1=1, axis2=2)
-    assert trace.mean() == pytest.approx(0, abs=0.06)
-    assert (trace**2).mean() == pytest.approx(1, abs=0.12)
+    assert trace.mean() == pytest.approx(0, abs=0.04)
+    assert (trace**2).mean() == pytest.approx(1, abs=0.08)
 
 
 def test_rotated_keeps_its_argument_and_turns_columns():

@@ -76,6 +76,21 @@ def test_splits_do_not_share_their_carbon(tiny: Recipe) -> None:
         assert len(heights) < 0.01 * len(films[i])
 
 
+def test_a_share_of_the_films_is_quenched(tiny: Recipe) -> None:
+    """Those of the test come from films that the others never see."""
+    recipe = recipe_from({"field": 48.0, "specimens": {"quenched": 0.5, "film_thickness": [5, 10]}})
+    rng = np.random.default_rng(0)
+    names: dict[str, set[str]] = {}
+    for split in SPLITS:
+        infos = [film_source(recipe, split).draw(8.0, rng).info for _ in range(40)]
+        films = [info["films"] for info in infos if "films" in info]
+        assert 10 <= len(films) <= 30
+        names[split] = set(films)
+    assert all(name.startswith("test") for name in names["test"])
+    assert all(name.startswith("training") for name in names["train"] | names["validation"])
+    assert not any("films" in film_source(tiny, split).draw(8.0, rng).info for split in SPLITS)
+
+
 def test_shapes_take_turns(tiny: Recipe) -> None:
     shapes = [draw_specimen(tiny, "test", i).shape for i in range(16)]
     assert shapes == [*tiny.specimens.shapes] * 2

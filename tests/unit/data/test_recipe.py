@@ -93,6 +93,11 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"fine_sampling": 0.25}, r"unknown key 'fine_sampling'; known here: name, seed, field, accuracy, "),
     ({"seed": "one"}, r"seed: .*valid integer.*got 'one'"),
     ({"specimens": 3}, r"specimens: .*got 3"),
+    ({"specimens": {"quenched": 1.5}}, r"specimens.quenched: .*got 1.5"),
+    (
+        {"specimens": {"quenched": 0.5, "density": [1.2, 2]}},
+        r"specimens.quenched: .*1.7 to 3 g/cm3, not 1.2 to 2",
+    ),
 ]
 
 
