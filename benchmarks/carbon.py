@@ -217,7 +217,8 @@ def save(figure: "plt.Figure", path: Path) -> None:
 
 
 def speed(n: int) -> None:
-    """Films and scenes per second of one core (processor time), for 6 nm particles from templates on 4 nm of carbon, in a field of 11.2 nm."""
+    """Films and scenes per second of one core (processor time): a particle of 6 nm from a template on 4 nm of carbon,
+    in a field of 11.2 nm."""
     torch.set_num_threads(1)
     extent = (112.0, 112.0)
     rng = np.random.default_rng(0)
