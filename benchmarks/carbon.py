@@ -30,7 +30,7 @@ from facetem.hrtem.optics import Optics, clean_images
 from facetem.hrtem.settings import Multislice
 
 FIELD = 102.4  # Å
-DENSITY = 2.0  # g/cm3, of the films that are compared
+DENSITY = 2.1  # g/cm3, of the films that are compared
 THICKNESS = 30.0  # Å
 ENERGY = 200e3  # eV
 COLOURS = {"quenched": "#1f77b4", "hard core 1.35 Å": "#d95f02", "fully random": "#777777"}
@@ -50,7 +50,7 @@ SIZES = range(3, 10)
 def draw(kind: str, rng: np.random.Generator, extent: float = FIELD, thickness: float = THICKNESS) -> Atoms:
     """A film of one of the three kinds."""
     if kind == "quenched":
-        return FilmLibrary((extent, extent), part="test", density=(DENSITY, DENSITY)).draw(thickness, rng)
+        return FilmLibrary((extent, extent), density=(DENSITY, DENSITY)).draw(thickness, rng)
     core = 1.35 if kind.startswith("hard") else 0.0
     return draw_random_film((extent, extent), thickness=thickness, density=DENSITY, hard_core=core, rng=rng)
 
@@ -217,7 +217,8 @@ def save(figure: "plt.Figure", path: Path) -> None:
 
 
 def speed(n: int) -> None:
-    """Films and scenes per second of one core (processor time), for 6 nm particles from templates on 4 nm of carbon, in a field of 11.2 nm."""
+    """Films and scenes per second of one core (processor time): a particle of 6 nm from a template on 4 nm of carbon,
+    in a field of 11.2 nm."""
     torch.set_num_threads(1)
     extent = (112.0, 112.0)
     rng = np.random.default_rng(0)
