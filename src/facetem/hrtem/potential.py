@@ -6,7 +6,7 @@ The atoms of a plane are spread on the grid, transformed and multiplied by what 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
 import torch
 from torch import Tensor
@@ -72,34 +72,14 @@ def planes_of(
         return
     plan = schedule(structure, settings, planes)
     steps = len(plan.distances)
-    numbers, element = torch.unique(structure.numbers, return_inverse=True)
-    key = element * steps + plan.first
-    # Atoms sorted by element and first step, so that those of a step lie side by side, then by row, for the cache.
-    row = torch.remainder(structure.positions[:, 1].detach() / grid.extent[0], 1.0)
-    by = torch.argsort(ROWS * key + (ROWS * row).long().clamp_max(ROWS - 1))
-    edges = [0, *torch.cumsum(torch.bincount(key, minlength=len(numbers) * steps), 0).tolist()]
-    points = Footprints.of(
-        structure.positions[by, :2],
-        structure.batch[by],
-        structure.n_specimens,
-        grid,
-        Kernel(settings.potential_band),
-    )
+    points, layers = _layers(structure, grid, plan, sigma=sigma, settings=settings)
     occupied = _occupied(plan, steps, settings.projection)
     ends = dict(zip(occupied, [*occupied[1:], steps], strict=True))  # where the plane after each lies
-    shares, curvatures = plan.shares[by].T, plan.curvatures[by].T  # (order, atom)
-    values = tuple(sigma.tolist())
-    layers = []
-    for e, number in enumerate(numbers.tolist()):
-        one = form(number, grid, values, settings, z.device, z.dtype)
-        layers.append(_Layer(e * steps, shares, one.phase, one.loss))
-        if one.extent is not None:
-            layers.append(_Layer(e * steps, curvatures, one.extent, None))
     # What the atoms that have been spread so far leave in this step and in the next ones.
     waiting: list[list[Tensor]] = [[] for _ in layers]
     for step in range(steps):
         for i, (layer, later) in enumerate(zip(layers, waiting, strict=True)):
-            some = slice(*edges[layer.first + step : layer.first + step + 2])
+            some = layer.groups[step]
             fresh = points[some].densities(layer.weights[:, some]) if some.start < some.stop else ()
             waiting[i] = [a if b is None else b if a is None else a + b for a, b in zip_longest(later, fresh)]
         if step in ends:
@@ -116,18 +96,44 @@ class _Layer:
 
     Parameters
     ----------
-    first
-        Index among the edges of the groups of atoms: those of this element that start at step 0.
+    groups : (step,)
+        The atoms whose first plane each is.
     weights : (order, atom)
         Of the atoms' density in each of their planes.
     phase, loss
         What the transform of the density is multiplied with; see `Form`.
     """
 
-    first: int
+    groups: tuple[slice, ...]
     weights: Tensor
     phase: Tensor
     loss: Tensor | None
+
+
+def _layers(
+    structure: Structure, grid: Grid, plan: Schedule, *, sigma: Tensor, settings: Multislice
+) -> tuple[Footprints, list[_Layer]]:
+    """All atoms on the pixels, in the order in which the layers' groups count them."""
+    positions, steps = structure.positions, len(plan.distances)
+    numbers, element = torch.unique(structure.numbers, return_inverse=True)
+    key = element * steps + plan.first
+    # Sorted by element and first step, so that those of a step lie side by side, then by row, for the cache.
+    row = torch.remainder(positions[:, 1].detach() / grid.extent[0], 1.0)
+    by = torch.argsort(ROWS * key + (ROWS * row).long().clamp_max(ROWS - 1))
+    kernel = Kernel(settings.potential_band)
+    points = Footprints.of(positions[by, :2], structure.batch[by], structure.n_specimens, grid, kernel)
+    ends = torch.cumsum(torch.bincount(key, minlength=len(numbers) * steps), 0).tolist()
+    groups = [slice(a, b) for a, b in pairwise([0, *ends])]
+    shares, curvatures = plan.shares[by].T, plan.curvatures[by].T  # (order, atom)
+    values = tuple(sigma.tolist())
+    layers = []
+    for e, number in enumerate(numbers.tolist()):
+        mine = tuple(groups[e * steps : (e + 1) * steps])
+        one = form(number, grid, values, settings, positions.device, positions.dtype)
+        layers.append(_Layer(mine, shares, one.phase, one.loss))
+        if one.extent is not None:
+            layers.append(_Layer(mine, curvatures, one.extent, None))
+    return points, layers
 
 
 def _occupied(plan: Schedule, steps: int, projection: Projection) -> list[int]:
