@@ -198,8 +198,8 @@ def supported(sites: Array, doubtful: NDArray[np.bool_]) -> Array:
     while doubtful.any():
         # A tree that is used once need not be a balanced one; the fourth nearest is the third other.
         tree = KDTree(sites, balanced_tree=False, compact_nodes=False)
-        fourth = np.asarray(tree.query(sites[doubtful], k=[4], distance_upper_bound=BOND)[0])
-        loose = np.flatnonzero(doubtful)[np.isinf(fourth[:, 0])]
+        fourth = np.asarray(tree.query(sites[doubtful], k=4, distance_upper_bound=BOND)[0])
+        loose = np.flatnonzero(doubtful)[np.isinf(fourth[:, 3])]
         if len(loose) == 0:
             break
         sites, doubtful = np.delete(sites, loose, axis=0), np.delete(doubtful, loose)
