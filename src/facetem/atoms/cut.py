@@ -196,8 +196,10 @@ def _last(scales: Array, n_wanted: int) -> int:
 def supported(sites: Array, doubtful: NDArray[np.bool_]) -> Array:
     """`sites` (n, 3) without those of the doubtful ones that would stick to fewer than three others."""
     while doubtful.any():
-        partners = KDTree(sites).query_ball_point(sites[doubtful], BOND, return_length=True)
-        loose = np.flatnonzero(doubtful)[np.asarray(partners) < 4]
+        # A tree that is used once need not be a balanced one; the fourth nearest is the third other.
+        tree = KDTree(sites, balanced_tree=False, compact_nodes=False)
+        fourth = np.asarray(tree.query(sites[doubtful], k=4, distance_upper_bound=BOND)[0])
+        loose = np.flatnonzero(doubtful)[np.isinf(fourth[:, 3])]
         if len(loose) == 0:
             break
         sites, doubtful = np.delete(sites, loose, axis=0), np.delete(doubtful, loose)
