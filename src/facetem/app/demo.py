@@ -14,7 +14,7 @@ from facetem.analysis.analyze import Analysis, ParticleResult, analyze
 from facetem.analysis.report import save_analysis
 from facetem.app.command import step_progress, whole_file
 from facetem.app.results import shape_words
-from facetem.atoms.carbon import draw_random_film
+from facetem.atoms.films import FilmLibrary
 from facetem.atoms.scene import assemble, draw_rotation, rotated
 from facetem.atoms.shapes import SHAPES, build_particle, draw_form
 from facetem.data.micrograph import micrograph_from_array, save_image
@@ -27,7 +27,7 @@ from facetem.hrtem.simulate import simulate
 SEED = 1
 WIDTH = 400.0  # Å: the field
 DIAMETERS = (40.0, 70.0)  # Å: three particles of the largest fit side by side
-FILM = 25.0  # Å
+FILM, DENSITY = 25.0, 2.1  # Å, g/cm3
 DEFOCUS = 60.0  # Å
 DOSE = 2000.0  # e/Å2
 ENERGY = 300e3  # eV
@@ -77,7 +77,7 @@ def draw_field(
         x, y = EDGE + (np.array([column, row]) + 0.5) * room + rng.uniform(-slack, slack)
         particles.append(particle)
         centres.append((float(x), float(y)))
-    film = draw_random_film((width, width), thickness=FILM, rng=rng)
+    film = FilmLibrary((width, width), part="test", density=(DENSITY, DENSITY)).draw(FILM, rng)
     field = assemble(particles, film, extent=(width, width), centres=centres)
     truths = [
         Truth(x, y, particle.info["shape"], particle.info["diameter"])
