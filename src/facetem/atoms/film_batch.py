@@ -17,7 +17,7 @@ from torch import Tensor
 
 from facetem.atoms.carbon import STEEPEST
 from facetem.atoms.films import CLOSEST, NATURAL, STRAIN, THICKEST, FilmLibrary, LibraryFilm, library
-from facetem.atoms.ragged import meets, spans, starts
+from facetem.atoms.ragged import at, meets, spans, starts
 from facetem.core.errors import InputError
 
 COLUMNS = 8  # of a film along x and along y
@@ -224,24 +224,24 @@ def cut_layers(
     )
     of_run = torch.cat([of_layer[:, layer], offset.T]).float()
     rows, run = spans(first, count)
-    a, b, x0 = (of_run[i][run] for i in (0, 1, 6))
-    x, y = columns.xyz[0][rows], columns.xyz[1][rows]
-    moved_x = torch.addcmul(x0, a, x).addcmul_(b, y)
-    c_, d, y0 = (of_run[i][run] for i in (2, 3, 7))
-    moved_y = torch.addcmul(y0, c_, x).addcmul_(d, y)
-    kept = ((moved_x >= 0) & (moved_x < field[0]) & (moved_y >= 0) & (moved_y < field[1])).nonzero()[:, 0]
-    rows, run = rows[kept], run[kept]
-    z = torch.addcmul(of_run[5][run], of_run[4][run], columns.xyz[2][rows])
-    xyz = torch.stack([moved_x[kept], moved_y[kept], z])
-    scene = layers.scene[layer][run]
+    x, y = (at(columns.xyz[axis], rows) for axis in (0, 1))
+    a, b, c, d, up, bottom, x0, y0 = of_run
+    moved_x = at(x0, run) + at(a, run) * x + at(b, run) * y
+    moved_y = at(y0, run) + at(c, run) * x + at(d, run) * y
+    inside = (moved_x >= 0) & (moved_x < field[0]) & (moved_y >= 0) & (moved_y < field[1])
+    kept = inside.nonzero()[:, 0]
+    rows, run = at(rows, kept), at(run, kept)
+    z = at(bottom, run) + at(up, run) * at(columns.xyz[2], rows)
+    xyz = torch.stack([at(moved_x, kept), at(moved_y, kept), z])
+    scene = at(layers.scene[layer], run)
     lost = _crowded(xyz, scene, extent)
     above = layers.scene[1:] == layers.scene[:-1]
     if bool(above.any()):
         lost = torch.cat([lost, _seamed(xyz, scene, layers)])
     left = torch.ones(xyz.shape[1], dtype=torch.bool, device=xyz.device).index_fill(0, lost, False)
     left = left.nonzero()[:, 0]
-    n_atoms = torch.bincount(scene[left], minlength=len(thickness))
-    return FilmBatch(xyz[:, left], n_atoms, thickness, extent)
+    n_atoms = torch.bincount(at(scene, left), minlength=len(thickness))
+    return FilmBatch(xyz.index_select(1, left), n_atoms, thickness, extent)
 
 
 def _runs(

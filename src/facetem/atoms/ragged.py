@@ -21,7 +21,12 @@ def spans(first: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     total = int(count.sum())
     run = torch.repeat_interleave(torch.arange(len(count), device=count.device), count, output_size=total)
     skipped = first - (count.cumsum(0) - count)
-    return torch.arange(total, device=count.device).add_(skipped[run]), run
+    return torch.arange(total, device=count.device).add_(at(skipped, run)), run
+
+
+def at(values: Tensor, rows: Tensor) -> Tensor:
+    """values[rows], several times as fast on a processor."""
+    return values.index_select(0, rows)
 
 
 def starts(count: Tensor) -> Tensor:
@@ -70,5 +75,5 @@ def meets(points: Tensor, batch: Tensor, others: Tensor, other_batch: Tensor, di
     last = torch.searchsorted(keys, (centres + 1).flatten(), right=True)
     rows, run = spans(first, last - first)
     point = run // 9
-    near = (points[point] - others[order[rows]]).square().sum(1) < distance**2
-    return close.index_fill(0, point[near], True)
+    near = (at(points, point) - at(others, at(order, rows))).square().sum(1) < distance**2
+    return close.index_fill(0, at(point, near.nonzero()[:, 0]), True)
