@@ -16,6 +16,8 @@ from facetem.atoms.scene import CLOSEST_CARBON, CLOSEST_PARTICLES, CONTACT, SURF
 from facetem.core.errors import InputError
 from facetem.core.structure import Structure
 
+CARBON = 6
+
 
 @dataclass(frozen=True)
 class Scenes:
@@ -66,6 +68,18 @@ class _Metal:
     count: Tensor
 
 
+@dataclass(frozen=True)
+class _Film:
+    """Atoms of all films; `count` and `nearest` (specimen,): the height [Å] of the atom that lies farthest out on the
+    particles' side, and `depth` (atom,) how far behind it each lies."""
+
+    xyz: Tensor
+    scene: Tensor
+    count: Tensor
+    nearest: Tensor
+    depth: Tensor
+
+
 def assemble_many(
     templates: Sequence[Template],
     films: FilmBatch | None,
@@ -99,20 +113,14 @@ def assemble_many(
     n = len(placements.toward)
     _check(templates, films, placements, extent)
     metal = _turned(templates, placements)
-    film, film_count = _film(films, n, metal.xyz)
-    film_scene = _owners(film_count)
-    height = _heights(metal, film, film_count, film_scene, placements, extent)
+    film = _film(films, placements, metal.xyz)
+    height = _heights(metal, film, placements, extent)
     shift = torch.cat([placements.centre.T.to(height), height[None]])
     xyz = metal.xyz + shift.index_select(1, metal.particle)
     metal = _inside(_Metal(xyz, metal.numbers, metal.particle, metal.count), extent, clip=clip)
     _check_apart(metal, placements)
-    crowded = _crowded(film, film_scene, metal, placements)
-    if len(crowded):
-        left = torch.ones(film.shape[1], dtype=torch.bool, device=film.device).index_fill(0, crowded, False)
-        left = left.nonzero()[:, 0]
-        film = film.index_select(1, left)
-        film_count = torch.bincount(at(film_scene, left), minlength=n)
-    return _boxed(film, film_count, metal, height, templates, placements, extent, margin)
+    lost = _crowded(film, metal, placements)
+    return _boxed(film, lost, metal, height, templates, placements, extent, margin)
 
 
 def _check(
@@ -135,14 +143,16 @@ def _check(
         raise InputError(f"films: expected an extent of {extent} Å, got {films.extent}")
 
 
-def _owners(count: Tensor) -> Tensor:
-    return torch.repeat_interleave(torch.arange(len(count), device=count.device), count)
-
-
-def _film(films: FilmBatch | None, n: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    if films is None:
-        return like.new_empty((3, 0)), torch.zeros(n, dtype=torch.int64, device=like.device)
-    return films.xyz.to(like), films.count
+def _film(films: FilmBatch | None, placements: Placements, like: Tensor) -> _Film:
+    toward = placements.toward
+    count = torch.zeros_like(toward, dtype=torch.int64) if films is None else films.count
+    xyz = like.new_empty((3, 0)) if films is None else films.xyz.to(like)
+    scene = torch.repeat_interleave(
+        torch.arange(len(count), device=count.device), count, output_size=xyz.shape[1]
+    )
+    low, high = extremes(xyz[2], count)
+    nearest = torch.where(toward > 0, low, high)
+    return _Film(xyz, scene, count, nearest, (xyz[2] - at(nearest, scene)).abs_())
 
 
 def _turned(templates: Sequence[Template], placements: Placements) -> _Metal:
@@ -156,32 +166,20 @@ def _turned(templates: Sequence[Template], placements: Placements) -> _Metal:
     return _Metal(xyz, at(numbers, rows), particle, count)
 
 
-def _heights(
-    metal: _Metal,
-    film: Tensor,
-    film_count: Tensor,
-    film_scene: Tensor,
-    placements: Placements,
-    extent: tuple[float, float],
-) -> Tensor:
+def _heights(metal: _Metal, film: _Film, placements: Placements, extent: tuple[float, float]) -> Tensor:
     """z (particle,) of each particle's centroid, before the box: see `scene._room`, of which this is the batch."""
     scene = placements.scene
-    toward, gap = (t.to(metal.xyz) for t in (placements.toward, placements.gap))
-    reach = metal.xyz[2] * at(toward[scene], metal.particle)
+    toward, gap = (t.to(metal.xyz)[scene] for t in (placements.toward, placements.gap))
+    reach = metal.xyz[2] * at(toward, metal.particle)
     foot = extremes(reach, metal.count)[1]
-    surface = film[2] * at(toward, film_scene)
-    nearest = extremes(surface, film_count)[0]
-    room = torch.where(film_count[scene] > 0, nearest[scene], 0.0) - foot
-    if film.shape[1] and len(scene):
+    # From the film's outermost atom on; without a film, from z = 0 on.
+    surface = torch.where(film.count[scene] > 0, toward * film.nearest[scene], 0.0)
+    room = -foot
+    if film.xyz.shape[1] and len(scene):
         deepest, low = _contact_maps(metal, reach)
-        # Deeper film atoms lie behind others.
-        under = (surface < at(nearest, film_scene) + SURFACE_DEPTH).nonzero()[:, 0]
-        met = _met(
-            deepest, low, film.index_select(1, under), at(surface, under), at(film_scene, under),
-            placements, extent,
-        )  # fmt: skip
+        met = _met(deepest, low, film, placements, extent)
         room = torch.where(met.isfinite(), met, room)
-    return toward[scene] * (room - gap[scene])
+    return toward * (surface + room - gap)
 
 
 def _contact_maps(metal: _Metal, reach: Tensor) -> tuple[Tensor, Tensor]:
@@ -200,37 +198,35 @@ def _contact_maps(metal: _Metal, reach: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _met(
-    deepest: Tensor,
-    low: Tensor,
-    film: Tensor,
-    surface: Tensor,
-    film_scene: Tensor,
-    placements: Placements,
-    extent: tuple[float, float],
+    deepest: Tensor, low: Tensor, film: _Film, placements: Placements, extent: tuple[float, float]
 ) -> Tensor:
-    """How far each particle (particle,) may go until it meets the film's surface; inf where it meets nothing.
+    """How far behind the film's outermost atom each particle (particle,) may go until it meets the film; inf where it
+    meets nothing.
 
     The particles of a specimen take turns, so that memory goes with the film and not with their number.
     """
     rank, n_scenes = ranks(placements.scene), len(placements.toward)
     nx, ny = deepest.shape[1:]
-    room = surface.new_full((len(deepest),), torch.inf)
+    # Deeper film atoms lie behind others.
+    under = (film.depth < SURFACE_DEPTH).nonzero()[:, 0]
+    scene, depth = at(film.scene, under), at(film.depth, under)
+    place = [at(film.xyz[axis], under) for axis in (0, 1)]
+    room = depth.new_full((len(deepest),), torch.inf)
     for k in range(int(rank.max()) + 1):
         mine = (rank == k).nonzero()[:, 0]
         of_scene = torch.full((n_scenes,), -1, device=mine.device)
-        of_scene = of_scene.index_copy(0, placements.scene[mine], mine)
-        particle = at(of_scene, film_scene)
+        particle = at(of_scene.index_copy(0, placements.scene[mine], mine), scene)
         cell, inside = [], particle >= 0
         particle = particle.clamp(min=0)
         for axis, (period, size) in enumerate(zip(extent, (nx, ny), strict=True)):
-            away = film[axis] - at(placements.centre[:, axis].to(film), particle)
+            away = place[axis] - at(placements.centre[:, axis].to(depth), particle)
             away = away - period * (away / period).round()
             cell.append((away / CONTACT).floor().long() - at(low[:, axis], particle))
             inside = inside & (cell[axis] >= 0) & (cell[axis] < size)
         seen = inside.nonzero()[:, 0]
         particle = at(particle, seen)
         flat = (particle * nx + at(cell[0], seen)) * ny + at(cell[1], seen)
-        room = room.scatter_reduce(0, particle, at(surface, seen) - at(deepest.flatten(), flat), "amin")
+        room = room.scatter_reduce(0, particle, at(depth, seen) - at(deepest.flatten(), flat), "amin")
     return room
 
 
@@ -268,35 +264,31 @@ def _check_apart(metal: _Metal, placements: Placements) -> None:
             )
 
 
-def _crowded(film: Tensor, film_scene: Tensor, metal: _Metal, placements: Placements) -> Tensor:
+def _crowded(film: _Film, metal: _Metal, placements: Placements) -> Tensor:
     """The film atoms that give way to particles that stand nearer than `CLOSEST_CARBON`."""
-    tight = placements.gap < CLOSEST_CARBON
-    nothing = torch.empty(0, dtype=torch.int64, device=film.device)
-    if not film.shape[1] or not metal.xyz.shape[1] or not bool(tight.any()):
+    tight, n = placements.gap < CLOSEST_CARBON, len(placements.gap)
+    nothing = torch.empty(0, dtype=torch.int64, device=film.scene.device)
+    if not len(film.scene) or not len(metal.particle) or not bool(tight.any()):
         return nothing
-    # Only what lies between the lowest and the highest atom of the other kind may be close to it.
+    # Only film atoms no deeper than the particles reach, and particle atoms no farther out than those, may be close.
     scene = at(placements.scene, metal.particle)
-    per_scene = torch.bincount(scene, minlength=len(tight))
-    low, high = extremes(metal.xyz[2], per_scene)
-    low = torch.where(tight, low - CLOSEST_CARBON, torch.inf)
-    z = film[2]
-    facing = ((z > at(low, film_scene)) & (z < at(high + CLOSEST_CARBON, film_scene))).nonzero()[:, 0]
-    if not len(facing):
-        return nothing
-    count = torch.bincount(at(film_scene, facing), minlength=len(tight))
-    low, high = extremes(at(z, facing), count)
-    z = metal.xyz[2]
-    near = ((z > at(low - CLOSEST_CARBON, scene)) & (z < at(high + CLOSEST_CARBON, scene))).nonzero()[:, 0]
+    toward = placements.toward.to(film.nearest)
+    depth = (metal.xyz[2] - at(film.nearest, scene)) * at(toward, scene)
+    deepest = extremes(depth, torch.zeros_like(film.count).index_add(0, placements.scene, metal.count))[1]
+    bound = torch.where(tight, deepest + CLOSEST_CARBON, -torch.inf)
+    facing = (film.depth < bound.max()).nonzero()[:, 0]
+    facing = facing[at(film.depth, facing) < at(bound, at(film.scene, facing))]
+    near = ((depth > -CLOSEST_CARBON) & at(tight, scene)).nonzero()[:, 0]
     lost = meets(
-        film.index_select(1, facing).T, at(film_scene, facing),
+        film.xyz.index_select(1, facing).T, at(film.scene, facing),
         metal.xyz.index_select(1, near).T, at(scene, near), CLOSEST_CARBON,
     )  # fmt: skip
     return at(facing, lost.nonzero()[:, 0])
 
 
 def _boxed(
-    film: Tensor,
-    film_count: Tensor,
+    film: _Film,
+    lost: Tensor,
     metal: _Metal,
     height: Tensor,
     templates: Sequence[Template],
@@ -304,35 +296,38 @@ def _boxed(
     extent: tuple[float, float],
     margin: float,
 ) -> Scenes:
-    """Film and particles in one order, in boxes with their margin, and the truth."""
-    n, n_film = len(film_count), film.shape[1]
-    metal_count = torch.zeros_like(film_count).index_add(0, placements.scene, metal.count)
+    """Film without its `lost` atoms and particles in one order, in boxes with their margin, and the truth."""
+    n, n_film = len(film.count), len(film.scene)
+    metal_count = torch.zeros_like(film.count).index_add(0, placements.scene, metal.count)
+    film_count = film.count - torch.bincount(at(film.scene, lost), minlength=n)
     if bool((film_count + metal_count == 0).any()):
         raise InputError("specimen: expected at least one atom inside the field, got none")
-    film_low, film_high = extremes(film[2], film_count)
-    low, high = extremes(metal.xyz[2], metal_count)
-    shift = margin - torch.minimum(low, film_low)
-    depth = torch.maximum(high, film_high) + shift + margin
-    first = torch.stack([starts(film_count), starts(metal_count) + n_film], 1).flatten()
-    rows, run = spans(first, torch.stack([film_count, metal_count], 1).flatten())
-    batch = run // 2
-    xyz = torch.cat([film, metal.xyz], 1).index_select(1, rows)
+    left = torch.ones(n_film + len(metal.particle), dtype=torch.bool, device=lost.device)
+    left = left.index_fill(0, lost, False).nonzero()[:, 0]
+    counts = torch.stack([film_count, metal_count], 1).flatten()
+    first = torch.stack([starts(film_count), starts(metal_count) + n_film - len(lost)], 1).flatten()
+    rows, run = spans(first, counts)
+    batch = run >> 1
+    xyz = torch.cat([film.xyz, metal.xyz], 1).index_select(1, at(left, rows))
+    place = spans(film_count.cumsum(0) + starts(metal_count), metal_count)[0]
+    numbers = torch.full_like(batch, CARBON).index_copy(0, place, metal.numbers)
+    tags = torch.zeros_like(batch).index_copy(0, place, at(ranks(placements.scene) + 1, metal.particle))
+    low, high = (t.view(n, 2) for t in extremes(xyz[2], counts))
+    shift = margin - low.amin(1)
+    depth = high.amax(1) + shift + margin
+    z_range = torch.stack([low, high], 2) + shift[:, None, None]
+    z_range = torch.where(counts.view(n, 2, 1) > 0, z_range, torch.nan)
     xyz[2] += at(shift, batch)
-    carbon = torch.full((n_film,), 6, device=film.device)
-    tags = torch.cat([torch.zeros_like(carbon), at(ranks(placements.scene) + 1, metal.particle)])
-    cell = torch.cat([film.new_tensor(extent).expand(n, 2), depth[:, None]], 1)
+    cell = torch.cat([xyz.new_tensor(extent).expand(n, 2), depth[:, None]], 1)
     template = placements.template
-    diameter = film.new_tensor([t.diameter for t in templates])[template]
-    cubic = torch.tensor([t.cubic for t in templates], device=film.device)[template]
+    diameter = xyz.new_tensor([t.diameter for t in templates])[template]
+    cubic = torch.tensor([t.cubic for t in templates], device=xyz.device)[template]
     axis, angle = zone_axes(placements.rotation)
-    centre = torch.cat([placements.centre.to(film), (height + shift[placements.scene])[:, None]], 1)
-
-    def ranges(low: Tensor, high: Tensor, count: Tensor) -> Tensor:
-        return torch.where(count[:, None] > 0, torch.stack([low + shift, high + shift], 1), torch.nan)
+    centre = torch.cat([placements.centre.to(xyz), (height + shift[placements.scene])[:, None]], 1)
 
     return Scenes(
-        Structure(xyz.T, at(torch.cat([carbon, metal.numbers]), rows), batch, cell),
-        at(tags, rows),
+        Structure(xyz.T, numbers, batch, cell),
+        tags,
         placements.scene,
         tuple(templates[i].label for i in template.tolist()),
         diameter,
@@ -340,6 +335,6 @@ def _boxed(
         axis * cubic[:, None],
         torch.where(cubic, angle, torch.nan),
         centre,
-        ranges(low, high, metal_count),
-        ranges(film_low, film_high, film_count),
+        z_range[:, 1],
+        z_range[:, 0],
     )

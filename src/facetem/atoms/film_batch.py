@@ -17,7 +17,7 @@ from torch import Tensor
 
 from facetem.atoms.carbon import STEEPEST
 from facetem.atoms.films import CLOSEST, NATURAL, STRAIN, THICKEST, FilmLibrary, LibraryFilm, library
-from facetem.atoms.ragged import at, meets, spans, starts
+from facetem.atoms.ragged import at, meets, spans
 from facetem.core.errors import InputError
 
 COLUMNS = 8  # of a film along x and along y
@@ -72,8 +72,9 @@ class FilmColumns:
 
     Parameters
     ----------
-    xyz : (3, atom) float32
-        By film, column and height [Å].
+    xy : (2 atom,) complex64
+        x + i y by film, column and height [Å]; then all of them mirrored, x - i y.
+    z : (2 atom,) float32
     key : (atom,) float64
         z + FAR * (number of the column, counted through all films).
     ends : (column + 1,) int64
@@ -81,7 +82,8 @@ class FilmColumns:
     period, thickness, density : (film,) float64
     """
 
-    xyz: Tensor
+    xy: Tensor
+    z: Tensor
     key: Tensor
     ends: Tensor
     period: Tensor
@@ -101,7 +103,9 @@ class FilmColumns:
         key, xyz = key[order], np.concatenate(parts, axis=1)[:, order]
         ends = np.searchsorted(key, FAR * np.arange(len(films) * COLUMNS**2 + 1) - FAR / 2)
         known = np.array([(film.period, film.thickness, film.density) for film in films]).T
-        return cls(*(torch.as_tensor(a).to(device) for a in (xyz, key, ends, *known)))
+        xy = xyz[0] + np.complex64(1j) * xyz[1]
+        arrays = (np.concatenate([xy, xy.conj()]), np.tile(xyz[2], 2), key, ends, *known)
+        return cls(*(torch.as_tensor(a).to(device) for a in arrays))
 
 
 @dataclass(frozen=True)
@@ -213,35 +217,26 @@ def cut_layers(
     layers: Layers, columns: FilmColumns, thickness: Tensor, extent: tuple[float, float]
 ) -> FilmBatch:
     """The films (specimen,) of `thickness` [Å] that consist of the given layers, in a field of `extent` [Å]."""
-    field = thickness.new_tensor(extent, dtype=torch.float32)
     first, count, layer, offset = _runs(layers, columns, extent)
-    c, s = layers.angle.cos() * layers.stretch, layers.angle.sin() * layers.stretch
-    up = torch.where(layers.flipped, -1.0, 1.0)
-    bottom = torch.where(layers.flipped, layers.height + layers.start, -layers.start)
-    # One row a layer: x' = a x + b y, y' = c x + d y, z' = e z + f.
-    of_layer = torch.stack(
-        [c, -s * layers.mirror, s, c * layers.mirror, up * layers.stretch, bottom * layers.stretch + layers.base]
-    )
-    of_run = torch.cat([of_layer[:, layer], offset.T]).float()
     rows, run = spans(first, count)
-    x, y = (at(columns.xyz[axis], rows) for axis in (0, 1))
-    a, b, c, d, up, bottom, x0, y0 = of_run
-    moved_x = at(x0, run) + at(a, run) * x + at(b, run) * y
-    moved_y = at(y0, run) + at(c, run) * x + at(d, run) * y
-    inside = (moved_x >= 0) & (moved_x < field[0]) & (moved_y >= 0) & (moved_y < field[1])
-    kept = inside.nonzero()[:, 0]
-    rows, run = at(rows, kept), at(run, kept)
-    z = at(bottom, run) + at(up, run) * at(columns.xyz[2], rows)
-    xyz = torch.stack([at(moved_x, kept), at(moved_y, kept), z])
-    scene = at(layers.scene[layer], run)
-    lost = _crowded(xyz, scene, extent)
-    above = layers.scene[1:] == layers.scene[:-1]
-    if bool(above.any()):
-        lost = torch.cat([lost, _seamed(xyz, scene, layers)])
-    left = torch.ones(xyz.shape[1], dtype=torch.bool, device=xyz.device).index_fill(0, lost, False)
-    left = left.nonzero()[:, 0]
-    n_atoms = torch.bincount(at(scene, left), minlength=len(thickness))
-    return FilmBatch(xyz.index_select(1, left), n_atoms, thickness, extent)
+    turn = torch.polar(layers.stretch, layers.angle)[layer].to(torch.complex64)
+    offset = torch.complex(*offset.float().T)
+    # A mirrored film is already one in the columns.
+    xy = at(columns.xy, rows) * at(turn, run) + at(offset, run)
+    up = torch.where(layers.flipped, -layers.stretch, layers.stretch)
+    bottom = layers.base - up * (layers.start + layers.flipped * layers.height)
+    z = at(columns.z, rows) * at(up[layer].float(), run) + at(bottom[layer].float(), run)
+    x, y = xy.real, xy.imag
+    inside = (x >= 0) & (x < extent[0]) & (y >= 0) & (y < extent[1])
+    lost = [_crowded(xy, z, inside, layers.scene[layer], run, extent)]
+    if len(layers.scene) > int(layers.scene.max()) + 1:
+        lost.append(_seamed(xy, z, inside, layers, layer, run))
+    kept = inside.index_fill(0, torch.cat(lost), False).nonzero()[:, 0]
+    atoms = torch.zeros(len(thickness), dtype=torch.int64, device=kept.device)
+    ends = atoms.index_add(0, layers.scene[layer], count).cumsum(0)
+    n_atoms = torch.searchsorted(kept, ends).diff(prepend=ends.new_zeros(1))
+    xy = at(xy, kept)
+    return FilmBatch(torch.stack([xy.real, xy.imag, at(z, kept)]), n_atoms, thickness, extent)
 
 
 def _runs(
@@ -276,16 +271,23 @@ def _runs(
     last = torch.searchsorted(columns.key, at + layers.height[layer])
     last = torch.where(whole_above, columns.ends[column + 1], last)
     offset = (cell[layer] @ (tile * period[layer][:, None])[..., None])[..., 0] + shift[layer]
-    return first, last - first, layer, offset
+    mirrored = (layers.mirror < 0)[layer] * len(columns.key)
+    return first + mirrored, last - first, layer, offset
 
 
-def _crowded(xyz: Tensor, scene: Tensor, extent: tuple[float, float]) -> Tensor:
-    """The atoms at the near borders of the field that are too close to one at a far border."""
+def _crowded(
+    xy: Tensor, z: Tensor, inside: Tensor, scene: Tensor, run: Tensor, extent: tuple[float, float]
+) -> Tensor:
+    """The atoms at the near borders of the field that are too close to one at a far border; `scene` (run,)."""
+    x, y = xy.real, xy.imag
+    edge = (x < CLOSEST) | (x > extent[0] - CLOSEST) | (y < CLOSEST) | (y > extent[1] - CLOSEST)
+    rows = (edge & inside).nonzero()[:, 0]
+    points, scene = _points(xy, z, rows), at(scene, at(run, rows))
     lost = []
     for axis in (0, 1):
-        low = (xyz[axis] < CLOSEST).nonzero()[:, 0]
-        high = (xyz[axis] > extent[axis] - CLOSEST).nonzero()[:, 0]
-        before, after = xyz[:, low].T.clone(), xyz[:, high].T
+        low = (points[:, axis] < CLOSEST).nonzero()[:, 0]
+        high = (points[:, axis] > extent[axis] - CLOSEST).nonzero()[:, 0]
+        before, after = points[low], points[high]
         before[:, axis] += extent[axis]
         # Across a corner of the field the neighbour has moved along both axes.
         other, period = after[:, 1 - axis], extent[1 - axis]
@@ -296,21 +298,25 @@ def _crowded(xyz: Tensor, scene: Tensor, extent: tuple[float, float]) -> Tensor:
             ghosts.append(ghost)
             owners.append(high[side])
         near = meets(before, scene[low], torch.cat(ghosts), scene[torch.cat(owners)], CLOSEST)
-        lost.append(low[near])
+        lost.append(rows[low[near]])
     return torch.cat(lost)
 
 
-def _seamed(xyz: Tensor, scene: Tensor, layers: Layers) -> Tensor:
-    """The atoms above a plane between two layers that are too close to one below it."""
-    n_layers = torch.bincount(layers.scene)
-    begin = starts(n_layers)
-    lost = []
-    for level in range(1, int(n_layers.max())):
-        has = n_layers > level
-        seam = torch.where(has, layers.base[(begin + level).clamp(max=len(layers.base) - 1)], -torch.inf).float()
-        height = xyz[2] - seam[scene]
-        upper = ((height >= 0) & (height < CLOSEST)).nonzero()[:, 0]
-        lower = ((height < 0) & (height > -CLOSEST)).nonzero()[:, 0]
-        near = meets(xyz[:, upper].T, scene[upper], xyz[:, lower].T, scene[lower], CLOSEST)
-        lost.append(upper[near])
-    return torch.cat(lost)
+def _seamed(
+    xy: Tensor, z: Tensor, inside: Tensor, layers: Layers, layer: Tensor, run: Tensor
+) -> Tensor:
+    """The atoms above a plane between two layers that are too close to one below it; `layer` (run,)."""
+    joined = layers.scene[1:] == layers.scene[:-1]
+    none = joined.new_zeros(1)
+    low = torch.where(torch.cat([none, joined]), layers.base, -torch.inf).float()
+    high = torch.where(torch.cat([joined, none]), layers.base + layers.height * layers.stretch, torch.inf)
+    upper = (inside & (z - at(low[layer], run) < CLOSEST)).nonzero()[:, 0]
+    lower = (inside & (at(high.float()[layer], run) - z < CLOSEST)).nonzero()[:, 0]
+    # A seam has the number of the layer above it.
+    seam, other = at(layer, at(run, upper)), at(layer, at(run, lower)) + 1
+    return upper[meets(_points(xy, z, upper), seam, _points(xy, z, lower), other, CLOSEST)]
+
+
+def _points(xy: Tensor, z: Tensor, rows: Tensor) -> Tensor:
+    xy = at(xy, rows)
+    return torch.stack([xy.real, xy.imag, at(z, rows)], 1)
