@@ -27,7 +27,7 @@ class Scenes:
     ----------
     structure : Structure
         Specimen by specimen: film first, then the particles.
-    tags : (atom,) int64
+    tags : (atom,) int32
         0 film, i the i-th particle of its specimen (from 1).
     scene : (particle,) int64
     labels : tuple of str
@@ -110,7 +110,6 @@ def assemble_many(
     InputError
         If the films do not fit, an atom lies outside the field (`clip` false), or two particles overlap.
     """
-    n = len(placements.toward)
     _check(templates, films, placements, extent)
     metal = _turned(templates, placements)
     film = _film(films, placements, metal.xyz)
@@ -266,7 +265,7 @@ def _check_apart(metal: _Metal, placements: Placements) -> None:
 
 def _crowded(film: _Film, metal: _Metal, placements: Placements) -> Tensor:
     """The film atoms that give way to particles that stand nearer than `CLOSEST_CARBON`."""
-    tight, n = placements.gap < CLOSEST_CARBON, len(placements.gap)
+    tight = placements.gap < CLOSEST_CARBON
     nothing = torch.empty(0, dtype=torch.int64, device=film.scene.device)
     if not len(film.scene) or not len(metal.particle) or not bool(tight.any()):
         return nothing
@@ -311,7 +310,8 @@ def _boxed(
     xyz = torch.cat([film.xyz, metal.xyz], 1).index_select(1, at(left, rows))
     place = spans(film_count.cumsum(0) + starts(metal_count), metal_count)[0]
     numbers = torch.full_like(batch, CARBON).index_copy(0, place, metal.numbers)
-    tags = torch.zeros_like(batch).index_copy(0, place, at(ranks(placements.scene) + 1, metal.particle))
+    rank = (ranks(placements.scene) + 1).int()
+    tags = torch.zeros_like(batch, dtype=torch.int32).index_copy(0, place, at(rank, metal.particle))
     low, high = (t.view(n, 2) for t in extremes(xyz[2], counts))
     shift = margin - low.amin(1)
     depth = high.amax(1) + shift + margin

@@ -15,7 +15,6 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
-from facetem.atoms.carbon import STEEPEST
 from facetem.atoms.films import CLOSEST, NATURAL, STRAIN, THICKEST, FilmLibrary, LibraryFilm, library
 from facetem.atoms.ragged import at, meets, spans
 from facetem.core.errors import InputError
@@ -187,7 +186,9 @@ def draw_layers(
     stretches = (columns.density / density[:, None]) ** (1 / 3)
     fits = (stretches >= STRAIN[0]) & (stretches <= STRAIN[1])
     if not bool(fits.any(1).all()):
-        raise InputError(f"film density: {source.folder} has no {source.part} film for {source.density} g/cm3")
+        raise InputError(
+            f"film density: {source.folder} has no {source.part} film for {source.density} g/cm3"
+        )
     heights = columns.thickness * stretches
     enough = fits & (heights >= thickness[:, None])
     alone = enough.any(1)
@@ -302,9 +303,7 @@ def _crowded(
     return torch.cat(lost)
 
 
-def _seamed(
-    xy: Tensor, z: Tensor, inside: Tensor, layers: Layers, layer: Tensor, run: Tensor
-) -> Tensor:
+def _seamed(xy: Tensor, z: Tensor, inside: Tensor, layers: Layers, layer: Tensor, run: Tensor) -> Tensor:
     """The atoms above a plane between two layers that are too close to one below it; `layer` (run,)."""
     joined = layers.scene[1:] == layers.scene[:-1]
     none = joined.new_zeros(1)

@@ -75,7 +75,9 @@ def _disks(
     # Beyond the far border is a column, and one more row, to be cut off.
     row = torch.where((row >= 0) & (row < ny), row, ny)
     base = (particle[:, None] * (ny + 1) + row) * (nx + 1)
-    ends = torch.cat([(base + (x - half).clamp(0, nx)).flatten(), (base + (x + half + 1).clamp(0, nx)).flatten()])
+    ends = torch.cat(
+        [(base + (x - half).clamp(0, nx)).flatten(), (base + (x + half + 1).clamp(0, nx)).flatten()]
+    )
     steps = torch.ones(len(ends), dtype=torch.int32, device=position.device)
     steps[len(ends) // 2 :] = -1
     counts = torch.zeros(n * (ny + 1) * (nx + 1), dtype=torch.int32, device=position.device)

@@ -102,7 +102,7 @@ class Placements:
                 raise InputError(f"placements: expected {name} of shape {shape}, got {got}")
         if any(t.device != device for t in (self.scene, self.template, self.centre, self.toward, self.gap)):
             raise InputError(f"placements: expected all tensors on one device ({device})")
-        if n and (bool((self.scene.diff() < 0).any()) or not 0 <= int(self.scene[0])):
+        if n and (bool((self.scene.diff() < 0).any()) or not int(self.scene[0]) >= 0):
             raise InputError("placements: expected specimen numbers in non-decreasing order from 0")
         if n and int(self.scene[-1]) >= len(self.toward):
             raise InputError(
@@ -112,9 +112,7 @@ class Placements:
             raise InputError("placements: expected toward of 1 (entrance side) or -1 (exit side)")
 
 
-def draw_rotations(
-    n: int, generator: torch.Generator, *, dtype: torch.dtype = torch.float32
-) -> Tensor:
+def draw_rotations(n: int, generator: torch.Generator, *, dtype: torch.dtype = torch.float32) -> Tensor:
     """Rotation matrices (n, 3, 3) uniform on SO(3): random unit quaternions (Shoemake 1992)."""
     q = torch.randn((n, 4), generator=generator, dtype=torch.float64, device=generator.device)
     return matrices(q / q.norm(dim=1, keepdim=True)).to(dtype)
@@ -197,9 +195,7 @@ def zone_axes(rotations: Tensor) -> tuple[Tensor, Tensor]:
     beam = rotations[:, 2].abs().sort(1, descending=True).values
     nearest = (beam @ directions.T).argmax(1)
     chosen = directions[nearest]
-    return axes[nearest], torch.atan2(
-        torch.linalg.cross(beam, chosen).norm(dim=1), (beam * chosen).sum(1)
-    )
+    return axes[nearest], torch.atan2(torch.linalg.cross(beam, chosen).norm(dim=1), (beam * chosen).sum(1))
 
 
 def draw_centres(

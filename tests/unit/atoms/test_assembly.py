@@ -33,7 +33,8 @@ SHAPES = ("octahedron", "cube", "icosahedron")
 def films() -> list[Atoms]:
     rng = np.random.default_rng(0)
     return [
-        draw_random_film(EXTENT, thickness=t, density=2.0, hard_core=1.2, waviness=1.0, rng=rng) for t in (20, 12, 30)
+        draw_random_film(EXTENT, thickness=t, density=2.0, hard_core=1.2, waviness=1.0, rng=rng)
+        for t in (20, 12, 30)
     ]
 
 
@@ -109,7 +110,10 @@ SCENE = [0, 0, 1, 2, 2]
 def test_atom_by_atom_what_assemble_makes(films, particles, toward, gap, dtype, tolerance):
     placements = placed(SCENE, CENTRES, toward=toward, gap=gap, dtype=dtype)
     scenes = assemble_many(
-        [Template.of(p, dtype=dtype) for p in particles], FilmBatch.of(films, dtype=dtype), placements, extent=EXTENT
+        [Template.of(p, dtype=dtype) for p in particles],
+        FilmBatch.of(films, dtype=dtype),
+        placements,
+        extent=EXTENT,
     )
     specimens = one_by_one(particles, films, placements)
     same(scenes, specimens, tolerance)
@@ -199,11 +203,18 @@ def test_facet_lies_on_the_film(toward):
     torch.testing.assert_close(rotation @ rotation.mT, torch.eye(3, dtype=torch.float64).expand(n, 3, 3))
     torch.testing.assert_close(torch.linalg.det(rotation), torch.ones(n, dtype=torch.float64))
     placements = Placements(
-        torch.arange(n), torch.zeros(n, dtype=torch.int64), rotation, torch.full((n, 2), 35.0).double(), side, side * 2
+        torch.arange(n),
+        torch.zeros(n, dtype=torch.int64),
+        rotation,
+        torch.full((n, 2), 35.0).double(),
+        side,
+        side * 2,
     )
     film = draw_random_film(EXTENT, thickness=10, rng=np.random.default_rng(0))
     templates = [Template.of(octahedron, dtype=torch.float64)]
-    scenes = assemble_many(templates, FilmBatch.of([film] * n, dtype=torch.float64), placements, extent=EXTENT)
+    scenes = assemble_many(
+        templates, FilmBatch.of([film] * n, dtype=torch.float64), placements, extent=EXTENT
+    )
     # The layer next to the film is the whole {111} face, as flat as a layer: that of no random orientation is.
     along = octahedron.positions @ np.array([1.0, -1, 1]) / math.sqrt(3)
     face = np.count_nonzero(along > along.max() - 0.1)
@@ -301,7 +312,9 @@ def test_bad_placements_are_named(scene, toward, word):
 
 def test_carbon_keeps_its_distance(films, particles):
     placements = placed([0, 1, 2], CENTRES[:3], gap=-5.0, dtype=torch.float32)
-    scenes = assemble_many([Template.of(p) for p in particles], FilmBatch.of(films), placements, extent=EXTENT)
+    scenes = assemble_many(
+        [Template.of(p) for p in particles], FilmBatch.of(films), placements, extent=EXTENT
+    )
     for i in range(3):
         mine = scenes.structure.batch == i
         metal = scenes.structure.positions[mine & (scenes.tags > 0)].numpy()

@@ -51,7 +51,9 @@ def test_a_film_does_not_depend_on_its_companions():
     columns, thickness = load_columns(source), (90.0, 20.0)
     layers = [replayed(source, t, seed) for seed, t in enumerate(thickness)]
     both = Layers(*(torch.cat(pair) for pair in zip(*(vars(x).values() for x in layers), strict=True)))
-    both = Layers(**vars(both) | {"scene": torch.tensor([0] * len(layers[0].film) + [1] * len(layers[1].film))})
+    both = Layers(
+        **vars(both) | {"scene": torch.tensor([0] * len(layers[0].film) + [1] * len(layers[1].film))}
+    )
     together = cut_layers(both, columns, torch.tensor(thickness), source.extent)
     first = cut_layers(layers[0], columns, torch.tensor(thickness[:1]), source.extent)
     second = cut_layers(layers[1], columns, torch.tensor(thickness[1:]), source.extent)
@@ -65,7 +67,9 @@ def test_drawn_films_have_their_density_and_thickness():
     columns, thickness = load_columns(source), torch.tensor([15.0, 40.0, 70.0]).repeat(8)
     films = draw_films(source, columns, thickness, torch.Generator().manual_seed(0))
     x, y, z = films.xyz
-    assert x.min() >= 0 and x.max() < 100 and y.min() >= 0 and y.max() < 90
+    for along, period in ((x, 100), (y, 90)):
+        assert along.min() >= 0
+        assert along.max() < period
     scene = torch.arange(24).repeat_interleave(films.count)
     expected = 2.2 * 0.602214 / 12.011
     for i in range(24):
@@ -80,13 +84,17 @@ def test_drawn_films_have_their_density_and_thickness():
 
 def test_no_two_atoms_come_too_close():
     source = FilmLibrary((75.0, 75.0))
-    films = draw_films(source, load_columns(source), torch.tensor([30.0, 90.0]), torch.Generator().manual_seed(1))
+    films = draw_films(
+        source, load_columns(source), torch.tensor([30.0, 90.0]), torch.Generator().manual_seed(1)
+    )
     for part in films.xyz.double().split(films.count.tolist(), 1):
         tree = KDTree(part.T.numpy(), boxsize=[75, 75, 1000])
         assert tree.query(tree.data, k=2)[0][:, 1].min() > CLOSEST - 1e-4
 
 
-@pytest.mark.parametrize(("thickness", "word"), [(0.0, "thickness"), (2000.0, "thickness"), (math.nan, "thickness")])
+@pytest.mark.parametrize(
+    ("thickness", "word"), [(0.0, "thickness"), (2000.0, "thickness"), (math.nan, "thickness")]
+)
 def test_bad_thickness_is_named(thickness, word):
     source = FilmLibrary((75.0, 75.0))
     with pytest.raises(InputError, match=word):
@@ -98,7 +106,10 @@ def test_what_is_not_drawn_together_is_named():
     with pytest.raises(InputError, match="waviness"):
         draw_films(source, load_columns(source), torch.tensor([20.0]), torch.Generator())
     flat = FilmLibrary((75.0, 75.0))
-    films = [flat.draw(10, np.random.default_rng(0)), FilmLibrary((60.0, 75.0)).draw(10, np.random.default_rng(0))]
+    films = [
+        flat.draw(10, np.random.default_rng(0)),
+        FilmLibrary((60.0, 75.0)).draw(10, np.random.default_rng(0)),
+    ]
     with pytest.raises(InputError, match="extent"):
         FilmBatch.of(films)
 

@@ -1,11 +1,13 @@
 """Outlines and thickness of many specimens, beside those of one."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from facetem.atoms.assembly import Scenes, assemble_many
-from facetem.atoms.outlines import masks, thickness
+from facetem.atoms.outlines import _filled, masks, thickness
 from facetem.atoms.placement import Placements, Template, draw_rotations
 from facetem.atoms.scene import particle_masks, thickness_map
 from facetem.atoms.shapes import build_particle
@@ -26,7 +28,9 @@ def scenes(dtype: torch.dtype) -> Scenes:
         torch.ones(3, dtype=dtype),
         torch.full((3,), 2.0, dtype=dtype),
     )
-    return assemble_many([Template.of(p, dtype=dtype) for p in particles], None, placements, extent=EXTENT, clip=True)
+    return assemble_many(
+        [Template.of(p, dtype=dtype) for p in particles], None, placements, extent=EXTENT, clip=True
+    )
 
 
 @pytest.mark.parametrize("sampling", [0.25, 0.4, 1.0])
@@ -44,8 +48,6 @@ def test_outlines_are_those_of_particle_masks(sampling):
 
 
 def test_holes_are_filled_and_bays_are_not():
-    from facetem.atoms.outlines import _filled
-
     ring = torch.zeros((2, 40, 40), dtype=torch.bool)
     ring[:, 5:35, 5:35] = True
     ring[:, 8:32, 8:32] = False
@@ -74,7 +76,7 @@ def test_thickness_is_that_of_thickness_map():
 @pytest.mark.gpu
 def test_the_device_does_not_matter():
     many = scenes(torch.float64)
-    fields = vars(many) | {"structure": many.structure.to("cuda")}
+    fields: dict[str, Any] = vars(many) | {"structure": many.structure.to("cuda")}
     there = Scenes(**{k: v.cuda() if isinstance(v, torch.Tensor) else v for k, v in fields.items()})
     assert torch.equal(masks(many, (175, 200), 0.4), masks(there, (175, 200), 0.4).cpu())
     torch.testing.assert_close(thickness(many, (175, 200), 0.4), thickness(there, (175, 200), 0.4).cpu())
