@@ -133,9 +133,10 @@ def _check(
         raise InputError(f"extent: expected two positive lengths (x, y) in Å, got {extent!r}")
     if not templates:
         raise InputError("templates: expected at least one particle, got none")
-    top = int(placements.template.max()) if len(placements.template) else 0
-    if top >= len(templates):
-        raise InputError(f"placements: expected templates below {len(templates)}, got {top}")
+    if bool(((placements.template < 0) | (placements.template >= len(templates))).any()):
+        raise InputError(
+            f"placements: expected templates 0 to {len(templates) - 1}, got {placements.template.tolist()}"
+        )
     if films is not None and len(films.count) != n:
         raise InputError(f"films: expected one for each of {n} specimens, got {len(films.count)}")
     if films is not None and any(abs(a - b) > 1e-3 for a, b in zip(films.extent, extent, strict=True)):

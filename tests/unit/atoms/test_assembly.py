@@ -11,6 +11,7 @@ from scipy.spatial import KDTree
 from facetem.atoms.assembly import Scenes, assemble_many
 from facetem.atoms.carbon import draw_random_film
 from facetem.atoms.film_batch import FilmBatch
+from facetem.atoms.library import family
 from facetem.atoms.placement import (
     Placements,
     Template,
@@ -23,6 +24,7 @@ from facetem.atoms.placement import (
 )
 from facetem.atoms.scene import assemble, rotated
 from facetem.atoms.shapes import build_particle
+from facetem.atoms.truth import truth
 from facetem.core.errors import InputError
 
 EXTENT = (80.0, 70.0)
@@ -47,16 +49,23 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def placed(scene, centre, *, toward=1.0, gap=2.0, n_scenes=None, dtype=torch.float64, seed=0) -> Placements:
-    scene = torch.as_tensor(scene)
-    n = int(scene.max()) + 1 if n_scenes is None else n_scenes
+def placed(
+    scene: list[int],
+    centre: list[tuple[float, float]],
+    *,
+    toward: float | list[float] = 1.0,
+    gap: float | list[float] = 2.0,
+    n_scenes: int | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> Placements:
+    n = max(scene) + 1 if n_scenes is None else n_scenes
     return Placements(
-        scene,
+        torch.tensor(scene),
         torch.arange(len(scene)) % len(SHAPES),
-        draw_rotations(len(scene), generator(seed), dtype=dtype),
-        torch.as_tensor(centre, dtype=dtype),
-        torch.as_tensor(toward, dtype=dtype).expand(n),
-        torch.as_tensor(gap, dtype=dtype).expand(n),
+        draw_rotations(len(scene), generator(), dtype=dtype),
+        torch.tensor(centre, dtype=dtype),
+        torch.tensor(toward, dtype=dtype).expand(n),
+        torch.tensor(gap, dtype=dtype).expand(n),
     )
 
 
@@ -195,9 +204,14 @@ def test_zone_axis_is_the_one_along_the_beam():
 
 @pytest.mark.parametrize("toward", [1.0, -1.0])
 def test_facet_lies_on_the_film(toward):
-    octahedron = build_particle("octahedron", diameter=30)
-    n = 8
-    normals = torch.tensor([[1.0, -1, 1]], dtype=torch.float64).expand(n, 3)
+    # Without a centre of inversion: opposite every face is a corner.
+    shape, n = "tetrahedron", 8
+    tetrahedron = build_particle(shape, diameter=30)
+    known = truth(
+        shape, family(shape).ideal, diameter=30, lattice_constant=tetrahedron.info["lattice_constant"]
+    )
+    normal = max(known.facets, key=lambda facet: facet.area).normal
+    normals = torch.as_tensor(normal).expand(n, 3)
     side = torch.full((n,), toward, dtype=torch.float64)
     rotation = lying(normals, side, generator())
     torch.testing.assert_close(rotation @ rotation.mT, torch.eye(3, dtype=torch.float64).expand(n, 3, 3))
@@ -211,12 +225,12 @@ def test_facet_lies_on_the_film(toward):
         side * 2,
     )
     film = draw_random_film(EXTENT, thickness=10, rng=np.random.default_rng(0))
-    templates = [Template.of(octahedron, dtype=torch.float64)]
+    templates = [Template.of(tetrahedron, dtype=torch.float64)]
     scenes = assemble_many(
         templates, FilmBatch.of([film] * n, dtype=torch.float64), placements, extent=EXTENT
     )
     # The layer next to the film is the whole {111} face, as flat as a layer: that of no random orientation is.
-    along = octahedron.positions @ np.array([1.0, -1, 1]) / math.sqrt(3)
+    along = tetrahedron.positions @ normal
     face = np.count_nonzero(along > along.max() - 0.1)
     for i in range(n):
         z = scenes.structure.positions[(scenes.structure.batch == i) & (scenes.tags == 1), 2] * toward

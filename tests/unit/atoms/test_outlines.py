@@ -77,6 +77,7 @@ def test_thickness_is_that_of_thickness_map():
 def test_the_device_does_not_matter():
     many = scenes(torch.float64)
     fields: dict[str, Any] = vars(many) | {"structure": many.structure.to("cuda")}
-    there = Scenes(**{k: v.cuda() if isinstance(v, torch.Tensor) else v for k, v in fields.items()})
+    moved: dict[str, Any] = {k: v.cuda() if isinstance(v, torch.Tensor) else v for k, v in fields.items()}
+    there = Scenes(**moved)
     assert torch.equal(masks(many, (175, 200), 0.4), masks(there, (175, 200), 0.4).cpu())
     torch.testing.assert_close(thickness(many, (175, 200), 0.4), thickness(there, (175, 200), 0.4).cpu())
