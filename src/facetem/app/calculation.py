@@ -96,7 +96,7 @@ def plan(
     Raises
     ------
     InputError
-        If `sampling` is not positive, or no square pixels divide the field.
+        If `sampling` is not positive.
     """
     if not 0 < sampling < inf:
         raise InputError(f"sampling: expected a positive pixel size, got {sampling / 10!r} nm")
@@ -153,7 +153,7 @@ def camera_images(
         len(calculation.defoci),
     )
     single = calculation.shape[0] * camera.binning, calculation.shape[1] * camera.binning
-    pixels = Grid(single, grid.extent[0] / single[0])
+    pixels = Grid.over(grid.extent, single)
     clean: list[torch.Tensor] = []
     for k, wave in enumerate(waves):
         for i, defocus in enumerate(calculation.defoci):
@@ -207,7 +207,7 @@ def about(calculation: Calculation, *, structure: str) -> dict[str, Any]:
         "gain_error": camera.gain_error,
         "binning": camera.binning,
         "multislice_pixels": list(grid.shape),
-        "multislice_sampling_nm": grid.sampling / 10,
+        "multislice_sampling_nm": [side / 10 for side in grid.pixel],
         "slice_nm": settings.slice_thickness / 10,
         "light_slice_nm": settings.light_thickness / 10,
         "order": settings.order,

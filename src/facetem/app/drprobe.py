@@ -105,7 +105,7 @@ def slice_parameters(grid: Grid, slices: int, thickness: float) -> str:
             f"slice{i:03d}",
             f"'slc/s_{i:03d}.sli'",
             *(f"{n:6d}" for n in (grid.shape[1], grid.shape[0], 1)),
-            *(f"{x / 10:12.8f}" for x in (grid.sampling, grid.sampling, thickness)),
+            *(f"{x / 10:12.8f}" for x in (*grid.pixel[::-1], thickness)),
         ]
     return "\n".join([*lines, ""])
 
@@ -131,14 +131,14 @@ def wavimg_parameters(
 ) -> str:
     """WAVIMG's file for one image at `defocus` [Å], img/`name`.dat."""
     optics, grid, shape = calculation.optics, calculation.grid, calculation.shape
-    step = grid.sampling / 10
+    y, x = (side / 10 for side in grid.pixel)
     pixel = grid.extent[0] / shape[0] / 10
     own = shape != grid.shape
     terms = _terms(optics.aberrations, defocus)
     lines = [
         f"'wav/epw_sl{slices:03d}.wav'",
         f"{grid.shape[1]}, {grid.shape[0]}",
-        f"{step:.9f}, {step:.9f}",
+        f"{x:.9f}, {y:.9f}",
         f"{calculation.energy / 1e3:.4f}",
         "0",
         f"'img/{name}.dat'",

@@ -116,8 +116,7 @@ def _compute(
         waves = compute_waves(atoms, calculation, device=device, generator=generator, progress=progress)
         if wave_file is not None:
             (wave,) = waves = tuple(waves)
-            scales = (grid.sampling, float(atoms.cell.lengths()[0]) / grid.shape[1])
-            save_recording(wave_file, Recording("exit wave", wave.cpu().numpy(), scales, None, told))
+            save_recording(wave_file, Recording("exit wave", wave.cpu().numpy(), grid.pixel, None, told))
         if image_file is None:
             return
         images = camera_images(waves, calculation, generator=generator, progress=progress)

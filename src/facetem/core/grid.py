@@ -8,36 +8,56 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Grid:
-    """A periodic grid of `shape` (y, x) pixels with the same `sampling` [Å/px] in y and x.
+    """A periodic grid of `shape` (y, x) pixels of `sampling` [Å/px] along y, and `aspect` times that along x.
 
-    Pixel (iy, ix) lies at x = ix * sampling, y = iy * sampling: no half-pixel offset.
+    Pixel (iy, ix) lies at y = iy * sampling, x = ix * sampling * aspect: no half-pixel offset. Most pixels are square;
+    the cell of a crystal may leave no choice.
     """
 
     shape: tuple[int, int]
     sampling: float
+    aspect: float = 1.0
 
     def __post_init__(self) -> None:
         if len(self.shape) != 2 or min(self.shape) < 2:
             raise ValueError(f"grid shape must be two integers >= 2 (y, x), got {self.shape!r}")
         if not 0 < self.sampling < float("inf"):
             raise ValueError(f"grid sampling must be a positive number of Å/px, got {self.sampling!r}")
+        if not 0 < self.aspect < float("inf"):
+            raise ValueError(f"grid aspect must be a positive number, got {self.aspect!r}")
+
+    @classmethod
+    def over(cls, extent: tuple[float, float], shape: tuple[int, int]) -> "Grid":
+        """`shape` (y, x) pixels over `extent` (y, x) [Å]."""
+        sampling = extent[0] / shape[0]
+        return cls(shape, sampling, extent[1] / shape[1] / sampling)
+
+    @property
+    def pixel(self) -> tuple[float, float]:
+        """Sides (y, x) of a pixel [Å]."""
+        return self.sampling, self.sampling * self.aspect
+
+    @property
+    def pixel_area(self) -> float:
+        """[Å^2]."""
+        return self.sampling**2 * self.aspect
 
     @property
     def extent(self) -> tuple[float, float]:
         """Field of view (y, x) [Å]."""
-        return self.shape[0] * self.sampling, self.shape[1] * self.sampling
+        return self.shape[0] * self.pixel[0], self.shape[1] * self.pixel[1]
 
     @property
     def nyquist(self) -> float:
-        """Largest frequency [1/Å] that the pixels can hold along an axis."""
-        return 0.5 / self.sampling
+        """Largest frequency [1/Å] that the pixels can hold in every direction."""
+        return 0.5 / max(self.pixel)
 
     def frequencies(
         self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
     ) -> tuple[Tensor, Tensor]:
         """Frequencies ky (y, 1) and kx (1, x) [1/Å] in the order of `torch.fft.fft2`."""
-        ky = torch.fft.fftfreq(self.shape[0], self.sampling, device=device, dtype=dtype)
-        kx = torch.fft.fftfreq(self.shape[1], self.sampling, device=device, dtype=dtype)
+        ky = torch.fft.fftfreq(self.shape[0], self.pixel[0], device=device, dtype=dtype)
+        kx = torch.fft.fftfreq(self.shape[1], self.pixel[1], device=device, dtype=dtype)
         return ky[:, None], kx[None, :]
 
     def squared_frequency(

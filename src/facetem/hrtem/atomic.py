@@ -106,7 +106,7 @@ def form(
     kernel = Kernel(settings.potential_band)
     ky = kernel.spectrum(grid.shape[0], device, torch.float64)[:, None]
     kx = kernel.spectrum(grid.shape[1], device, torch.float64)[None, :columns]
-    scale = (k2 <= limit**2) / (ky * kx) / grid.sampling**2
+    scale = (k2 <= limit**2) / (ky * kx) / grid.pixel_area
     s = torch.tensor(sigma, device=device, dtype=torch.float64)[:, None, None]
     phase = s * (atomic_potential(number, k2, settings) * scale)
     loss = settings.absorption.get(number, 0.0) * phase

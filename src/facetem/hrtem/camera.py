@@ -109,7 +109,8 @@ def _signal(camera: Camera, squared: Tensor) -> Tensor:
 
 
 def _squared(grid: Grid, like: Tensor) -> Tensor:
-    return grid.squared_frequency(like.device, like.dtype) * grid.sampling**2
+    ky, kx = grid.frequencies(like.device, like.dtype)
+    return (ky * grid.pixel[0]) ** 2 + (kx * grid.pixel[1]) ** 2
 
 
 def modulation_transfer(grid: Grid, camera: Camera, like: Tensor) -> Tensor:
@@ -170,7 +171,7 @@ def record(clean: Tensor, grid: Grid, cameras: Sequence[Camera], generator: torc
 def _record(clean: Tensor, grid: Grid, camera: Camera, seed: int) -> Tensor:
     own = torch.Generator(clean.device).manual_seed(seed)
     image = clean
-    counts = camera.dose * grid.sampling**2
+    counts = camera.dose * grid.pixel_area
     if camera.ntf is not None:
         ratio = modulation_transfer(grid, camera, clean) / noise_transfer(grid, camera, clean)
         image = _filtered(image, ratio)

@@ -74,7 +74,7 @@ class Footprints:
     ) -> "Footprints":
         """Of `points` (point, 2) [Å, (x, y)] in specimens (point,); both axes are periodic."""
         (ny, nx), width = grid.shape, kernel.width
-        pixels = points / grid.sampling
+        pixels = points / points.new_tensor(grid.pixel[::-1])
         lowest = torch.floor(pixels.detach() - width / 2) + 1
         step = torch.arange(width, device=points.device)
         values = kernel((lowest - pixels)[:, :, None] + step)  # (point, 2, width)

@@ -295,8 +295,8 @@ def _choice(name: str, value: Average) -> Average:
 
 
 def _out_grid(grid: Grid, shape: tuple[int, int]) -> Grid:
-    out = Grid(shape, grid.extent[0] / shape[0])
-    if abs(grid.extent[1] / shape[1] / out.sampling - 1) > 0.05:
+    out = Grid.over(grid.extent, shape)
+    if abs(out.aspect - 1) > 0.05:
         raise InputError(f"shape: expected square pixels over {grid.extent} Å (y, x), got {shape} pixels")
     return out
 

@@ -149,25 +149,10 @@ def _fast(n: int) -> int:
 
 
 def fine_grid(extent: tuple[float, float], sampling: float = Multislice.sampling) -> Grid:
-    """A grid over `extent` (x, y) [Å] with pixels of at most `sampling` [Å/px] and fast Fourier transforms.
-
-    Pixels are square: of the numbers of rows that transform fast, the first whose pixel divides x to 0.1 %.
-
-    Raises
-    ------
-    InputError
-        If no pixel down to half of `sampling` does.
-    """
-    first = ny = _fast(int(np.ceil(extent[1] / sampling - 1e-6)))
-    while ny <= 2 * first:
-        step = extent[1] / ny
-        nx = round(extent[0] / step)
-        if abs(nx * step / extent[0] - 1) <= 1e-3:
-            return Grid((ny, nx), step)
-        ny = _fast(ny + 1)
-    raise InputError(
-        f"field {extent[0]} x {extent[1]} Å: no square pixel near {sampling} Å divides both sides"
-    )
+    """A grid over `extent` (x, y) [Å] with pixels of at most `sampling` [Å/px] a side and fast Fourier transforms."""
+    x, y = extent
+    nx, ny = (_fast(max(2, int(np.ceil(side / sampling - 1e-6)))) for side in extent)
+    return Grid.over((y, x), (ny, nx))
 
 
 def fitted_settings(
@@ -176,11 +161,6 @@ def fitted_settings(
     """The settings that specimens need, `Multislice.fitted`, each with the indices of those that need them.
 
     The phase is that of the projected potential on pixels of 0.25 Å.
-
-    Raises
-    ------
-    InputError
-        If no square pixels divide the field.
     """
     groups: dict[Multislice, list[int]] = {}
     for i, energy in enumerate(energies):
@@ -295,6 +275,6 @@ def simulate(
                     temporal=temporal,
                     spatial=spatial,
                 )[0] / max(1, phonons)
-    out = Grid(single, extent[1] / single[0])
+    out = Grid.over((extent[1], extent[0]), single)
     images = [record(image[None], out, [camera], generator).cpu().numpy()[0] for image in clean]
     return images[0] if alone else np.stack(images)

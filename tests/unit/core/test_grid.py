@@ -71,3 +71,16 @@ def test_padding_and_cropping_back_changes_nothing() -> None:
     before = spectrum.clone()
     torch.testing.assert_close(fourier_crop(fourier_crop(spectrum, (32, 25)), (9, 12)), spectrum)
     assert torch.equal(spectrum, before)
+
+
+def test_oblong_pixels() -> None:
+    """3 x 4 pixels over 6 x 4 Å (y, x): 2 Å high, 1 Å wide."""
+    grid = Grid.over((6.0, 4.0), (3, 4))
+    assert grid == Grid((3, 4), 2.0, 0.5)
+    assert (grid.pixel, grid.pixel_area, grid.extent) == ((2.0, 1.0), 2.0, (6.0, 4.0))
+    assert grid.nyquist == 0.25  # of the longer side
+    ky, kx = grid.frequencies()
+    assert ky.flatten().tolist() == pytest.approx([0, 1 / 6, -1 / 6])
+    assert kx.flatten().tolist() == pytest.approx([0, 0.25, -0.5, -0.25])
+    with pytest.raises(ValueError, match="grid aspect must be a positive number, got 0"):
+        Grid((3, 4), 2.0, 0.0)
