@@ -150,7 +150,7 @@ def sites(reference: Path) -> np.ndarray:
 def test_exit_wave_and_images_of_a_crystal(
     reference: Path, crystal: dict[str, np.ndarray], voltage: int, vibrating: str
 ) -> None:
-    """Au [110] of 4 nm, on Dr Probe's oblong pixels. Measured: waves 2e-4 with vibration and 2.5e-3 without, images 6e-4
+    """Au [110] of 4 nm, on Dr Probe's pixels. Measured: waves 2e-4 with vibration and 2.5e-3 without, images 6e-4
     and 2.1e-3; without vibration it matters that Dr Probe's potential ends softly and ours at once."""
     cell, energy = crystal["cell_nm"] * 10, voltage * 1e3
     positions = np.concatenate([(sites(reference) + np.array([0, 0, i])) * cell for i in range(14)])
