@@ -17,14 +17,14 @@ import torch
 from ase import Atoms
 from ase.io import read
 
-from facetem.core.grid import Grid, fourier_resample
+from facetem.core.grid import Grid, fourier_crop, fourier_resample
 from facetem.core.physics import interaction_parameter, wavelength
 from facetem.core.structure import Structure, from_ase
 from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.atomic import atomic_potential
 from facetem.hrtem.multislice import exit_wave, propagate, propagator, transmission
 from facetem.hrtem.optics import Optics, clean_images
-from facetem.hrtem.potential import Plane
+from facetem.hrtem.potential import Plane, projected_potential
 from facetem.hrtem.settings import Multislice
 
 PARTICLE, COARSE = Grid((512, 512), 0.125), (256, 256)
@@ -118,6 +118,16 @@ def test_exit_wave_of_a_particle(wave: torch.Tensor, particle: dict[str, np.ndar
     assert relative(wave, particle["exitwave"]) < 1e-3
 
 
+def test_projected_potential_of_a_particle(atoms: Structure, particle: dict[str, np.ndarray]) -> None:
+    """Made on half the pixels, cropped, and tapered as CELSLC does. Measured: 8e-5."""
+    fine = projected_potential(atoms, Grid((1024, 1024), PARTICLE.sampling / 2), DR_PROBE)[0]
+    frequency = PARTICLE.squared_frequency().sqrt() / PARTICLE.nyquist
+    taper = 0.5 - 0.5 * torch.tanh(30 * (frequency - 0.9))
+    spectrum = fourier_crop(torch.fft.fft2(fine), PARTICLE.shape) * taper / 4
+    total = torch.fft.ifft2(spectrum).real
+    assert relative(total, torch.as_tensor(particle["projpot_total_V_nm"]) * 10) < 2e-4
+
+
 def test_what_the_table_and_the_band_change(atoms: Structure, particle: dict[str, np.ndarray]) -> None:
     """Lobato's factors: 0.0043. A potential cut at 2/3 as the wave: 0.026."""
     lobato = particle_wave(atoms, replace(DR_PROBE, parametrization="lobato"))
@@ -146,10 +156,10 @@ def sites(reference: Path) -> np.ndarray:
     return np.array([[float(v) for v in line[1:4]] for line in lines if line[:1] == ["Au"]])
 
 
-@pytest.mark.parametrize("vibrating", ["dwf", "nodwf"])
+@pytest.mark.parametrize(("vibrating", "bound"), [("dwf", 4e-4), ("nodwf", 3e-3)])
 @pytest.mark.parametrize("voltage", [200, 300])
 def test_exit_wave_and_images_of_a_crystal(
-    reference: Path, crystal: dict[str, np.ndarray], voltage: int, vibrating: str
+    reference: Path, crystal: dict[str, np.ndarray], voltage: int, vibrating: str, bound: float
 ) -> None:
     """Au [110] of 4 nm, on Dr Probe's pixels. Measured: waves 2e-4 with vibration and 2.5e-3 without, images 6e-4
     and 2.1e-3; without vibration it matters that Dr Probe's potential ends softly and ours at once."""
@@ -165,11 +175,11 @@ def test_exit_wave_and_images_of_a_crystal(
     ours = exit_wave(block, grid, energies=energies, settings=settings, planes=[middles])[0]
     ours = propagate(ours, grid, distance=thickness / 2, energy=energy)
     name = f"ht{voltage}_{vibrating}"
-    assert relative(ours, crystal[f"exitwave_{name}_28slices_4.037nm"]) < 3e-3
+    assert relative(ours, crystal[f"exitwave_{name}_28slices_4.037nm"]) < bound
     for C10 in (-5, 5):
         image = imaged(ours, grid, energy, C10, CRYSTAL_COARSE)
         expected = coarse(crystal[f"image_{name}_wavimgmodel2_C10_{C10:+d}nm"], CRYSTAL_COARSE)
-        assert rms(image, expected) < 2.5e-3
+        assert rms(image, expected) < (1e-3 if vibrating == "dwf" else 2.5e-3)
 
 
 @pytest.mark.parametrize("vibrating", ["dwf", "nodwf"])

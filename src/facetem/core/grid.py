@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 
@@ -66,6 +67,11 @@ class Grid:
         """k^2 (y, x) [1/Å^2]."""
         ky, kx = self.frequencies(device, dtype)
         return ky**2 + kx**2
+
+
+def fast_length(n: int) -> int:
+    """The smallest number of pixels from `n` on that transforms fast."""
+    return int(next_fast_len(n) or n)  # SciPy's own type has a None in it
 
 
 def fourier_crop(spectrum: Tensor, shape: tuple[int, int]) -> Tensor:

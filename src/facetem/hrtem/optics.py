@@ -12,11 +12,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 
 from facetem.core.errors import InputError
-from facetem.core.grid import Grid, fourier_crop
+from facetem.core.grid import Grid, fast_length, fourier_crop
 from facetem.core.physics import wavelength
 from facetem.hrtem.aberrations import (
     ORDERS,
@@ -161,10 +160,6 @@ def transfer(grid: Grid, optics: Sequence[Optics], energies: Sequence[float], li
     return _Stack.of(optics, energies, like).envelope(kx, ky)
 
 
-def _fast_length(n: int) -> int:
-    return int(next_fast_len(n) or n)  # None only beyond the largest integer
-
-
 def intensity_shape(grid: Grid, band: float, out: Grid) -> tuple[int, int]:
     """Pixels on which |psi|^2 of waves up to `band` [1/Å] folds nothing into the frequencies of `out`.
 
@@ -173,7 +168,7 @@ def intensity_shape(grid: Grid, band: float, out: Grid) -> tuple[int, int]:
     """
     need = band + 0.5 * out.nyquist
     sizes = [
-        max(o, _fast_length(int(np.ceil(2 * need * e - 1e-6))))
+        max(o, fast_length(int(np.ceil(2 * need * e - 1e-6))))
         for o, e in zip(out.shape, grid.extent, strict=True)
     ]
     return sizes[0], sizes[1]

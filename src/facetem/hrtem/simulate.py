@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 
 from facetem.core.errors import InputError
-from facetem.core.grid import Grid
+from facetem.core.grid import Grid, fast_length
 from facetem.core.physics import interaction_parameter
 from facetem.core.structure import Structure, from_ase
 from facetem.hrtem.camera import Camera, record
@@ -144,14 +143,10 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-def _fast(n: int) -> int:
-    return int(next_fast_len(n) or n)  # SciPy's own type has a None in it
-
-
 def fine_grid(extent: tuple[float, float], sampling: float = Multislice.sampling) -> Grid:
     """A grid over `extent` (x, y) [Å] with pixels of at most `sampling` [Å/px] a side and fast Fourier transforms."""
     x, y = extent
-    nx, ny = (_fast(max(2, int(np.ceil(side / sampling - 1e-6)))) for side in extent)
+    nx, ny = (fast_length(max(2, int(np.ceil(side / sampling - 1e-6)))) for side in extent)
     return Grid.over((y, x), (ny, nx))
 
 
