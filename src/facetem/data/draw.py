@@ -24,15 +24,29 @@ PIXEL = 0.4  # Å/px of everything the networks see
 
 @dataclass(frozen=True)
 class Specimen:
-    """One particle on its film, the beam energy [eV] it is seen with, and the truth at `PIXEL`: the particle's
-    outline `mask` and its projected `thickness` [Å], (y, x). `atoms.info` holds the rest."""
+    """Particles on a film, the beam energy [eV] they are seen with, and the truth at `PIXEL`, (y, x).
+
+    Parameters
+    ----------
+    shape
+        Of the first particle, the one that the specimen is about.
+    masks : (y, x) uint8
+        0 substrate, i the outline of particle i.
+    thickness : (y, x) float32
+        Projected, of all particles [Å].
+    parameters
+        What was drawn for the whole specimen: one row of a table. Lengths in Å, energy in eV.
+    particles
+        What was drawn for each particle: rows of another.
+    """
 
     atoms: Atoms
     shape: str
-    diameter: float
     energy: float
-    mask: NDArray[np.bool_]
+    masks: NDArray[np.uint8]
     thickness: NDArray[np.float32]
+    parameters: dict[str, str | int | float]
+    particles: list[dict[str, str | int | float]]
 
 
 def image_shape(recipe: Recipe) -> tuple[int, int]:
@@ -95,10 +109,22 @@ def draw_specimen(recipe: Recipe, split: Split, index: int) -> Specimen:
     return Specimen(
         atoms,
         shape,
-        float(particle.info["diameter"]),
         energy,
-        mask=particle_masks(atoms, pixels, recipe.field / pixels[0]) > 0,
+        masks=particle_masks(atoms, pixels, recipe.field / pixels[0]).astype(np.uint8),
         thickness=thickness_map(atoms, pixels, recipe.field / pixels[0]),
+        parameters={
+            "energy": energy,
+            "height": float(atoms.cell.lengths()[2]),
+            "film_thickness": float(atoms.info["film_thickness"]),
+            "side": str(atoms.info["side"]),
+        },
+        particles=[
+            {
+                "shape": shape,
+                "diameter": float(particle.info["diameter"]),
+                "z": float(atoms.info["particle_z"][0]),
+            }
+        ],
     )
 
 

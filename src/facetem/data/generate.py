@@ -149,23 +149,10 @@ def make_shard(path: str | Path, shard: int, device: str = "cpu", threads: int |
         truth = truth_of(specimens, store.recipe, device)
         waves.append(torch.view_as_real(truth.waves).movedim(-1, 1).half().cpu().numpy())
         targets.append(truth.targets.half().cpu().numpy())
-        masks.append(truth.masks.cpu().numpy())
+        masks.append(truth.masks.cpu().numpy() > 0)
         thickness.append(truth.thickness.half().cpu().numpy())
         for i, (specimen, focus) in enumerate(zip(specimens, truth.focus, strict=True)):
-            info = specimen.atoms.info
-            rows.append(
-                {
-                    "index": start + i,
-                    "shape": specimen.shape,
-                    "diameter": specimen.diameter,
-                    "energy": specimen.energy,
-                    "focus": focus,
-                    "height": float(specimen.atoms.cell.lengths()[2]),
-                    "particle_z": float(info["particle_z"][0]),
-                    "film_thickness": float(info["film_thickness"]),
-                    "side": info["side"],
-                }
-            )
+            rows.append({"index": start + i, "focus": focus, **specimen.parameters, **specimen.particles[0]})
     for name, parts in zip(ARRAYS, (waves, targets, masks, thickness), strict=True):
         zarr.open_array(store.path / name, mode="r+")[first : first + SHARD] = np.concatenate(parts)
     final = store.path / "labels" / f"{shard:05d}.parquet"

@@ -141,7 +141,7 @@ class LiveSource:
             i: Item(
                 truth.waves[k],
                 truth.targets[k],
-                truth.masks[k].float(),
+                (truth.masks[k] > 0).float(),
                 truth.thickness[k],
                 SHAPES.index(s.shape),
                 s.energy,

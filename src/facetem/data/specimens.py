@@ -28,8 +28,8 @@ FOCUS_STEP, FOCUS_REACH = 40.0, 120.0  # Å, of the search for the best contrast
 class Truth:
     """Exit waves (n, y, x) on `grid` up to `WAVE_BAND`, targets and masks (n, y', x') at `PIXEL`.
 
-    `thickness` (n, y', x') is the particle's projected thickness [Å]. `focus` (n,) is the defocus [Å] of each
-    target, counted from the exit plane.
+    `masks` are uint8: 0 substrate, i particle i. `thickness` (n, y', x') is the particles' projected thickness
+    [Å]. `focus` (n,) is the defocus [Å] of each target, counted from the exit plane.
     """
 
     grid: Grid
@@ -99,7 +99,7 @@ def truth_of(specimens: Sequence[Specimen], recipe: Recipe, device: str) -> Trut
         spectrum = fourier_crop(torch.fft.fft2(waves), grid.shape) * inside * scale
         coarse[members] = torch.fft.ifft2(spectrum)
     shape = image_shape(recipe)
-    masks = torch.as_tensor(np.stack([s.mask for s in specimens]), device=device)
+    masks = torch.as_tensor(np.stack([s.masks for s in specimens]), device=device)
     thickness = torch.as_tensor(np.stack([s.thickness for s in specimens]), device=device)
     centres = [float(s.atoms.cell.lengths()[2]) - s.atoms.info["particle_z"][0] for s in specimens]
     targets, focus = best_focus_images(coarse, grid, masks, centres, energies, shape)

@@ -47,9 +47,9 @@ def test_a_specimen_is_drawn_again_in_any_order(tiny: Recipe) -> None:
     for i in (5, 0, 3):
         again = draw_specimen(tiny, "train", i)
         assert same(again.atoms, forward[i].atoms)
-        assert (again.shape, again.diameter, again.energy) == (
+        assert (again.shape, again.particles[0]["diameter"], again.energy) == (
             forward[i].shape,
-            forward[i].diameter,
+            forward[i].particles[0]["diameter"],
             forward[i].energy,
         )
 
@@ -102,7 +102,7 @@ def test_specimens_keep_to_the_recipe(tiny: Recipe) -> None:
     for specimen in drawn:
         atoms = specimen.atoms
         assert atoms.cell.lengths()[:2].tolist() == [48.0, 48.0]
-        assert 10.0 < specimen.diameter < 20.0  # whole atoms: near what was asked for
+        assert 10.0 < specimen.particles[0]["diameter"] < 20.0  # whole atoms: near what was asked for
         assert specimen.energy in tiny.microscope.energies
         film = atoms.get_tags() == 0
         bare += not film.any()
