@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from facetem.analysis.analyze import analyze
     from facetem.atoms.build import build
     from facetem.atoms.shapes import SHAPES
-    from facetem.data.recipe import Recipe, load_recipe
+    from facetem.data.recipe import Recipe
+    from facetem.data.recipe_file import load_recipe
     from facetem.hrtem.aberrations import Aberrations
     from facetem.hrtem.camera import Camera
     from facetem.hrtem.optics import Optics
@@ -46,7 +47,7 @@ _HOMES = {
     "analyze": "facetem.analysis.analyze",
     "build": "facetem.atoms.build",
     "classify": "facetem.learn.predictor",
-    "load_recipe": "facetem.data.recipe",
+    "load_recipe": "facetem.data.recipe_file",
     "restore": "facetem.learn.predictor",
     "simulate": "facetem.hrtem.simulate",
 }

@@ -7,7 +7,7 @@ import typer
 from facetem.app.command import step_progress
 from facetem.app.results import print_evaluation
 from facetem.core.errors import InputError
-from facetem.data.recipe import load_recipe
+from facetem.data.recipe_file import find_recipe, load_recipe
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.predictor import load_classifier, load_restorer
 from facetem.study.evaluation import Evaluation, evaluate, save_evaluation
@@ -26,7 +26,7 @@ def run_evaluation(
     if per_shape < 1:
         raise InputError(f"per-shape: expected at least 1 specimen, got {per_shape}")
     device = resolve_device(device)
-    wanted = None if recipe is None else load_recipe(recipe)
+    wanted = None if recipe is None else load_recipe(find_recipe(recipe))
     shapes = load_classifier(classifier, device=device)
     contrast = load_restorer(restorer, device=device)
     with step_progress("facetem") as progress:

@@ -12,7 +12,8 @@ from facetem.app.command import Network, percent_bar, progress_bar
 from facetem.app.evaluate import run_evaluation
 from facetem.core.errors import InputError
 from facetem.data.generate import make_store, open_store
-from facetem.data.recipe import Recipe, load_recipe, shipped_recipe
+from facetem.data.recipe import Recipe
+from facetem.data.recipe_file import find_recipe, load_recipe, shipped_recipe
 from facetem.data.samples import draw_set
 from facetem.data.sources import LiveSource, Source, StoreSource
 from facetem.hrtem.simulate import resolve_device
@@ -123,7 +124,7 @@ def _precision(device: str) -> Literal["bf16-mixed", "32-true"]:
 
 def _recipe(recipe: Path | None, store: Path | None) -> Recipe:
     if recipe is not None:
-        return load_recipe(recipe)
+        return load_recipe(find_recipe(recipe))
     if store is not None and (store / "manifest.json").exists():
         return open_store(store).recipe
     return shipped_recipe("au-4-8nm")

@@ -23,7 +23,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from facetem.atoms.carbon import AVOGADRO_A3, CARBON_MASS, STEEPEST, RandomFilms, between_surfaces
+from facetem.atoms.carbon import AVOGADRO_A3, CARBON_MASS, STEEPEST, between_surfaces
 from facetem.atoms.lattices import Array
 from facetem.core.errors import InputError
 
@@ -132,25 +132,6 @@ class FilmLibrary:
         order = order[: int(np.searchsorted(np.cumsum(heights[order]), thickness)) + 1]
         share = thickness / heights[order].sum()
         return [(films[i], float(share * heights[i])) for i in order]
-
-
-@dataclass(frozen=True)
-class MixedFilms:
-    """Films of two sources of the same extent, `share` of them quenched: a `FilmSource`."""
-
-    quenched: FilmLibrary
-    random: RandomFilms
-    share: float
-
-    @property
-    def extent(self) -> tuple[float, float]:
-        """Lateral period (x, y) [Å]."""
-        return self.random.extent
-
-    def draw(self, thickness: float, rng: np.random.Generator) -> Atoms:
-        """A film of `thickness` [Å]; see `FilmSource`."""
-        source = self.quenched if rng.random() < self.share else self.random
-        return source.draw(thickness, rng)
 
 
 def _stretch(film: LibraryFilm, density: float) -> float:

@@ -1,25 +1,33 @@
-"""Random draws from a recipe: specimens, imaging conditions, cameras."""
+"""Random specimens of a recipe. Specimen i depends on the recipe, its seed, the split and i alone."""
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
-from math import inf, pi, sqrt
 
 import numpy as np
+import torch
 from ase import Atoms
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from facetem.atoms.carbon import FilmSource, RandomFilms
-from facetem.atoms.films import FilmLibrary, MixedFilms
-from facetem.atoms.scene import assemble, draw_rotation, particle_masks, rotated, thickness_map
+from facetem.atoms.facets import Form
+from facetem.atoms.films import FilmLibrary
+from facetem.atoms.library import family
+from facetem.atoms.placement import Template, draw_centres, quaternions, zone_axes
+from facetem.atoms.scene import Side, assemble, draw_rotation, particle_masks, rotated, thickness_map
 from facetem.atoms.shapes import build_particle, draw_form
-from facetem.core.physics import wavelength
-from facetem.data.recipe import SPLITS, Detection, Microscope, Recipe, Split
-from facetem.hrtem.aberrations import Aberrations
-from facetem.hrtem.camera import Camera
-from facetem.hrtem.optics import Optics
+from facetem.atoms.truth import truth
+from facetem.core.errors import InputError
+from facetem.data.conditions import draw_energy
+from facetem.data.recipe import SPLITS, Recipe, Split
 
 PIXEL = 0.4  # Å/px of everything the networks see
+ATTEMPTS = 20  # to place the particles of a field before it is given up
+
+Row = dict[str, str | int | float]
 
 
 @dataclass(frozen=True)
@@ -28,8 +36,8 @@ class Specimen:
 
     Parameters
     ----------
-    shape
-        Of the first particle, the one that the specimen is about.
+    label
+        Class of the first particle, the one that the specimen is about: one of `SHAPES`, or "none".
     masks : (y, x) uint8
         0 substrate, i the outline of particle i.
     thickness : (y, x) float32
@@ -37,16 +45,28 @@ class Specimen:
     parameters
         What was drawn for the whole specimen: one row of a table. Lengths in Å, energy in eV.
     particles
-        What was drawn for each particle: rows of another.
+        What was drawn for each particle: rows of another. x, y, z is the centroid; q the unit quaternion from the
+        shape's axes to the specimen's; zone the [uvw] of a single crystal nearest the beam, zone_angle [rad] between.
     """
 
     atoms: Atoms
-    shape: str
+    label: str
     energy: float
     masks: NDArray[np.uint8]
     thickness: NDArray[np.float32]
-    parameters: dict[str, str | int | float]
-    particles: list[dict[str, str | int | float]]
+    parameters: Row
+    particles: list[Row]
+
+
+@dataclass(frozen=True)
+class _Particle:
+    """A particle as it was built, how it was turned, and how it came to lie so."""
+
+    atoms: Atoms
+    form: Form
+    element: str
+    rotation: NDArray[np.float64]
+    lies: str
 
 
 def image_shape(recipe: Recipe) -> tuple[int, int]:
@@ -60,116 +80,171 @@ def sample_rng(recipe: Recipe, split: Split, index: int) -> np.random.Generator:
     return np.random.default_rng([recipe.seed, SPLITS.index(split), index])
 
 
-def film_source(recipe: Recipe, split: Split) -> FilmSource:
-    """Films of a split. No split shares its blocks of random carbon with another; of the quenched films, those of
-    "test" are kept for it."""
-    s = recipe.specimens
+def film_source(recipe: Recipe, split: Split, kind: str) -> FilmSource:
+    """Films of a split, "random" or "realistic". No split shares its blocks of random carbon with another; of the
+    realistic films, some are kept for "test"."""
+    f = recipe.films
     extent = (recipe.field, recipe.field)
-    random = RandomFilms(
+    if kind == "realistic":
+        return FilmLibrary(extent, "test" if split == "test" else "training", f.density, f.waviness)
+    return RandomFilms(
         extent,
         seed=recipe.seed * len(SPLITS) + SPLITS.index(split),
-        depth=s.film_thickness[1] + 10.0,
-        density=s.density,
-        hard_cores=s.hard_cores,
-        waviness=s.waviness,
+        depth=f.thickness[1] + 10.0,
+        density=f.density,
+        hard_cores=f.hard_cores,
+        waviness=f.waviness,
     )
-    if s.quenched == 0:
-        return random
-    part = "test" if split == "test" else "training"
-    return MixedFilms(FilmLibrary(extent, part, s.density, s.waviness), random, share=s.quenched)
 
 
 def draw_specimen(recipe: Recipe, split: Split, index: int) -> Specimen:
-    """Specimen `index` of a split. Shapes take turns, so that every split is balanced."""
+    """Specimen `index` of a split."""
     rng = sample_rng(recipe, split, index)
-    s = recipe.specimens
-    shape = s.shapes[index % len(s.shapes)]
-    diameter = float(rng.uniform(*s.diameter))
-    form = draw_form(shape, rng) if s.varied else None
-    particle = build_particle(shape, diameter=diameter, element=s.element, form=form, rng=rng)
-    particle = rotated(particle, draw_rotation(rng))
+    side: Side = "entrance" if rng.random() < recipe.films.entrance else "exit"
+    number = int(rng.integers(recipe.particles.number[0], recipe.particles.number[1] + 1))
     # An error of the pixel size moves the lattice's fringes as a strain of the particle would.
-    particle.positions *= 1 + rng.uniform(-s.calibration, s.calibration)
+    calibration = float(rng.uniform(-1, 1)) * recipe.particles.calibration
+    particles = [_draw_particle(recipe, index + i, side, 1 + calibration, rng) for i in range(number)]
+    kind = _draw_name(recipe.films.kinds, rng.random())
     film = None
-    if rng.random() >= s.bare:
-        film = film_source(recipe, split).draw(float(rng.uniform(*s.film_thickness)), rng)
-    middle = recipe.field / 2
-    centre = middle + rng.uniform(-s.offset, s.offset, size=2)
+    if kind != "none":
+        film = film_source(recipe, split, kind).draw(float(rng.uniform(*recipe.films.thickness)), rng)
+    centres = _draw_centres(recipe, particles, rng)
     atoms = assemble(
-        [particle],
+        [particle.atoms for particle in particles],
         film,
         extent=(recipe.field, recipe.field),
-        centres=[(float(centre[0]), float(centre[1]))],
-        side="entrance" if rng.random() < 0.5 else "exit",
-        gap=float(rng.uniform(*s.gap)),
+        centres=centres,
+        side=side,
+        gap=float(rng.uniform(*recipe.films.gap)),
         clip=True,
     )
-    energy = float(recipe.microscope.energies[rng.integers(len(recipe.microscope.energies))])
+    energy = draw_energy(recipe, rng)
     pixels = image_shape(recipe)
     return Specimen(
         atoms,
-        shape,
+        str(particles[0].atoms.info["class"]),
         energy,
         masks=particle_masks(atoms, pixels, recipe.field / pixels[0]).astype(np.uint8),
         thickness=thickness_map(atoms, pixels, recipe.field / pixels[0]),
-        parameters={
-            "energy": energy,
-            "height": float(atoms.cell.lengths()[2]),
-            "film_thickness": float(atoms.info["film_thickness"]),
-            "side": str(atoms.info["side"]),
-        },
+        parameters={"energy": energy, "calibration": calibration, **_film_row(atoms, film, kind)},
         particles=[
-            {
-                "shape": shape,
-                "diameter": float(particle.info["diameter"]),
-                "z": float(atoms.info["particle_z"][0]),
-            }
+            _particle_row(particle, (*centre, float(z)))
+            for particle, centre, z in zip(particles, centres, atoms.info["particle_z"], strict=True)
         ],
     )
 
 
-def draw_optics(ranges: Microscope, energy: float, rng: np.random.Generator) -> Optics:
-    """Imaging conditions at `energy` [eV], every number uniform in its range and every azimuth on the circle."""
-    if ranges.uncorrected > 0 and rng.random() < ranges.uncorrected:
-        C30 = rng.uniform(*ranges.uncorrected_cs)
-        # Underfocus in units of the Scherzer focus (Scherzer, J. Appl. Phys. 20 (1949) 20), sqrt(Cs lambda).
-        defocus = rng.uniform(*ranges.uncorrected_defocus) * sqrt(C30 * wavelength(energy))
-    else:
-        defocus, C30 = rng.uniform(*ranges.defocus), None
-    turn = 2 * pi
-    aberrations = Aberrations(
-        defocus=defocus,
-        C12=rng.uniform(*ranges.C12),
-        phi12=rng.uniform(0, turn),
-        C21=rng.uniform(*ranges.C21),
-        phi21=rng.uniform(0, turn),
-        C23=rng.uniform(*ranges.C23),
-        phi23=rng.uniform(0, turn),
-        C30=rng.uniform(*ranges.C30) if C30 is None else C30,
+def _draw_particle(
+    recipe: Recipe, turn: int, side: Side, scale: float, rng: np.random.Generator
+) -> _Particle:
+    """A particle, rotated; shapes take turns with `turn`, by their weights."""
+    p = recipe.particles
+    # One stratum of the unit interval a turn: equal weights give every shape in its turn, others its due.
+    shape = _draw_name(p.shapes, (turn % len(p.shapes) + rng.random()) / len(p.shapes))
+    element = _draw_name(p.elements, rng.random())
+    form = draw_form(shape, rng) if p.varied else family(shape).ideal
+    atoms = build_particle(
+        shape, diameter=float(rng.uniform(*p.diameter)), element=element, form=form, rng=rng
     )
-    return Optics(
-        aberrations,
-        focal_spread=rng.uniform(*ranges.focal_spread),
-        angular_spread=rng.uniform(*ranges.angular_spread),
-        aperture=inf if rng.random() < ranges.open_aperture else rng.uniform(*ranges.aperture),
-        image_spread=rng.uniform(*ranges.image_spread),
+    rotation, lies = _draw_rotation(recipe, atoms, form, side, rng)
+    atoms = rotated(atoms, rotation)
+    atoms.positions *= scale
+    return _Particle(atoms, form, element, rotation, lies)
+
+
+def _draw_name(weights: dict[str, float], part: float) -> str:
+    """The name within whose share of the unit interval `part` lies."""
+    names = [name for name, weight in weights.items() if weight > 0]
+    ends = np.cumsum([weights[name] for name in names])
+    return names[min(int(np.searchsorted(ends / ends[-1], part, side="right")), len(names) - 1)]
+
+
+def _draw_rotation(
+    recipe: Recipe, atoms: Atoms, form: Form, side: Side, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], str]:
+    o = recipe.orientations
+    lies = _draw_name({"random": o.random, "lying": o.lying, "zone": o.zone}, rng.random())
+    if lies == "random":
+        return draw_rotation(rng), lies
+    if lies == "lying":
+        shape = str(atoms.info["shape"])
+        size = {"diameter": atoms.info["diameter"], "lattice_constant": atoms.info["lattice_constant"]}
+        facets = truth(shape, form, **size).facets
+        areas = np.array([facet.area for facet in facets])
+        normal = facets[rng.choice(len(facets), p=areas / areas.sum())].normal
+        return _facing(normal if side == "entrance" else -normal, rng), lies
+    azimuth, tilt = rng.uniform(0, 2 * np.pi), 1e-3 * rng.uniform(*o.tilt)
+    tilted = Rotation.from_rotvec(tilt * np.array([np.cos(azimuth), np.sin(azimuth), 0.0]))
+    zone = np.array(o.zones[rng.integers(len(o.zones))], dtype=float)
+    return tilted.as_matrix() @ _facing(zone, rng), lies
+
+
+def _facing(direction: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """A rotation (3, 3) that takes `direction` to +z, turned about the beam by any angle."""
+    aligned = Rotation.align_vectors([[0.0, 0.0, 1.0]], direction[None] / np.linalg.norm(direction))[0]
+    return (Rotation.from_euler("z", rng.uniform(0, 2 * np.pi)) * aligned).as_matrix()
+
+
+def _draw_centres(
+    recipe: Recipe, particles: list[_Particle], rng: np.random.Generator
+) -> list[tuple[float, float]]:
+    if len(particles) == 1:
+        x, y = recipe.field / 2 + rng.uniform(-1, 1, size=2) * recipe.particles.offset
+        return [(float(x), float(y))]
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    across = [particle.atoms.positions[:, :2] for particle in particles]
+    radius = torch.tensor([float(np.linalg.norm(xy - xy.mean(axis=0), axis=1).max()) for xy in across])
+    largest_first = radius.argsort(descending=True)
+    scene = torch.zeros(len(particles), dtype=torch.int64)
+    extent = (recipe.field, recipe.field)
+    for _ in range(ATTEMPTS):
+        with suppress(InputError):
+            places = draw_centres(scene, radius[largest_first], extent, generator)
+            return [(float(x), float(y)) for x, y in places[largest_first.argsort()]]
+    raise InputError(
+        f"particles.number: found no room for {len(particles)} particles without overlap in a field_nm of "
+        f"{recipe.field / 10:g}; expected fewer or smaller ones, or a wider field"
     )
 
 
-def draw_loss(ranges: Microscope, rng: np.random.Generator) -> float:
-    """Part of the electrons [1/Å] that the particle scatters out of the image, beyond what multislice knows of:
-    the intensity falls as exp(-loss * thickness)."""
-    if ranges.lossy > 0 and rng.random() < ranges.lossy:
-        return float(rng.uniform(*ranges.loss))
-    return 0.0
+def _film_row(atoms: Atoms, film: Atoms | None, kind: str) -> Row:
+    info = {} if film is None else film.info
+    return {
+        "height": float(atoms.cell.lengths()[2]),
+        "film": kind,
+        "film_thickness": float(atoms.info["film_thickness"]),
+        "film_density": float(info.get("density", 0.0)),
+        "film_hard_core": float(info.get("hard_core", 0.0)),
+        "film_sources": str(info.get("films", "")),
+        "side": str(atoms.info["side"]),
+        "gap": float(atoms.info["gap"]),
+        "n_particles": len(atoms.info["particle_z"]),
+    }
 
 
-def draw_camera(ranges: Detection, rng: np.random.Generator) -> Camera:
-    """A camera and a dose, log-uniform."""
-    counting = rng.random() < ranges.counting
-    return Camera(
-        dose=float(np.exp(rng.uniform(*np.log(ranges.dose)))),
-        readout=0.0 if counting else rng.uniform(*ranges.readout),
-        mtf_width=inf if counting else rng.uniform(*ranges.mtf_width),
-        mtf_floor=0.0 if counting else rng.uniform(*ranges.mtf_floor),
-    )
+def _particle_row(particle: _Particle, centre: tuple[float, float, float]) -> Row:
+    atoms, rotation = particle.atoms, torch.as_tensor(particle.rotation)[None]
+    w, x, y, z = quaternions(rotation)[0].tolist()
+    zone, angle = ("", float("nan"))
+    if Template.of(atoms).cubic:
+        axis, angles = zone_axes(rotation)
+        zone, angle = "".join(str(i) for i in axis[0].tolist()), float(angles[0])
+    return {
+        "shape": str(atoms.info["shape"]),
+        "class": str(atoms.info["class"]),
+        "element": particle.element,
+        "diameter": float(atoms.info["diameter"]),
+        "n_atoms": len(atoms),
+        "x": centre[0],
+        "y": centre[1],
+        "z": centre[2],
+        "lies": particle.lies,
+        "qw": w,
+        "qx": x,
+        "qy": y,
+        "qz": z,
+        "zone": zone,
+        "zone_angle": angle,
+        "form": json.dumps(particle.form.as_dict()),
+    }

@@ -20,7 +20,8 @@ import numpy as np
 
 from facetem.core.errors import InputError
 from facetem.data.draw import draw_specimen, image_shape
-from facetem.data.recipe import SPLITS, Recipe, Split, load_recipe
+from facetem.data.recipe import SPLITS, Recipe, Split
+from facetem.data.recipe_file import load_recipe
 from facetem.data.specimens import truth_of, wave_grid
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def make_shard(path: str | Path, shard: int, device: str = "cpu", threads: int |
         masks.append(truth.masks.cpu().numpy() > 0)
         thickness.append(truth.thickness.half().cpu().numpy())
         for i, (specimen, focus) in enumerate(zip(specimens, truth.focus, strict=True)):
-            rows.append({"index": start + i, "focus": focus, **specimen.parameters, **specimen.particles[0]})
+            rows.append({"index": start + i, "label": specimen.label, "focus": focus, **specimen.parameters})
     for name, parts in zip(ARRAYS, (waves, targets, masks, thickness), strict=True):
         zarr.open_array(store.path / name, mode="r+")[first : first + SHARD] = np.concatenate(parts)
     final = store.path / "labels" / f"{shard:05d}.parquet"

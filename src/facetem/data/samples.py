@@ -15,7 +15,8 @@ from torch import Tensor
 
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
-from facetem.data.draw import PIXEL, draw_camera, draw_loss, draw_optics, image_shape
+from facetem.data.conditions import draw_camera, draw_loss, draw_microscope, draw_optics
+from facetem.data.draw import PIXEL, image_shape
 from facetem.data.recipe import Recipe, Split
 from facetem.data.sources import Item, LiveSource, Source
 from facetem.data.specimens import WAVE_BAND, wave_grid
@@ -76,8 +77,9 @@ class SampleStream:
 
     def _clean(self, index: int, item: Item, rng: np.random.Generator) -> tuple[Tensor, float]:
         if index not in self._images or rng.random() < self._renewal:
-            optics = draw_optics(self.source.recipe.microscope, item.energy, rng)
-            lost = draw_loss(self.source.recipe.microscope, rng)
+            microscope = draw_microscope(self.source.recipe, item.energy, rng)
+            optics = draw_optics(microscope, item.energy, rng)
+            lost = draw_loss(microscope, rng)
             image = clean_images(
                 item.wave[None],
                 self._grid,
@@ -101,7 +103,7 @@ class SampleStream:
             item = self.source.item(index)
             clean, defocus = self._clean(index, item, rng)
             images = clean, item.target, item.mask, item.thickness
-            if beside is not None and rng.random() < self.source.recipe.specimens.neighbour:
+            if beside is not None and rng.random() < self.source.recipe.images.neighbour:
                 composed = _beside(images, beside, rng)
             else:
                 composed = images
@@ -113,12 +115,12 @@ class SampleStream:
             quarter, mirror = int(rng.integers(4)), bool(rng.integers(2))
             window = np.s_[top : top + self._size, left : left + self._size]
             clean, *truths = (_turned(image[window], quarter, mirror) for image in composed)
-            camera = draw_camera(self.source.recipe.detection, rng)
+            camera = draw_camera(self.source.recipe, rng)
             generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
             noisy = record(clean[None], Grid((self._size, self._size), PIXEL), [camera], generator)[0]
-            detection = self.source.recipe.detection
-            if rng.random() < detection.coarse:
-                noisy = _low_pass(noisy, float(rng.uniform(*detection.band)))
+            recorded = self.source.recipe.images
+            if rng.random() < recorded.coarse:
+                noisy = _low_pass(noisy, float(rng.uniform(*recorded.band)))
             for stack, image in zip(stacks, (noisy, clean, *truths), strict=True):
                 stack.append(image)
             labels.append(item.label)

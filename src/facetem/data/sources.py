@@ -20,6 +20,13 @@ from facetem.data.generate import ARRAYS, SHARD, open_store
 from facetem.data.recipe import Recipe, Split
 from facetem.data.specimens import truth_of
 
+NO_CLASS = -1  # of a shape that is none of the classes
+
+
+def class_index(label: str) -> int:
+    """The index of a class in `SHAPES`, or `NO_CLASS`."""
+    return SHAPES.index(label) if label in SHAPES else NO_CLASS
+
 
 @dataclass(frozen=True)
 class Item:
@@ -76,7 +83,7 @@ class StoreSource:
                 block = self._store.array(name)[shard * SHARD : (shard + 1) * SHARD]
                 parts.append(torch.as_tensor(block).to(self._device))
             self._shards.append(shard)
-            self._labels += [SHAPES.index(shape) for shape in rows["shape"]]
+            self._labels += [class_index(label) for label in rows["label"]]
             self._energies += [float(energy) for energy in rows["energy"]]
 
     def __len__(self) -> int:
@@ -143,7 +150,7 @@ class LiveSource:
                 truth.targets[k],
                 (truth.masks[k] > 0).float(),
                 truth.thickness[k],
-                SHAPES.index(s.shape),
+                class_index(s.label),
                 s.energy,
             )
             for k, (i, s) in enumerate(zip(indices, specimens, strict=True))

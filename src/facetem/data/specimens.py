@@ -101,6 +101,8 @@ def truth_of(specimens: Sequence[Specimen], recipe: Recipe, device: str) -> Trut
     shape = image_shape(recipe)
     masks = torch.as_tensor(np.stack([s.masks for s in specimens]), device=device)
     thickness = torch.as_tensor(np.stack([s.thickness for s in specimens]), device=device)
-    centres = [float(s.atoms.cell.lengths()[2]) - s.atoms.info["particle_z"][0] for s in specimens]
+    centres = [
+        float(s.atoms.cell.lengths()[2]) - float(np.mean(s.atoms.info["particle_z"])) for s in specimens
+    ]
     targets, focus = best_focus_images(coarse, grid, masks, centres, energies, shape)
     return Truth(grid, coarse, targets, masks, thickness, focus)

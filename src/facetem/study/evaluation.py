@@ -15,7 +15,8 @@ from torch import Tensor
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.contrast import contrast
-from facetem.data.recipe import Recipe, shipped_recipe
+from facetem.data.recipe import Recipe
+from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import Batch, draw_set
 from facetem.learn.predictor import Classifier, Restorer
 from facetem.study.metrics import ShapeScores, best_gaussian, psnr, shape_scores
@@ -78,7 +79,7 @@ def evaluate(
     """
     recipe = recipe or shipped_recipe("au-4-8nm-test")
     tell = progress or (lambda step, done, total: None)
-    n = per_shape * len(recipe.specimens.shapes)
+    n = per_shape * len(recipe.particles.shapes)
     samples = draw_set(
         recipe, split="test", n=n, device=device, progress=lambda done, total: tell("simulate", done, total)
     )

@@ -11,7 +11,7 @@ from ase import Atoms
 from scipy.spatial import KDTree
 
 from facetem.atoms import statistics
-from facetem.atoms.carbon import FilmSource, RandomFilms
+from facetem.atoms.carbon import FilmSource
 from facetem.atoms.films import (
     CLOSEST,
     DENSITY,
@@ -19,7 +19,6 @@ from facetem.atoms.films import (
     STRAIN,
     FilmLibrary,
     LibraryFilm,
-    MixedFilms,
     library,
     manifest,
     packed,
@@ -230,17 +229,6 @@ def test_waviness_lets_the_surfaces_undulate() -> None:
     assert wavy.positions[:, 2].max() > 24 + 1.5
     inner = [np.count_nonzero(np.abs(film.positions[:, 2] - 12) < 6) for film in (flat, wavy)]
     assert inner[1] == pytest.approx(inner[0], rel=0.04)
-
-
-def test_mixed_films_come_from_both() -> None:
-    extent = (40.0, 40.0)
-    source: FilmSource = MixedFilms(
-        FilmLibrary(extent), RandomFilms(extent, depth=20.0, hard_cores=(1.2,)), share=0.5
-    )
-    assert source.extent == extent
-    rng = np.random.default_rng(0)
-    quenched = sum("films" in source.draw(10.0, rng).info for _ in range(40))
-    assert 10 <= quenched <= 30
 
 
 def test_close_pairs_across_a_border_lose_one_atom() -> None:

@@ -1,39 +1,28 @@
 """Random draws: they depend on the recipe, the seed, the split and the index, and on nothing else."""
 
 from collections import Counter
+from dataclasses import replace
 from math import inf, pi
 
 import numpy as np
 import pytest
 from ase import Atoms
+from scipy.spatial.transform import Rotation
 
 from facetem.core.physics import wavelength
-from facetem.data.draw import (
-    Specimen,
-    draw_camera,
-    draw_loss,
-    draw_optics,
-    draw_specimen,
-    film_source,
-    sample_rng,
-)
-from facetem.data.recipe import SPLITS, Recipe, recipe_from
+from facetem.data.conditions import draw_camera, draw_energy, draw_loss, draw_microscope, draw_optics
+from facetem.data.draw import PIXEL, Specimen, draw_specimen, film_source, sample_rng
+from facetem.data.recipe import PERFECT, SPLITS, Detector, Films, Microscope, Orientations, Particles, Recipe
+from facetem.hrtem.cameras import CAMERAS
 
 
 @pytest.fixture(scope="module")
 def tiny() -> Recipe:
-    return recipe_from(
-        {
-            "seed": 5,
-            "field": 48.0,
-            "specimens": {
-                "diameter": [12, 18],
-                "offset": 3.0,
-                "film_thickness": [5, 10],
-                "hard_cores": [0.0, 1.2],
-                "bare": 0.3,
-            },
-        }
+    return Recipe(
+        seed=5,
+        field=48.0,
+        particles=Particles(diameter=(12.0, 18.0), offset=3.0),
+        films=Films(kinds={"none": 0.3, "random": 0.7}, thickness=(5.0, 10.0), hard_cores=(0.0, 1.2)),
     )
 
 
@@ -43,15 +32,12 @@ def same(one: Atoms, other: Atoms) -> bool:
 
 def test_a_specimen_is_drawn_again_in_any_order(tiny: Recipe) -> None:
     forward = [draw_specimen(tiny, "train", i) for i in range(6)]
-    film_source(tiny, "validation").draw(6.0, np.random.default_rng(0))  # something else in between
+    film_source(tiny, "validation", "random").draw(6.0, np.random.default_rng(0))  # something else in between
     for i in (5, 0, 3):
         again = draw_specimen(tiny, "train", i)
         assert same(again.atoms, forward[i].atoms)
-        assert (again.shape, again.particles[0]["diameter"], again.energy) == (
-            forward[i].shape,
-            forward[i].particles[0]["diameter"],
-            forward[i].energy,
-        )
+        assert again.parameters == forward[i].parameters
+        assert str(again.particles) == str(forward[i].particles)  # nan is not equal to itself
 
 
 def test_splits_seeds_and_indices_differ(tiny: Recipe) -> None:
@@ -70,30 +56,116 @@ def test_splits_seeds_and_indices_differ(tiny: Recipe) -> None:
 
 def test_splits_do_not_share_their_carbon(tiny: Recipe) -> None:
     """The same random numbers give other films: not even a window of the same block."""
-    films = [film_source(tiny, split).draw(8.0, np.random.default_rng(1)) for split in SPLITS]
+    films = [film_source(tiny, split, "random").draw(8.0, np.random.default_rng(1)) for split in SPLITS]
     for i, j in ((0, 1), (0, 2), (1, 2)):
         heights = np.intersect1d(films[i].positions[:, 2].round(6), films[j].positions[:, 2].round(6))
         assert len(heights) < 0.01 * len(films[i])
 
 
-def test_a_share_of_the_films_is_quenched(tiny: Recipe) -> None:
-    """Those of the test come from films that the others never see."""
-    recipe = recipe_from({"field": 48.0, "specimens": {"quenched": 0.5, "film_thickness": [5, 10]}})
-    rng = np.random.default_rng(0)
-    names: dict[str, set[str]] = {}
+def test_kinds_of_films_come_by_their_weights(tiny: Recipe) -> None:
+    """Realistic films of the test come from films that the others never see."""
+    films = Films(kinds={"none": 1, "random": 1, "realistic": 2}, thickness=(5.0, 10.0))
+    recipe = tiny.model_copy(update={"films": films})
     for split in SPLITS:
-        infos = [film_source(recipe, split).draw(8.0, rng).info for _ in range(40)]
-        films = [info["films"] for info in infos if "films" in info]
-        assert 10 <= len(films) <= 30
-        names[split] = set(films)
-    assert all(name.startswith("test") for name in names["test"])
-    assert all(name.startswith("training") for name in names["train"] | names["validation"])
-    assert not any("films" in film_source(tiny, split).draw(8.0, rng).info for split in SPLITS)
+        rows = [draw_specimen(recipe, split, i).parameters for i in range(60)]
+        kinds = Counter(row["film"] for row in rows)
+        assert kinds["realistic"] == pytest.approx(30, abs=12)
+        assert kinds["none"] == pytest.approx(15, abs=10)
+        part = "test" if split == "test" else "training"
+        for row in rows:
+            names = str(row["film_sources"]).split()
+            assert bool(names) == (row["film"] == "realistic")
+            assert all(name.startswith(part) for name in names)
+            assert (row["film_thickness"] == 0) == (row["film"] == "none")
 
 
 def test_shapes_take_turns(tiny: Recipe) -> None:
-    shapes = [draw_specimen(tiny, "test", i).shape for i in range(16)]
-    assert shapes == [*tiny.specimens.shapes] * 2
+    labels = [draw_specimen(tiny, "test", i).label for i in range(16)]
+    assert labels == [*tiny.particles.shapes] * 2
+
+
+def test_shapes_and_elements_come_by_their_weights(tiny: Recipe) -> None:
+    particles = Particles(
+        shapes={"cube": 5, "sphere": 2, "twin": 1, "icosahedron": 0},
+        elements={"Au": 1, "Pt": 3},
+        diameter=(12.0, 14.0),
+        varied=False,
+    )
+    films = Films(kinds={"none": 1})
+    recipe = tiny.model_copy(update={"particles": particles, "films": films})
+    drawn = [draw_specimen(recipe, "train", i) for i in range(160)]
+    shapes = Counter(specimen.particles[0]["shape"] for specimen in drawn)
+    assert shapes["cube"] == pytest.approx(100, abs=12)
+    assert shapes["sphere"] == pytest.approx(40, abs=16)
+    assert shapes["icosahedron"] == 0
+    assert Counter(specimen.particles[0]["element"] for specimen in drawn)["Pt"] == pytest.approx(120, abs=20)
+    for specimen in drawn[:20]:
+        number = {"Au": 79, "Pt": 78}[str(specimen.particles[0]["element"])]
+        assert set(specimen.atoms.numbers) == {number}
+        assert specimen.label == (
+            "none" if specimen.particles[0]["shape"] == "sphere" else specimen.particles[0]["shape"]
+        )
+
+
+def directions(recipe: Recipe, n: int) -> list[tuple[np.ndarray, Specimen]]:
+    """The beam in the axes of the shape, and the specimen."""
+    drawn = [draw_specimen(recipe, "train", i) for i in range(n)]
+    turns = [Rotation.from_quat([s.particles[0][k] for k in ("qx", "qy", "qz", "qw")]) for s in drawn]
+    return [(turn.as_matrix()[2], specimen) for turn, specimen in zip(turns, drawn, strict=True)]
+
+
+@pytest.fixture
+def bare(tiny: Recipe) -> Recipe:
+    particles = Particles(shapes={"cube": 1}, diameter=(16.0, 18.0), varied=False, calibration=0.0)
+    return tiny.model_copy(update={"particles": particles, "films": Films(kinds={"none": 1})})
+
+
+def test_zones_lie_along_the_beam_within_their_tilt(bare: Recipe) -> None:
+    low, high = np.deg2rad([1.0, 4.0])
+    zones = Orientations(random=0, zone=1, zones=((1, 1, 0),), tilt=(1e3 * low, 1e3 * high))
+    found = directions(bare.model_copy(update={"orientations": zones}), 40)
+    angles = [np.arccos(beam @ np.array([1, 1, 0]) / np.sqrt(2)) for beam, _ in found]
+    assert low <= min(angles) < 0.4 * low + 0.6 * high < max(angles) <= high
+    for angle, (_, specimen) in zip(angles, found, strict=True):
+        assert specimen.particles[0]["zone"] == "110"
+        assert specimen.particles[0]["zone_angle"] == pytest.approx(angle, abs=1e-6)
+        assert specimen.particles[0]["lies"] == "zone"
+    # And turned about the beam by any angle: where the image of [001] points.
+    axes = [str(round(s.particles[0]["qz"] * 1e6)) for _, s in found]  # type: ignore[operator]
+    assert len(set(axes)) == 40
+
+
+def test_particles_lie_on_a_facet(bare: Recipe) -> None:
+    """A cube lies on a face: flat towards the film, on either side of it."""
+    lying = bare.model_copy(update={"orientations": Orientations(random=0, lying=1)})
+    sides = set()
+    for beam, specimen in directions(lying, 12):
+        assert np.sort(np.abs(beam)) == pytest.approx([0, 0, 1], abs=1e-6)
+        z = specimen.atoms.positions[:, 2]
+        side = specimen.parameters["side"]
+        sides.add(side)
+        foot = z.max() if side == "entrance" else z.min()
+        assert np.count_nonzero(np.abs(z - foot) < 0.1) > 12  # a whole layer
+    assert sides == {"entrance", "exit"}
+
+
+def test_a_field_holds_several_particles_apart(tiny: Recipe) -> None:
+    particles = Particles(number=(2, 4), diameter=(12.0, 16.0), offset=0.0)
+    recipe = tiny.model_copy(update={"particles": particles, "field": 100.0})
+    numbers = set()
+    for i in range(8):
+        specimen = draw_specimen(recipe, "train", i)
+        numbers.add(len(specimen.particles))
+        assert specimen.parameters["n_particles"] == len(specimen.particles)
+        assert set(np.unique(specimen.masks)) == set(range(len(specimen.particles) + 1))
+        for k, row in enumerate(specimen.particles, start=1):
+            y, x = np.nonzero(specimen.masks == k)
+            assert x.mean() * PIXEL == pytest.approx(float(row["x"]), abs=3.0)
+            assert y.mean() * PIXEL == pytest.approx(float(row["y"]), abs=3.0)
+            mine = specimen.atoms.positions[specimen.atoms.get_tags() == k]
+            assert len(mine) == row["n_atoms"]  # none is cut off
+            assert mine.mean(axis=0) == pytest.approx([row["x"], row["y"], row["z"]], abs=1e-3)
+    assert numbers == {2, 3, 4}
 
 
 def test_specimens_keep_to_the_recipe(tiny: Recipe) -> None:
@@ -103,7 +175,7 @@ def test_specimens_keep_to_the_recipe(tiny: Recipe) -> None:
         atoms = specimen.atoms
         assert atoms.cell.lengths()[:2].tolist() == [48.0, 48.0]
         assert 10.0 < specimen.particles[0]["diameter"] < 20.0  # whole atoms: near what was asked for
-        assert specimen.energy in tiny.microscope.energies
+        assert specimen.energy in tiny.microscopes[0].energies
         film = atoms.get_tags() == 0
         bare += not film.any()
         assert set(atoms.numbers[~film]) == {79}
@@ -117,7 +189,7 @@ def test_specimens_keep_to_the_recipe(tiny: Recipe) -> None:
 
 
 def test_optics_keep_to_the_recipe() -> None:
-    ranges = Recipe().microscope.model_copy(update={"uncorrected": 0.0})
+    ranges = Microscope()
     rng = np.random.default_rng(0)
     drawn = [draw_optics(ranges, 300e3, rng) for _ in range(600)]
     for name in ("defocus", "C12", "C21", "C23", "C30"):
@@ -137,22 +209,38 @@ def test_optics_keep_to_the_recipe() -> None:
 
 def test_part_of_the_images_comes_from_a_conventional_instrument() -> None:
     """Its underfocus goes with the spherical aberration: the Scherzer focus is 1.2 sqrt(Cs lambda)."""
-    ranges = Recipe().microscope
+    recipe = Recipe()
+    corrected, conventional = recipe.microscopes
+    assert conventional.scherzer is not None
     rng = np.random.default_rng(0)
-    drawn = [draw_optics(ranges, 200e3, rng).aberrations for _ in range(600)]
-    large = [a for a in drawn if a.C30 > ranges.C30[1]]
-    assert len(large) / 600 == pytest.approx(ranges.uncorrected, abs=0.06)
+    microscopes = [draw_microscope(recipe, 200e3, rng) for _ in range(600)]
+    drawn = [draw_optics(m, 200e3, rng).aberrations for m in microscopes]
+    large = [a for a in drawn if a.C30 > corrected.C30[1]]
+    assert len(large) / 600 == pytest.approx(conventional.weight, abs=0.06)
     cs = np.array([a.C30 for a in large])
-    assert ranges.uncorrected_cs[0] <= cs.min()
-    assert cs.max() <= ranges.uncorrected_cs[1]
+    assert conventional.C30[0] <= cs.min()
+    assert cs.max() <= conventional.C30[1]
     units = np.array([a.defocus for a in large]) / np.sqrt(cs * wavelength(200e3))
-    assert ranges.uncorrected_defocus[0] <= units.min()
-    assert units.max() <= ranges.uncorrected_defocus[1]
-    assert np.ptp(units) > 0.9 * np.ptp(ranges.uncorrected_defocus)
+    assert conventional.scherzer[0] <= units.min()
+    assert units.max() <= conventional.scherzer[1]
+    assert np.ptp(units) > 0.9 * np.ptp(conventional.scherzer)
+
+
+def test_a_specimen_is_seen_with_a_microscope_of_its_energy() -> None:
+    """Energies come by the microscopes' weights, and at each energy the microscopes by theirs."""
+    low = Microscope(weight=1, energies=(80e3, 80e3, 80e3, 300e3))
+    high = Microscope(weight=3, energies=(300e3,))
+    recipe = Recipe(microscopes=(low, high))
+    rng = np.random.default_rng(0)
+    energies = Counter(draw_energy(recipe, rng) for _ in range(800))
+    assert energies[80e3] == pytest.approx(150, abs=40)
+    assert all(draw_microscope(recipe, 80e3, rng).energies == low.energies for _ in range(20))
+    with_low = sum(draw_microscope(recipe, 300e3, rng).energies == low.energies for _ in range(1300))
+    assert with_low == pytest.approx(100, abs=35)  # a quarter of 1 against 3
 
 
 def test_loss_keeps_to_the_recipe() -> None:
-    ranges = Recipe().microscope
+    ranges = Microscope()
     rng = np.random.default_rng(0)
     drawn = np.array([draw_loss(ranges, rng) for _ in range(600)])
     assert np.mean(drawn > 0) == pytest.approx(ranges.lossy, abs=0.08)
@@ -162,14 +250,22 @@ def test_loss_keeps_to_the_recipe() -> None:
 
 
 def test_cameras_keep_to_the_recipe() -> None:
-    ranges = Recipe().detection
+    recipe = Recipe()
     rng = np.random.default_rng(0)
-    drawn = [draw_camera(ranges, rng) for _ in range(600)]
+    drawn = [draw_camera(recipe, rng) for _ in range(600)]
     dose = np.array([camera.dose for camera in drawn])
-    assert ranges.dose[0] <= dose.min()
-    assert dose.max() <= ranges.dose[1]
+    assert recipe.images.dose[0] <= dose.min()
+    assert dose.max() <= recipe.images.dose[1]
     # Log-uniform: half lie below the geometric mean.
-    assert np.mean(dose < np.sqrt(np.prod(ranges.dose))) == pytest.approx(0.5, abs=0.08)
+    assert np.mean(dose < np.sqrt(np.prod(recipe.images.dose))) == pytest.approx(0.5, abs=0.08)
     kinds = Counter(camera.mtf_width == inf for camera in drawn)
-    assert kinds[True] / 600 == pytest.approx(ranges.counting, abs=0.08)
+    assert recipe.cameras[1].camera == PERFECT
+    assert kinds[True] / 600 == pytest.approx(recipe.cameras[1].weight, abs=0.08)
     assert all(camera.readout == 0 for camera in drawn if camera.mtf_width == inf)
+
+
+def test_a_measured_camera_keeps_its_numbers() -> None:
+    recipe = Recipe(cameras=(Detector(camera="direct-counting"),))
+    camera = draw_camera(recipe, np.random.default_rng(0))
+    assert replace(camera, dose=inf) == CAMERAS["direct-counting"]
+    assert recipe.images.dose[0] <= camera.dose <= recipe.images.dose[1]

@@ -13,7 +13,8 @@ from facetem.core.errors import InputError
 from facetem.data import generate
 from facetem.data.draw import PIXEL, draw_specimen
 from facetem.data.generate import create_store, make_store, open_store
-from facetem.data.recipe import Recipe, recipe_from
+from facetem.data.recipe import Recipe
+from facetem.data.recipe_file import recipe_from
 from facetem.data.specimens import FOCUS_REACH, FOCUS_STEP, TARGET_OPTICS, WAVE_BAND, truth_of
 from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.optics import clean_images
@@ -31,16 +32,10 @@ def recipe() -> Recipe:
     return recipe_from(
         {
             "seed": 3,
-            "field": 48.0,
+            "field_nm": 4.8,
             "accuracy": "draft",
-            "specimens": {
-                "shapes": ["icosahedron", "cube"],
-                "diameter": [14, 18],
-                "offset": 2.0,
-                "film_thickness": [5, 10],
-                "hard_cores": [1.2],
-                "bare": 0.0,
-            },
+            "particles": {"shapes": ["icosahedron", "cube"], "diameter_nm": [1.4, 1.8], "offset_nm": 0.2},
+            "films": {"kinds": "random", "thickness_nm": [0.5, 1], "hard_cores_A": [1.2]},
         }
     )
 
@@ -61,6 +56,11 @@ def whole(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory, told: Told) 
     return path
 
 
+def diameters(recipe: Recipe) -> list[float]:
+    """Of the particles of the first four specimens [Å]."""
+    return [float(draw_specimen(recipe, "train", i).particles[0]["diameter"]) for i in range(4)]
+
+
 def contents(path: Path) -> dict[str, np.ndarray]:
     """All arrays of a store, by name."""
     store = open_store(path)
@@ -74,7 +74,7 @@ def test_a_store_holds_whole_shards_and_their_labels(whole: Path, recipe: Recipe
     assert store.shards() == [0, 1]
     labels = store.labels()
     assert labels["index"].tolist() == [0, 1, 2, 3]
-    assert labels["shape"].tolist() == ["icosahedron", "cube"] * 2
+    assert labels["label"].tolist() == ["icosahedron", "cube"] * 2
     assert told == [(2, 4), (4, 4)]
     arrays = contents(whole)
     assert arrays["waves"].shape[:2] == (4, 2)
@@ -82,7 +82,6 @@ def test_a_store_holds_whole_shards_and_their_labels(whole: Path, recipe: Recipe
     assert arrays["targets"].shape == arrays["masks"].shape == (4, 120, 120)
     for i, row in labels.iterrows():
         specimen = draw_specimen(recipe, "train", int(row["index"]))
-        assert row["diameter"] == pytest.approx(specimen.particles[0]["diameter"])
         assert row["energy"] == specimen.energy
         assert row["side"] == specimen.atoms.info["side"], i
 
@@ -156,8 +155,7 @@ def test_waves_hold_the_band_and_masks_the_particle(whole: Path, recipe: Recipe)
     k = np.fft.fftfreq(waves.shape[-1], recipe.field / waves.shape[-1])
     beyond = torch.as_tensor(np.hypot(*np.meshgrid(k, k)) > WAVE_BAND + 0.01)
     assert float(power[beyond].sum() / power.sum()) < 1e-6  # rounding to half precision
-    labels = open_store(whole).labels()
-    for mask, diameter in zip(arrays["masks"], labels["diameter"], strict=True):
+    for mask, diameter in zip(arrays["masks"], diameters(recipe), strict=True):
         across = 2 * (mask.sum() * PIXEL**2 / np.pi) ** 0.5
         assert 0.9 * diameter < across < 1.5 * diameter
 

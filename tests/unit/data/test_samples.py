@@ -11,11 +11,15 @@ from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.data import generate, samples, sources
 from facetem.data.generate import create_store, make_shard, make_store
-from facetem.data.recipe import Recipe, recipe_from
+from facetem.data.recipe import PERFECT, Detector, Images, Microscope, Recipe
+from facetem.data.recipe_file import recipe_from
 from facetem.data.samples import Batch, SampleStream, draw_set
 from facetem.data.sources import Item, LiveSource, Source, StoreSource
 
 SIZE = 64
+
+
+PERFECT_CAMERA = (Detector(camera=PERFECT),)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,17 +35,15 @@ def recipe() -> Recipe:
     return recipe_from(
         {
             "seed": 8,
-            "field": 56.0,
+            "field_nm": 5.6,
             "accuracy": "draft",
-            "specimens": {
+            "particles": {
                 "shapes": ["decahedron", "tetrahedron"],
-                "diameter": [14, 18],
-                "offset": 4.0,
-                "film_thickness": [5, 10],
-                "hard_cores": [1.2],
-                "neighbour": 0.0,
+                "diameter_nm": [1.4, 1.8],
+                "offset_nm": 0.4,
             },
-            "detection": {"dose": [500, 5000]},
+            "films": {"kinds": "random", "thickness_nm": [0.5, 1], "hard_cores_A": [1.2]},
+            "images": {"dose_per_A2": [500, 5000], "neighbour": 0.0},
         }
     )
 
@@ -153,8 +155,8 @@ def test_what_a_batch_holds(live: LiveSource) -> None:
 
 def test_noisy_is_clean_with_the_noise_of_its_dose(live: LiveSource) -> None:
     """A perfect camera: the difference has the variance 1 / (dose * pixel area)."""
-    detection = {"dose": [400, 4000], "counting": 1.0, "coarse": 0.0}
-    perfect = recipe_from({**live.recipe.model_dump(), "detection": detection})
+    images = Images(dose=(400, 4000), coarse=0.0, neighbour=0.0)
+    perfect = live.recipe.model_copy(update={"images": images, "cameras": PERFECT_CAMERA})
     source = LiveSource(perfect, split="train", n=4, batch=4)
     batch = SampleStream(source, size=SIZE).draw([0, 1, 2, 3], np.random.default_rng(3))
     for noisy, clean, dose in zip(batch.noisy, batch.clean, batch.dose, strict=True):
@@ -213,12 +215,7 @@ def test_an_image_shown_again_has_new_noise(live: LiveSource) -> None:
 
 def test_a_neighbour_comes_with_its_mask_and_target(live: LiveSource) -> None:
     """The second image of a pair shows part of the first's particle: more mask, and the target agrees."""
-    always = recipe_from(
-        {
-            **live.recipe.model_dump(),
-            "specimens": {**live.recipe.specimens.model_dump(), "neighbour": 1.0},
-        }
-    )
+    always = live.recipe.model_copy(update={"images": Images(neighbour=1.0)})
     source = LiveSource(always, split="train", n=4, batch=4)
     whole = min(samples.image_shape(always))
     batch = SampleStream(source, size=whole).draw([0, 1] * 4, np.random.default_rng(0))
@@ -247,8 +244,8 @@ def test_a_sample_larger_than_the_field_is_refused(live: LiveSource) -> None:
 
 def test_coarse_images_end_at_their_band(live: LiveSource) -> None:
     """As larger camera pixels would have held them: nothing beyond, everything below."""
-    detection = {"counting": 1.0, "coarse": 1.0, "band": [0.6, 0.6]}
-    coarse = recipe_from({**live.recipe.model_dump(), "detection": detection})
+    images = Images(coarse=1.0, band=(0.6, 0.6), neighbour=0.0)
+    coarse = live.recipe.model_copy(update={"images": images, "cameras": PERFECT_CAMERA})
     source = LiveSource(coarse, split="train", n=2, batch=2)
     batch = SampleStream(source, size=SIZE).draw([0, 1], np.random.default_rng(3))
     power = torch.fft.fft2(batch.noisy).abs() ** 2
@@ -260,8 +257,8 @@ def test_coarse_images_end_at_their_band(live: LiveSource) -> None:
 
 def test_the_particle_takes_electrons_away_as_its_thickness_says(live: LiveSource) -> None:
     def images(loss: float) -> Batch:
-        microscope = {"lossy": 1.0, "loss": [loss, loss]}
-        lossy = recipe_from({**live.recipe.model_dump(), "microscope": microscope})
+        microscopes = (Microscope(lossy=1.0, loss=(loss, loss)),)
+        lossy = live.recipe.model_copy(update={"microscopes": microscopes})
         source = LiveSource(lossy, split="train", n=2, batch=2)
         return SampleStream(source, size=SIZE).draw([0, 1], np.random.default_rng(3))
 

@@ -9,7 +9,7 @@ import torch
 
 from facetem.core.errors import InputError
 from facetem.data.draw import image_shape
-from facetem.data.recipe import Recipe
+from facetem.data.recipe import Particles, Recipe
 from facetem.data.samples import Batch
 from facetem.data.sources import Item
 from facetem.data.specimens import wave_grid
@@ -24,7 +24,7 @@ from facetem.learn.training import (
     train,
 )
 
-RECIPE = Recipe(field=48.0)
+RECIPE = Recipe(field=48.0, particles=Particles(diameter=(14.0, 18.0)))
 PLAN = TrainingPlan(minutes=0.05, batch=4, size=64, checkpoint=0.5, precision="32-true", average=5)
 SMALL = ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
 
