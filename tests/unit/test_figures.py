@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from imageio.v3 import imread
+from matplotlib.figure import Figure
 
 from facetem import figures
 
@@ -16,14 +17,14 @@ def image() -> np.ndarray:
     return np.random.default_rng(0).normal(1, 0.1, (120, 160)).astype(np.float32)
 
 
-def drawn(figure: figures.Figure) -> np.ndarray:
+def drawn(figure: Figure) -> np.ndarray:
     """The figure as pixels; every figure has to render without a warning."""
     pixels = np.asarray(imread(io.BytesIO(figures.png(figure, dpi=50))))
     assert pixels[..., :3].std() > 5
     return pixels
 
 
-def texts(figure: figures.Figure) -> list[str]:
+def texts(figure: Figure) -> list[str]:
     return [t.get_text() for t in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
 
 
@@ -134,3 +135,28 @@ def test_pyplot_is_never_imported() -> None:
     code = "import sys, numpy as np; from facetem import figures; figures.confusion_matrix(np.eye(2), ['a', 'b'])"
     check = "; sys.exit('matplotlib.pyplot' in sys.modules)"
     subprocess.run([sys.executable, "-c", code + check], check=True)
+
+
+def test_a_contact_sheet_has_a_panel_for_each_image() -> None:
+    images = [np.random.default_rng(i).random((30, 30)) for i in range(5)]
+    figure = figures.contact_sheet(images, [f"number {i}" for i in range(5)], 2.0, columns=3)
+    assert len([axes for axes in figure.axes if axes.images]) == 5
+    assert {f"number {i}" for i in range(5)} <= set(texts(figure))
+    drawn(figure)
+
+
+def test_parameters_are_counted_as_what_they_are() -> None:
+    """Names and few numbers as bars that add up, many numbers binned."""
+    rng = np.random.default_rng(0)
+    columns = {
+        "film": ["none"] * 3 + ["random"] * 9,
+        "energy": [80.0] * 4 + [300.0] * 8,
+        "size": rng.random(12),
+    }
+    figure = figures.parameter_histograms(columns)
+    film, energy, size = figure.axes[:3]
+    assert sorted(patch.get_width() for patch in film.patches) == [3, 9]
+    assert sorted(patch.get_height() for patch in energy.patches) == [4, 8]
+    assert len(size.patches) == 20
+    assert sum(patch.get_height() for patch in size.patches) == 12
+    drawn(figure)

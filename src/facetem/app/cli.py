@@ -36,6 +36,7 @@ from facetem.app.particle import (
     ViewOption,
     read_alloy,
 )
+from facetem.app.recipe import recipe_app
 from facetem.app.simulate import simulate
 
 app = typer.Typer(
@@ -216,6 +217,7 @@ def shapes(
 
 
 app.command()(simulate)
+app.add_typer(recipe_app, name="recipe")
 
 
 @app.command()

@@ -1,0 +1,24 @@
+"""Every figure of the project, and the only room that imports matplotlib.
+
+Functions take plain arrays and return a `Figure` made with the object interface, so that nothing is drawn on a
+screen and no state is shared; `png` turns one into bytes. Colours are told apart by colour-blind readers and are
+never the only carrier of a meaning.
+"""
+
+from facetem.figures.datasets import contact_sheet, parameter_histograms
+from facetem.figures.micrographs import Card, Mark, before_after, gallery, overview, size_histogram
+from facetem.figures.scores import (
+    accuracy_against,
+    confusion_matrix,
+    reliability,
+    training_curves,
+    wilson_interval,
+)
+from facetem.figures.shapes import ShapeRow, shape_sheet
+from facetem.figures.style import GREY, PALE, PALETTE, bar_length, display_range, grey_png, png, shape_colours
+
+__all__ = [
+    "GREY", "PALE", "PALETTE", "Card", "Mark", "ShapeRow", "accuracy_against", "bar_length", "before_after",
+    "confusion_matrix", "contact_sheet", "display_range", "gallery", "grey_png", "overview", "parameter_histograms",
+    "png", "reliability", "shape_colours", "shape_sheet", "size_histogram", "training_curves", "wilson_interval",
+]  # fmt: skip
