@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from facetem.core.errors import InputError
 from facetem.data.draw import image_shape
 from facetem.data.recipe import Recipe
 from facetem.data.samples import Batch
-from facetem.data.sources import Item
+from facetem.data.sources import Item, Share, Showing, Visit
 from facetem.data.specimens import wave_grid
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
@@ -37,8 +37,14 @@ class Stripes:
     def __len__(self) -> int:
         return 8
 
-    def epoch(self, rng: np.random.Generator) -> Iterator[int]:
-        yield from rng.permutation(8).tolist()
+    def order(self, epoch: int, share: Share) -> Iterator[list[Visit]]:
+        rng = np.random.default_rng([share.seed, epoch])
+        own = rng.permutation(8).tolist()[share.rank :: share.of]
+        yield [Visit(index, epoch, None) for index in own]
+
+    def load(self, groups: Iterable[list[Visit]]) -> Iterator[list[Showing] | None]:
+        for group in groups:
+            yield [Showing(visit, self.item(visit.index)) for visit in group]
 
     def item(self, index: int) -> Item:
         grid = wave_grid(RECIPE)
@@ -46,7 +52,7 @@ class Stripes:
         phase = 0.5 * torch.sin(2 * torch.pi * (4 + index) * (x if index % 2 else y))
         shape = image_shape(RECIPE)
         return Item(
-            torch.polar(torch.ones_like(phase), phase),
+            torch.stack([torch.cos(phase), torch.sin(phase)]),
             torch.ones(shape),
             torch.zeros(shape),
             torch.zeros(shape),
