@@ -247,8 +247,10 @@ def train(
     """Train a network on simulated images. Call it again to go on after a stop."""
     from facetem.app.batch import check_folder
     from facetem.app.train import Machines, run_training
+    from facetem.learn.processes import is_first
 
-    check_folder(output)
+    if is_first():  # the check leaves no trace, which the others would trip over
+        check_folder(output)
     run_training(
         network,
         output,

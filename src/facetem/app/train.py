@@ -23,8 +23,7 @@ from facetem.data.sources import LiveSource, Source, StoreSource
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.predictor import load_network
-from facetem.learn.processes import own_part
-from facetem.learn.processes import start as begin
+from facetem.learn.processes import make_fabric, own_part
 from facetem.learn.release import release_classifier, release_restorer
 from facetem.learn.restorer import ContrastRestorer
 from facetem.learn.training import CLASSIFIER_PLAN, RESTORER_PLAN, ContrastTask, ShapeTask, train
@@ -74,8 +73,7 @@ def run_training(
     if validation < 200:
         raise InputError(f"validation: expected at least 200 specimens to calibrate on, got {validation}")
     precision = _precision(device)
-    fabric = begin(device, devices=machines.devices, nodes=machines.nodes, precision=precision)
-    device = str(fabric.device)
+    fabric = make_fabric(device, devices=machines.devices, nodes=machines.nodes, precision=precision)
     common = {"seed": seed, "precision": precision} | ({} if batch is None else {"batch": batch})
     plans = {
         which: replace(plan, minutes=share * minutes, **common)
@@ -86,7 +84,9 @@ def run_training(
         if network in (which, Network.all)
     }
     for plan in plans.values():
-        own_part(plan.batch, fabric)  # said before any work is done
+        own_part(plan.batch, fabric)  # said before others are started
+    fabric.launch()
+    device = str(fabric.device)
     source = _source(wanted, store, specimens, workers, fabric)
     trained: dict[Network, nn.Module] = {}
     for which, plan in plans.items():

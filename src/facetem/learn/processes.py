@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,17 +17,17 @@ if TYPE_CHECKING:
 Precision = Literal["bf16-mixed", "32-true"]
 
 
-def start(
+def make_fabric(
     device: str = "cpu",
     *,
     devices: int | Literal["auto"] = 1,
     nodes: int = 1,
     precision: Precision = "32-true",
 ) -> Fabric:
-    """The processes that train together; to be called once in a program, and early in it.
+    """The processes that train together, to be started by its `launch`: once in a program, and early in it.
 
-    Under `torchrun` or `fabric run` they are there already and `devices` and `nodes` are theirs. Otherwise, with more
-    than one device, this program is started again for each of the others.
+    Under `torchrun` or `fabric run` they are there already, and `devices` and `nodes` are theirs. Otherwise, with
+    more than one device, `launch` runs this program again for each of the others.
 
     Raises
     ------
@@ -35,26 +36,31 @@ def start(
     """
     from lightning_fabric import Fabric
 
-    if torch.distributed.is_torchelastic_launched():
-        world, here = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
-        devices, nodes = here, world // here
     cuda = device.startswith("cuda")
     there = torch.cuda.device_count() if cuda else os.cpu_count() or 1
-    if devices == "auto":
+    if torch.distributed.is_torchelastic_launched():
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+    elif devices == "auto":
         devices = there if cuda else 1
     if devices < 1 or nodes < 1:
-        raise InputError(f"devices: expected at least 1 device on 1 node, got {devices} on {nodes}")
-    if cuda and devices > there:
-        raise InputError(f"devices: expected at most {there}, as many as there are GPUs, got {devices}")
-    fabric = Fabric(
+        raise InputError(f"devices: expected at least 1 on at least 1 node, got {devices} on {nodes}")
+    if devices > there:
+        raise InputError(
+            f"devices: expected at most {there}, the number of {'GPUs' if cuda else 'cores'} here, got {devices}"
+        )
+    return Fabric(
         accelerator="cuda" if cuda else "cpu",
         devices=devices,
         num_nodes=nodes,
         strategy="ddp" if devices * nodes > 1 else "auto",
         precision=precision,
     )
-    fabric.launch()
-    return fabric
+
+
+def is_first() -> bool:
+    """Whether this is the first of the processes, or the only one; known before they have been started."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
 
 
 def own_part(batch: int, fabric: Fabric) -> int:
@@ -93,8 +99,6 @@ def mean_of_all(values: Tensor, fabric: Fabric) -> Tensor:
 def seed_of_step(seed: int, step: int, fabric: Fabric) -> torch.Generator:
     """Generator of a step, in this process; dropout is seeded alike. A run that goes on is as one that never
     stopped."""
-    import numpy as np
-
     own = int(np.random.SeedSequence([seed, step, fabric.global_rank]).generate_state(1)[0])
     torch.manual_seed(own)
     return torch.Generator().manual_seed(own)

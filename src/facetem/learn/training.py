@@ -20,7 +20,7 @@ from facetem.data.samples import Batch, SampleStream
 from facetem.data.sources import Share, Source
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.normalise import normalise, uneven
-from facetem.learn.processes import Precision, mean_of_all, own_part, seed_of_step, start
+from facetem.learn.processes import Precision, make_fabric, mean_of_all, own_part, seed_of_step
 from facetem.learn.restorer import PATCH, ContrastRestorer
 from facetem.learn.run import Run
 
@@ -177,9 +177,9 @@ def train(
     Parameters
     ----------
     fabric
-        The processes, from `processes.start`: each calls this and draws its own part of every batch, and the network
-        moves by the mean of their gradients. The first one's clock tells the time, and it alone writes files.
-        Default: this process, on the CPU.
+        The processes, from `processes.make_fabric`, launched. Each calls this and draws its own part of every
+        batch, and the network moves by the mean of their gradients. The first one's clock tells the time, and it
+        alone writes files. Default: this process, on the CPU.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def train(
         If `folder` cannot be written, its checkpoint belongs to another plan or network, or the processes cannot
         share a batch evenly.
     """
-    fabric = fabric or start(precision=plan.precision)
+    fabric = fabric or make_fabric(precision=plan.precision)
     part = own_part(plan.batch, fabric)
     folder = Path(folder)
     try:
