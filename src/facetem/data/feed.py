@@ -12,6 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+import torch
+
 from facetem.data.samples import Batch, SampleStream
 from facetem.data.sources import Share, Showing, Source, visits_after
 
@@ -22,13 +24,19 @@ BATCHES = 2  # made ahead
 class Ahead(Generic[T]):
     """The values of an iterator, `depth` of them made ahead in a thread.
 
-    None among the values is left out: there, and after every value, the thread can be stopped.
+    None among the values is left out: there, and after every value, the thread can be stopped. `threads` is how
+    many PyTorch may use in it.
     """
 
-    def __init__(self, values: Iterable[T | None], depth: int) -> None:
+    def __init__(self, values: Iterable[T | None], depth: int, threads: int = 1) -> None:
         self._values = iter(values)
         self._stopped = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
+        self._thread = ThreadPoolExecutor(
+            1,
+            thread_name_prefix="feed",
+            initializer=torch.set_num_threads,
+            initargs=(threads,),
+        )
         self._coming = deque(self._thread.submit(self._make) for _ in range(depth))
 
     def _make(self) -> tuple[T] | None:
@@ -69,13 +77,16 @@ def feed(
 
     The first `taken` showings are left out: those of a run that goes on.
     """
-    loaded = Ahead(source.load(visits_after(source, share or Share(), taken)), depth=1)
-    batches = Ahead(_batches(loaded, stream, batch), depth=BATCHES)
+    threads = torch.get_num_threads()
+    loaded = Ahead(source.load(visits_after(source, share or Share(), taken)), depth=1, threads=threads)
+    # One core for images, the others for learning: two crowds of threads on the same cores wait for each other.
+    batches = Ahead(_batches(loaded, stream, batch), depth=BATCHES, threads=1)
     try:
         yield batches
     finally:
         loaded.close()  # first: the other thread may be waiting for it
         batches.close()
+        torch.set_num_threads(threads)  # the last number set is also that of threads to come
 
 
 def _batches(loaded: Iterable[list[Showing]], stream: SampleStream, size: int) -> Iterator[Batch]:

@@ -199,13 +199,9 @@ def test_what_goes_wrong_ahead_is_raised_where_the_batch_is_asked_for() -> None:
 
 
 def test_an_end_before_the_end_leaves_nothing_behind(path: Path) -> None:
-    with (
-        pytest.raises(KeyError),
-        feed(StoreSource(path), SampleStream(RECIPE, size=64), batch=3) as batches,
-    ):
+    with feed(StoreSource(path), SampleStream(RECIPE, size=64), batch=3) as batches:
         next(batches)
         assert feeding()
-        raise KeyError
     assert not feeding()
 
 
