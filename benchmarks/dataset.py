@@ -20,15 +20,15 @@ from statistics import median
 
 import numpy as np
 import torch
+from facetem.data.make import make_store
+from facetem.data.store import Store
+from facetem.data.workers import local_makers
 
 from facetem.data.feed import feed
-from facetem.data.make import make_store
 from facetem.data.recipe import Films, Particles, Recipe, Stored
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import SampleStream
 from facetem.data.sources import StoreSource
-from facetem.data.store import Store
-from facetem.data.workers import local_makers
 from facetem.learn.processes import make_fabric
 from facetem.learn.training import CLASSIFIER_PLAN, ShapeTask
 
@@ -186,7 +186,9 @@ def one_round(source: StoreSource, arguments: argparse.Namespace) -> dict[str, f
 
 def main() -> None:
     """Run one of the three and write its figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("rate", "flat", "loader"))
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--recipe", default="au-4-8nm")

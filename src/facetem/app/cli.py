@@ -237,14 +237,22 @@ def train(
     validation: Annotated[int, typer.Option(help="Specimens, never trained on, to calibrate with.")] = 800,
     minutes: Annotated[float, typer.Option(help="Of training, all resumed runs together.")] = 60.0,
     workers: Annotated[int, typer.Option(help="Processes that make specimens.")] = 1,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Samples a step, on all devices together. Default: 16, or 4 (restorer)."),
+    ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
+    devices: Annotated[int, typer.Option(help="GPUs of each node (processes, on the CPU); 0: all GPUs.")] = 1,
+    nodes: Annotated[int, typer.Option(help="Computers that train together.")] = 1,
 ) -> None:
     """Train a network on simulated images. Call it again to go on after a stop."""
     from facetem.app.batch import check_folder
-    from facetem.app.train import run_training
+    from facetem.app.train import Machines, run_training
+    from facetem.learn.processes import is_first
 
-    check_folder(output)
+    if is_first():  # the check leaves no trace, which the others would trip over
+        check_folder(output)
     run_training(
         network,
         output,
@@ -256,7 +264,8 @@ def train(
         minutes=minutes,
         workers=workers,
         seed=seed,
-        device=device,
+        batch=batch,
+        machines=Machines(device, "auto" if devices == 0 else devices, nodes),
     )
 
 
@@ -350,3 +359,7 @@ def analyze(
         if len(batch) > 1:
             say_error(f"{failed} of {len(batch)} micrographs could not be analysed")
         raise typer.Exit(1 if failed < len(batch) else 2)
+
+
+if __name__ == "__main__":  # python -m facetem.app.cli, which torchrun can start
+    main()

@@ -1,12 +1,17 @@
 """`facetem train`: a recipe becomes specimens, a trained network, and weights to use with the other commands."""
 
+from __future__ import annotations
+
 import json
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 import typer
+from torch import nn
 
 from facetem.app.command import Network, percent_bar, progress_bar
 from facetem.app.evaluate import run_evaluation
@@ -19,13 +24,27 @@ from facetem.data.sources import LiveSource, Source, StoreSource
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.predictor import load_network
+from facetem.learn.processes import make_fabric, own_part
 from facetem.learn.release import release_classifier, release_restorer
 from facetem.learn.restorer import ContrastRestorer
 from facetem.learn.training import CLASSIFIER_PLAN, RESTORER_PLAN, ContrastTask, ShapeTask, train
 from facetem.study.card import model_card
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 Begun = TypeVar("Begun", ShapeClassifier, ContrastRestorer)
+CLASSIFIER_SHARE = 0.6  # of the time for both: the restorer is pleased sooner, its every pixel is a lesson
 LIVE_BLOCK, LIVE_REPEATS = 64, 4  # specimens held at once, and how often each is shown before the next come
+
+
+@dataclass(frozen=True)
+class Machines:
+    """What trains: `devices` of a kind on each of so many `nodes`."""
+
+    device: str
+    devices: int | Literal["auto"] = 1
+    nodes: int = 1
 
 
 def run_training(
@@ -40,7 +59,8 @@ def run_training(
     minutes: float,
     workers: int,
     seed: int,
-    device: str,
+    batch: int | None = None,
+    machines: Machines,
 ) -> None:
     """Train a network and write its weights into the folder `output`; `all` trains both, tests them on freshly
     simulated specimens and writes their model card.
@@ -49,64 +69,105 @@ def run_training(
     With `start`, a file of weights or a folder that holds those of both, the networks learn on from there.
     A run that was stopped goes on from its last checkpoint when it is called again in the same way.
     """
-    device = resolve_device(device)
+    device = resolve_device(machines.device)
     wanted = _recipe(recipe, store)
     if validation < 200:
         raise InputError(f"validation: expected at least 200 specimens to calibrate on, got {validation}")
-    source = _source(wanted, store, specimens, workers, device)
-    # Confidence is stated for the conditions of the standard test, familiarity for all that was trained on.
-    stated = shipped_recipe("au-4-8nm-test") if recipe is None and store is None else wanted
+    precision = _precision(device)
+    fabric = make_fabric(device, devices=machines.devices, nodes=machines.nodes, precision=precision)
+    common = {"seed": seed, "precision": precision} | ({} if batch is None else {"batch": batch})
+    plans = {
+        which: replace(plan, minutes=share * minutes, **common)
+        for which, plan, share in (
+            (Network.classifier, CLASSIFIER_PLAN, CLASSIFIER_SHARE if network is Network.all else 1.0),
+            (Network.restorer, RESTORER_PLAN, 1 - CLASSIFIER_SHARE if network is Network.all else 1.0),
+        )
+        if network in (which, Network.all)
+    }
+    for plan in plans.values():
+        own_part(plan.batch, fabric)  # said before others are started
+    fabric.launch()
+    device = str(fabric.device)
+    source = _source(wanted, store, specimens, workers, fabric)
+    trained: dict[Network, nn.Module] = {}
+    for which, plan in plans.items():
+        task = (
+            ShapeTask(_begun(ShapeClassifier, start, "classifier"))
+            if which is Network.classifier
+            else ContrastTask(_begun(ContrastRestorer, start, "restorer"))
+        )
+        with _told(f"training the {which.value}", fabric) as show:
+            trained[which] = train(task, source, plan, output, fabric=fabric, progress=show)
+    if fabric.global_rank > 0:
+        return  # what is left is the first one's; the others would wait for longer than they are let to
+    devices = f"{fabric.world_size} x " if fabric.world_size > 1 else ""
+    kind = (
+        torch.cuda.get_device_name()
+        if device.startswith("cuda")
+        else f"CPU, {torch.get_num_threads()} threads"
+    )
     told: dict[str, Any] = {
         "recipe": wanted.name,
         "seed": wanted.seed,
-        "device": torch.cuda.get_device_name()
-        if device.startswith("cuda")
-        else f"CPU, {torch.get_num_threads()} threads",
+        "device": devices + kind,
+        "specimens": len(source),
     }
-    # The restorer is pleased sooner: its every pixel is a lesson.
-    share = {Network.classifier: (1.0, 0.0), Network.restorer: (0.0, 1.0), Network.all: (0.6, 0.4)}[network]
-    common = {"seed": seed, "precision": _precision(device)}
-    if share[0]:
-        plan = replace(CLASSIFIER_PLAN, minutes=share[0] * minutes, **common)
-        with percent_bar("training the classifier") as show:
-            task = ShapeTask(_begun(ShapeClassifier, start, "classifier"))
-            model = train(task, source, plan, output, device=device, progress=show)
-        assert isinstance(model, ShapeClassifier)
-        with progress_bar("calibrating") as tell:
-            held_out = [
-                draw_set(r, split="validation", n=validation, device=device, progress=tell)
-                for r in (stated, wanted)
-            ]
-        path = output / "classifier.safetensors"
-        told_classifier = {**told, "specimens": len(source), "minutes": plan.minutes}
-        release_classifier(
-            model, path, calibration=held_out[0], familiar=held_out[1], training=told_classifier
-        )
-        typer.echo(f"{path}: use it with --weights, or with --classifier of facetem analyze")
-    if share[1]:
-        plan = replace(RESTORER_PLAN, minutes=share[1] * minutes, **common)
-        with percent_bar("training the restorer") as show:
-            task = ContrastTask(_begun(ContrastRestorer, start, "restorer"))
-            model = train(task, source, plan, output, device=device, progress=show)
-        assert isinstance(model, ContrastRestorer)
-        path = output / "restorer.safetensors"
-        release_restorer(model, path, training={**told, "specimens": len(source), "minutes": plan.minutes})
-        typer.echo(f"{path}: use it with --weights, or with --restorer of facetem analyze")
+    for which, model in trained.items():
+        said = {**told, "minutes": plans[which].minutes}
+        if isinstance(model, ShapeClassifier):
+            # Confidence is stated for the conditions of the standard test, familiarity for all that was trained on.
+            stated = shipped_recipe("au-4-8nm-test") if recipe is None and store is None else wanted
+            _release_classifier(model, output, (stated, wanted), validation, said, device)
+        elif isinstance(model, ContrastRestorer):
+            path = output / "restorer.safetensors"
+            release_restorer(model, path, training=said)
+            typer.echo(f"{path}: use it with --weights, or with --restorer of facetem analyze")
     (output / "recipe.yaml").write_text(wanted.to_yaml(), encoding="utf-8")
     if network is Network.all:
-        evaluation = run_evaluation(
-            output,
-            recipe=None,
-            per_shape=50,
-            classifier=output / "classifier.safetensors",
-            restorer=output / "restorer.safetensors",
-            device=device,
-        )
-        headers = {
-            name: json.loads((output / f"{name}.json").read_text())["training"]
-            for name in ("classifier", "restorer")
-        }
-        (output / "CARD.md").write_text(model_card(evaluation, **headers), encoding="utf-8")
+        _write_card(output, device)
+
+
+@contextmanager
+def _told(step: str, fabric: Fabric) -> Iterator[Callable[[float, dict[str, float]], None] | None]:
+    """A bar, which the first process alone shows."""
+    if fabric.global_rank > 0:
+        yield None
+        return
+    with percent_bar(step) as show:
+        yield show
+
+
+def _release_classifier(
+    model: ShapeClassifier,
+    output: Path,
+    recipes: tuple[Recipe, Recipe],
+    n: int,
+    training: dict[str, Any],
+    device: str,
+) -> None:
+    with progress_bar("calibrating") as tell:
+        held_out = [
+            draw_set(recipe, split="validation", n=n, device=device, progress=tell) for recipe in recipes
+        ]
+    path = output / "classifier.safetensors"
+    release_classifier(model, path, calibration=held_out[0], familiar=held_out[1], training=training)
+    typer.echo(f"{path}: use it with --weights, or with --classifier of facetem analyze")
+
+
+def _write_card(output: Path, device: str) -> None:
+    evaluation = run_evaluation(
+        output,
+        recipe=None,
+        per_shape=50,
+        classifier=output / "classifier.safetensors",
+        restorer=output / "restorer.safetensors",
+        device=device,
+    )
+    headers = {
+        name: json.loads((output / f"{name}.json").read_text())["training"]
+        for name in ("classifier", "restorer")
+    }
+    (output / "CARD.md").write_text(model_card(evaluation, **headers), encoding="utf-8")
 
 
 def _begun(network: type[Begun], start: Path | None, name: str) -> Begun | None:
@@ -130,9 +191,10 @@ def _recipe(recipe: Path | None, store: Path | None) -> Recipe:
     return shipped_recipe("au-4-8nm")
 
 
-def _source(recipe: Recipe, store: Path | None, specimens: int, workers: int, device: str) -> Source:
+def _source(recipe: Recipe, store: Path | None, specimens: int, workers: int, fabric: Fabric) -> Source:
     if specimens < 1:
         raise InputError(f"specimens: expected at least 1, got {specimens}")
+    device = str(fabric.device)
     if store is None:
         return LiveSource(
             recipe,
@@ -143,8 +205,11 @@ def _source(recipe: Recipe, store: Path | None, specimens: int, workers: int, de
             repeats=LIVE_REPEATS,
             workers=workers,
         )
+    if fabric.world_size > 1:
+        # Simulation takes longer than processes wait for each other: the store is taken as it is.
+        return StoreSource(store)
     with progress_bar("simulating") as show:
         # Workers are processes on the CPU; a GPU is fed from one.
         there = device if workers <= 1 else "cpu"
         make_store(recipe, store, n=specimens, split="train", workers=workers, device=there, progress=show)
-    return StoreSource(store, device=device)
+    return StoreSource(store)

@@ -1,12 +1,13 @@
 """Training samples: camera images of stored or freshly simulated specimens, with their targets.
 
-`SampleStream` images the specimens of a `Source` under fresh optics, cameras, shifts, turns and mirrors at
-every draw.
+`SampleStream` images specimens under fresh optics, cameras, shifts, turns and mirrors at every showing. What is
+drawn for a sample depends on the seed, the specimen and the number of the showing alone: not on the batch that
+it is in, nor on the process that draws it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -15,20 +16,20 @@ from torch import Tensor
 
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
-from facetem.data.conditions import draw_camera, draw_loss, draw_microscope, draw_optics
+from facetem.data.conditions import draw_camera
 from facetem.data.draw import PIXEL, image_shape
+from facetem.data.imaging import VIEW, Imager, Shot, generator
 from facetem.data.recipe import Recipe, Split
-from facetem.data.sources import Item, LiveSource, Source
-from facetem.data.specimens import WAVE_BAND, wave_grid
-from facetem.hrtem.camera import record
-from facetem.hrtem.optics import clean_images
+from facetem.data.sources import Item, LiveSource, Showing, Visit
+from facetem.data.windows import Windows, grown
+from facetem.hrtem.camera import Camera, record_each
 
 
 @dataclass(frozen=True)
 class Batch:
     """Samples (n, y, x) at `PIXEL`: camera image `noisy` and noise-free `clean` (vacuum about 1), `target`,
-    `mask` (float 0 or 1), `thickness` [Å]; `labels` (n,) are indices into `SHAPES`; `dose`, `defocus` (n,)
-    [e/Å^2, Å]."""
+    `mask` (float 0 or 1), `thickness` [Å]; `labels` (n,) are indices into `SHAPES`, -1 for a shape that is none
+    of them; `dose`, `defocus` (n,) [e/Å^2, Å]."""
 
     noisy: Tensor
     clean: Tensor
@@ -40,111 +41,160 @@ class Batch:
     defocus: Tensor
 
 
+NEIGHBOUR_DISTANCE = (85.0, 150.0)  # px between the middles of the fields of two particles shown together
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is drawn for a showing apart from its optics. `corner` of the window (y, x) [px], and that on the mate's
+    field, if it is shown beside; `turn` in quarters, plus 4 if mirrored."""
+
+    corner: tuple[int, int]
+    other: tuple[int, int] | None
+    turn: int
+    camera: Camera
+    noise: int
+    band: float | None
+
+
 class SampleStream:
-    """Draws batches from a source.
+    """Draws batches.
 
     Parameters
     ----------
-    source
-        Of specimens.
+    recipe
+        Of the specimens.
     size
         Side of the samples [px].
     renewal
-        Chance that a specimen is imaged afresh when it is drawn; otherwise its last clean image is shown
-        again with a new camera, noise, shift and turn. 1 images it at every draw; less saves most of the
+        Chance that a specimen is imaged afresh when it is shown; otherwise its last clean image is shown
+        again with a new camera, noise, shift and turn. 1 images it at every showing; less saves most of the
         time on a CPU.
     anywhere
         The window may lie anywhere on the (periodic) field, beside the particle too, as the patches of a
         micrograph do; otherwise the particle is near its middle.
+    seed
+        Of optics, camera and noise.
+    device
+        Where images are made. The same seed gives the same noise on the same kind of device.
+    memory
+        Bytes for clean images to be shown again; what is beyond is imaged again, alike.
     """
 
     def __init__(
         self,
-        source: Source,
+        recipe: Recipe,
         *,
         size: int = 256,
         renewal: float = 1.0,
         anywhere: bool = False,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+        memory: float = 4e9,
     ) -> None:
-        self.source = source
-        self._anywhere = anywhere
-        self._size, self._renewal = size, renewal
-        self._images: dict[int, tuple[Tensor, float]] = {}
-        self._grid = wave_grid(source.recipe)
-        self._shape = image_shape(source.recipe)
-        if size > min(self._shape):
-            raise InputError(f"size: expected at most {min(self._shape)} px, the recipe's field, got {size}")
+        shape = image_shape(recipe)
+        if size > min(shape):
+            raise InputError(f"size: expected at most {min(shape)} px, the recipe's field, got {size}")
+        self._recipe, self._anywhere, self._seed = recipe, anywhere, seed
+        self._device = torch.device(device)
+        self._imager = Imager(recipe, renewal=renewal, seed=seed, device=self._device, memory=memory)
+        self._windows = Windows(size, shape)
 
-    def _clean(self, index: int, item: Item, rng: np.random.Generator) -> tuple[Tensor, float]:
-        if index not in self._images or rng.random() < self._renewal:
-            microscope = draw_microscope(self.source.recipe, item.energy, rng)
-            optics = draw_optics(microscope, item.energy, rng)
-            lost = draw_loss(microscope, rng)
-            image = clean_images(
-                item.wave[None],
-                self._grid,
-                energies=[item.energy],
-                optics=[optics],
-                shape=self._shape,
-                band=WAVE_BAND,
-            )[0] * torch.exp(-lost * item.thickness)
-            if self._renewal == 1:
-                return image, float(optics.aberrations.defocus)
-            self._images[index] = image.half(), float(optics.aberrations.defocus)
-        image, defocus = self._images[index]
-        return image.float(), defocus
-
-    def draw(self, indices: list[int], rng: np.random.Generator) -> Batch:
-        """A batch of the specimens at `indices`, in that order; the same `rng` gives the same batch."""
-        stacks: tuple[list[Tensor], ...] = ([], [], [], [], [])
-        beside: tuple[Tensor, ...] | None = None
-        labels, doses, foci = [], [], []
-        for index in indices:
-            item = self.source.item(index)
-            clean, defocus = self._clean(index, item, rng)
-            images = clean, item.target, item.mask, item.thickness
-            if beside is not None and rng.random() < self.source.recipe.images.neighbour:
-                composed = _beside(images, beside, rng)
-            else:
-                composed = images
-            beside = images
-            if self._anywhere:
-                shift = [int(rng.integers(full)) for full in self._shape]
-                composed = tuple(torch.roll(image, shift, dims=(-2, -1)) for image in composed)
-            top, left = (int(rng.integers(full - self._size + 1)) for full in self._shape)
-            quarter, mirror = int(rng.integers(4)), bool(rng.integers(2))
-            window = np.s_[top : top + self._size, left : left + self._size]
-            clean, *truths = (_turned(image[window], quarter, mirror) for image in composed)
-            camera = draw_camera(self.source.recipe, rng)
-            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-            noisy = record(clean[None], Grid((self._size, self._size), PIXEL), [camera], generator)[0]
-            recorded = self.source.recipe.images
-            if rng.random() < recorded.coarse:
-                noisy = _low_pass(noisy, float(rng.uniform(*recorded.band)))
-            for stack, image in zip(stacks, (noisy, clean, *truths), strict=True):
-                stack.append(image)
-            labels.append(item.label)
-            doses.append(camera.dose)
-            foci.append(defocus)
+    def draw(self, showings: Sequence[Showing]) -> Batch:
+        """A batch of specimens, in the order given."""
+        views = [self._view(showing.visit) for showing in showings]
+        shots = [self._imager.shot(s.visit.index, s.visit.round) for s in showings]
+        items: dict[Shot, Item] = {shot: s.item for shot, s in zip(shots, showings, strict=True)}
+        mates: dict[int, Shot] = {}
+        for k, (showing, view) in enumerate(zip(showings, views, strict=True)):
+            if view.other and showing.mate and showing.visit.mate is not None:
+                mates[k] = self._imager.shot(showing.visit.mate, showing.visit.round)
+                items.setdefault(mates[k], showing.mate)
+        images, foci = self._imager.images(items)
+        places = {shot: k for k, shot in enumerate(items)}
+        samples = self._cut(images, views, [places[shot] for shot in shots])
+        if mates:
+            self._put_beside(
+                samples,
+                images,
+                views,
+                shots=[places[shot] for shot in shots],
+                mates={k: places[shot] for k, shot in mates.items()},
+            )
+        clean, target, mask, thickness = samples.unbind(1)
         return Batch(
-            *(torch.stack(stack) for stack in stacks),
-            labels=torch.tensor(labels, device=stacks[0][0].device),
-            dose=torch.tensor(doses),
-            defocus=torch.tensor(foci),
+            self._noisy(clean, views),
+            clean,
+            target,
+            mask,
+            thickness,
+            labels=torch.tensor([showing.item.label for showing in showings]).to(self._device),
+            dose=torch.tensor([view.camera.dose for view in views]),
+            defocus=torch.tensor([foci[shot] for shot in shots]),
         )
 
+    def _view(self, visit: Visit) -> _View:
+        rng = generator(self._recipe, self._seed, visit.index, VIEW, visit.round)
+        shape, size = self._windows.shape, self._windows.size
+        shift = [int(rng.integers(full)) if self._anywhere else 0 for full in shape]
+        corner = [int(rng.integers(full - size + 1)) - s for full, s in zip(shape, shift, strict=True)]
+        other = None
+        if rng.random() < self._recipe.images.neighbour:
+            turn, distance = rng.uniform(0, 2 * np.pi), rng.uniform(*NEIGHBOUR_DISTANCE)
+            # The fields are periodic, so the mate's can be rolled to any place.
+            other = (
+                corner[0] - round(distance * np.sin(turn)),
+                corner[1] - round(distance * np.cos(turn)),
+            )
+        recorded = self._recipe.images
+        return _View(
+            (corner[0], corner[1]),
+            other,
+            turn=int(rng.integers(8)),
+            camera=draw_camera(self._recipe, rng),
+            noise=int(rng.integers(2**62)),
+            band=float(rng.uniform(*recorded.band)) if rng.random() < recorded.coarse else None,
+        )
 
-def _low_pass(image: Tensor, band: float) -> Tensor:
-    """The image (y, x) as pixels of 1 / (2 `band`) [Å] would have held it, on its own pixels."""
-    grid = Grid((image.shape[-2], image.shape[-1]), PIXEL)
-    ky, kx = grid.frequencies(image.device, image.dtype)
+    def _cut(self, images: Tensor, views: Sequence[_View], places: list[int]) -> Tensor:
+        windows = self._windows.at([v.turn for v in views], [v.corner for v in views], self._device)
+        return self._windows.cut(images[places], windows)
+
+    def _put_beside(
+        self,
+        samples: Tensor,
+        images: Tensor,
+        views: Sequence[_View],
+        *,
+        shots: list[int],
+        mates: dict[int, int],
+    ) -> None:
+        """Show the mates' particles where they hide nothing of the first. Both keep the optics they had."""
+        some = [views[k] for k in mates]
+        mine = self._cut(grown(images[[shots[k] for k in mates], 2])[:, None], some, list(range(len(some))))
+        others = images[list(mates.values())]
+        others = torch.cat([others, grown(others[:, 2])[:, None]], dim=1)
+        windows = self._windows.at([v.turn for v in some], [v.other or v.corner for v in some], self._device)
+        its = self._windows.cut(others, windows)
+        place = (its[:, 4:] > 0) & (mine == 0)
+        samples[list(mates)] = torch.where(place, its[:, :4], samples[list(mates)])
+
+    def _noisy(self, clean: Tensor, views: Sequence[_View]) -> Tensor:
+        grid = Grid((self._windows.size, self._windows.size), PIXEL)
+        noisy = record_each(clean, grid, [v.camera for v in views], [v.noise for v in views])
+        bands = {k: view.band for k, view in enumerate(views) if view.band is not None}
+        if bands:
+            noisy[list(bands)] = _low_pass(noisy[list(bands)], list(bands.values()))
+        return noisy
+
+
+def _low_pass(images: Tensor, bands: Sequence[float]) -> Tensor:
+    """Images (n, y, x) as pixels of 1 / (2 `band`) [Å] would have held them, on their own pixels."""
+    grid = Grid((images.shape[-2], images.shape[-1]), PIXEL)
+    ky, kx = grid.frequencies(images.device, images.dtype)
+    band = images.new_tensor(bands)[:, None, None]
     inside = (ky.abs() <= band) & (kx.abs() <= band)
-    return torch.fft.ifft2(torch.fft.fft2(image) * inside).real
-
-
-def _turned(image: Tensor, quarter: int, mirror: bool) -> Tensor:
-    turned = torch.rot90(image, quarter, dims=(-2, -1))
-    return turned.flip(-1) if mirror else turned
+    return torch.fft.ifft2(torch.fft.fft2(images) * inside).real
 
 
 def draw_set(
@@ -158,39 +208,19 @@ def draw_set(
     progress: Callable[[int, int], None] | None = None,
 ) -> Batch:
     """Specimens 0 to `n` of a split, each imaged once; on the CPU. `seed` is that of optics, camera and noise."""
-    source = LiveSource(recipe, split=split, n=n, device=device, batch=2 if device == "cpu" else 32)
-    stream = SampleStream(source, size=size)
-    rng = np.random.default_rng([recipe.seed, seed])
+    at_once = 2 if device == "cpu" else 32
+    source = LiveSource(recipe, split=split, n=n, device=device, batch=at_once)
+    stream = SampleStream(recipe, size=size, seed=seed, device=device)
+    groups = (
+        [Visit(index, 0, None) for index in range(first, min(first + at_once, n))]
+        for first in range(0, n, at_once)
+    )
     parts: list[Batch] = []
-    for index in range(n):
-        batch = stream.draw([index], rng)
+    done = 0
+    for showings in filter(None, source.load(groups)):
+        batch = stream.draw(showings)
         parts.append(Batch(*(getattr(batch, item.name).cpu() for item in fields(Batch))))
+        done += len(showings)
         if progress:
-            progress(index + 1, n)
+            progress(done, n)
     return Batch(*(torch.cat([getattr(part, item.name) for part in parts]) for item in fields(Batch)))
-
-
-NEIGHBOUR_DISTANCE = (85.0, 150.0)  # px between the middles of the fields of two particles shown together
-FRINGES = 12  # px around a particle that belong to its image: its Fresnel fringes
-
-
-def _beside(
-    images: tuple[Tensor, ...], other: tuple[Tensor, ...], rng: np.random.Generator
-) -> tuple[Tensor, ...]:
-    """(clean, target, mask, thickness) with the particle of `other` beside, where it hides nothing of the first.
-
-    The fields are periodic, so the other one can be rolled to any place. Both keep the optics they had.
-    """
-    turn = rng.uniform(0, 2 * np.pi)
-    distance = rng.uniform(*NEIGHBOUR_DISTANCE)
-    shift = (round(distance * np.sin(turn)), round(distance * np.cos(turn)))
-    rolled = [torch.roll(image, shift, dims=(-2, -1)) for image in other]
-    mine, its = (_grown(mask) for mask in (images[2], rolled[2]))
-    place = (its > 0) & (mine == 0)
-    return tuple(torch.where(place, b, a) for a, b in zip(images, rolled, strict=True))
-
-
-def _grown(mask: Tensor) -> Tensor:
-    side = 2 * FRINGES + 1
-    rows = torch.nn.functional.max_pool2d(mask[None], (side, 1), stride=1, padding=(FRINGES, 0))
-    return torch.nn.functional.max_pool2d(rows, (1, side), stride=1, padding=(0, FRINGES))[0]

@@ -1,10 +1,16 @@
-"""Sources of specimens: a store on disk, or the simulator itself. Samples are drawn from either alike."""
+"""Sources of specimens: a store on disk, or the simulator itself. Samples are drawn from either alike.
+
+A source says in which order an epoch shows its specimens, and loads them group by group. In an epoch the
+specimens go in pairs: two that follow each other may be shown side by side.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import count, islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol
@@ -16,22 +22,16 @@ from torch import Tensor
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.data.draw import Specimen, draw_specimen
-from facetem.data.generate import ARRAYS, SHARD, open_store
+from facetem.data.generate import ARRAYS, SHARD, Store, open_store
 from facetem.data.recipe import Recipe, Split
 from facetem.data.specimens import truth_of
-
-NO_CLASS = -1  # of a shape that is none of the classes
-
-
-def class_index(label: str) -> int:
-    """The index of a class in `SHAPES`, or `NO_CLASS`."""
-    return SHAPES.index(label) if label in SHAPES else NO_CLASS
 
 
 @dataclass(frozen=True)
 class Item:
-    """One specimen: exit wave (y, x) complex; target, mask and thickness [Å] (y', x') at `PIXEL`; index of the
-    shape; energy [eV]."""
+    """One specimen as it is stored, in any precision and on any device: exit wave (2, y, x), its real and imaginary
+    part; target, mask and thickness [Å] (y', x') at `PIXEL`; index of the shape, -1 for one that is no class;
+    energy [eV]."""
 
     wave: Tensor
     target: Tensor
@@ -41,6 +41,33 @@ class Item:
     energy: float
 
 
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Specimen `index` is shown for the time number `round`; `mate` is the other specimen of its pair."""
+
+    index: int
+    round: int
+    mate: int | None
+
+
+@dataclass(frozen=True)
+class Showing:
+    """A visit with its specimen, and that of its mate."""
+
+    visit: Visit
+    item: Item
+    mate: Item | None = None
+
+
+@dataclass(frozen=True)
+class Share:
+    """The seed of the order, and which of so many processes sees every `of`-th pair of it."""
+
+    seed: int = 0
+    rank: int = 0
+    of: int = 1
+
+
 class Source(Protocol):
     """Where specimens come from."""
 
@@ -48,73 +75,168 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def item(self, index: int) -> Item: ...
+    def order(self, epoch: int, share: Share) -> Iterator[list[Visit]]:
+        """What a process is shown in an epoch, in groups of specimens that are held together; quick."""
+        ...
 
-    def epoch(self, rng: np.random.Generator) -> Iterator[int]:
-        """Indices in an order that suits both learning and the source."""
+    def load(self, groups: Iterable[list[Visit]]) -> Iterator[list[Showing] | None]:
+        """The specimens of the groups. None now and then, in between, where one may stop."""
         ...
 
 
-class StoreSource:
-    """The specimens of a store, held in memory. `refresh` takes in shards that were made meanwhile."""
+def visits_after(source: Source, share: Share, taken: int) -> Iterator[list[Visit]]:
+    """Endless groups of visits, epoch after epoch, without the first `taken`, which are not loaded either."""
+    for epoch in count():
+        for group in source.order(epoch, share):
+            if taken < len(group):
+                yield group[taken:]
+            taken = max(0, taken - len(group))
 
-    def __init__(self, path: str | Path, device: str = "cpu", limit: int | None = None) -> None:
-        self._store = open_store(path)
-        self.recipe = self._store.recipe
-        self._device = device
-        self._limit = limit
+
+def _pairs(indices: Sequence[int], round: int, share: Share) -> list[Visit]:
+    """Those of the pairs of `indices` that belong to a share."""
+    visits: list[Visit] = []
+    for first in range(2 * share.rank, len(indices), 2 * share.of):
+        pair = indices[first : first + 2]
+        mates = (pair[1], pair[0]) if len(pair) == 2 else (None,)
+        visits += [Visit(index, round, mate) for index, mate in zip(pair, mates, strict=True)]
+    return visits
+
+
+def _showings(group: list[Visit], items: dict[int, Item]) -> list[Showing]:
+    return [
+        Showing(visit, items[visit.index], None if visit.mate is None else items[visit.mate])
+        for visit in group
+    ]
+
+
+def _specimens_of(group: Iterable[Visit]) -> list[int]:
+    shown = {index for visit in group for index in (visit.index, visit.mate)}
+    return sorted(index for index in shown if index is not None)
+
+
+WINDOW = 1e9  # bytes of specimens that are shuffled together: none is shown before they are all read
+
+
+class StoreSource:
+    """The specimens of a store, which may be larger than the memory and may still grow: shards that were made
+    meanwhile are taken in with the next epoch.
+
+    Parameters
+    ----------
+    memory
+        Bytes for specimens. A store that fits is kept; a larger one is read anew in every epoch, the next window of
+        shards while one is shown. Shards are in random order, and specimens in random order within a window, which
+        takes at most half of the memory.
+    limit
+        Whole shards are taken in until there are as many specimens.
+    """
+
+    def __init__(self, path: str | Path, *, memory: float = 8e9, limit: int | None = None) -> None:
+        self._shelf = _Shelf(open_store(path))
+        self.recipe = self._shelf.store.recipe
+        self._memory, self._limit = memory, limit
         self._shards: list[int] = []
-        self._labels: list[int] = []
-        self._energies: list[float] = []
-        self._arrays: dict[str, list[Tensor]] = {name: [] for name in ARRAYS}
+        self._kept: dict[int, Item] = {}
         self.refresh()
-        if not self._labels:
+        if not self._shards:
             raise InputError(f"{path}: expected a store with at least one whole shard, found none")
 
     def refresh(self) -> None:
-        """Read the shards that are not in memory yet."""
-        import pandas as pd
-
-        for shard in self._store.shards():
-            if shard in self._shards or (self._limit and len(self) >= self._limit):
-                continue
-            rows = pd.read_parquet(self._store.path / "labels" / f"{shard:05d}.parquet")
-            for name, parts in self._arrays.items():
-                block = self._store.array(name)[shard * SHARD : (shard + 1) * SHARD]
-                parts.append(torch.as_tensor(block).to(self._device))
-            self._shards.append(shard)
-            self._labels += [class_index(label) for label in rows["label"]]
-            self._energies += [float(energy) for energy in rows["energy"]]
+        """Take in the shards that have been made meanwhile."""
+        known = set(self._shards)
+        for shard in self._shelf.store.shards():
+            if shard not in known and not (self._limit and len(self) >= self._limit):
+                self._shards.append(shard)
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self._shards) * SHARD
 
-    def epoch(self, rng: np.random.Generator) -> Iterator[int]:
+    @property
+    def _fits(self) -> bool:
+        return len(self) * self._shelf.size <= self._memory
+
+    def order(self, epoch: int, share: Share) -> Iterator[list[Visit]]:
         self.refresh()
-        yield from rng.permutation(len(self)).tolist()
+        rng = np.random.default_rng([share.seed, epoch])
+        shards = rng.permutation(sorted(self._shards))
+        window = max(1, int(min(self._memory / 2, WINDOW) / (SHARD * self._shelf.size)))
+        for some in np.array_split(shards, -(-len(shards) // window)):
+            rows = (some[:, None] * SHARD + np.arange(SHARD)).ravel()
+            yield _pairs(rng.permutation(rows).tolist(), epoch, share)
 
-    def item(self, index: int) -> Item:
-        shard, row = divmod(index, SHARD)
-        wave = torch.complex(*self._arrays["waves"][shard][row].float())
-        return Item(
-            wave,
-            self._arrays["targets"][shard][row].float(),
-            self._arrays["masks"][shard][row].float(),
-            self._arrays["thickness"][shard][row].float(),
-            self._labels[index],
-            self._energies[index],
-        )
+    def load(self, groups: Iterable[list[Visit]]) -> Iterator[list[Showing] | None]:
+        for group in groups:
+            if not self._fits:
+                self._kept = {}
+            indices = _specimens_of(group)
+            items = {index: self._kept[index] for index in indices if index in self._kept}
+            missing = [index for index in indices if index not in items]
+            for shard in sorted({index // SHARD for index in missing}):
+                items |= self._shelf.read(shard, [i % SHARD for i in missing if i // SHARD == shard])
+                yield None
+            if self._fits:
+                self._kept |= items
+            yield _showings(group, items)
+
+
+class _Shelf:
+    """Reads specimens of a store, in the precision that they have there."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._arrays = {name: store.array(name) for name in ARRAYS}
+        one = (array.dtype.itemsize * int(np.prod(array.shape[1:])) for array in self._arrays.values())
+        self.size = sum(one)  # bytes of one specimen
+
+    def read(self, shard: int, rows: list[int]) -> dict[int, Item]:
+        """Those specimens of a shard, by index."""
+        import pandas as pd
+
+        first = shard * SHARD
+        if first + SHARD > self._arrays["waves"].shape[0]:  # the store has been extended
+            self._arrays = {name: self.store.array(name) for name in ARRAYS}
+        labels = pd.read_parquet(self.store.path / "labels" / f"{shard:05d}.parquet")
+        classes, energies = list(labels["label"]), list(labels["energy"])
+        blocks = {name: torch.from_numpy(self._rows(name, first, rows)) for name in ARRAYS}
+        return {
+            first + row: Item(
+                blocks["waves"][k],
+                blocks["targets"][k],
+                blocks["masks"][k],
+                blocks["thickness"][k],
+                class_index(classes[row]),
+                float(energies[row]),
+            )
+            for k, row in enumerate(rows)
+        }
+
+    def _rows(self, name: str, first: int, rows: list[int]) -> np.ndarray:
+        array = self._arrays[name]
+        if len(rows) == SHARD:
+            return array[first : first + SHARD]
+        return array.oindex[np.asarray(rows) + first]  # no other specimen's bytes are read
+
+
+def class_index(label: str) -> int:
+    """The index of a class in `SHAPES`, -1 for what is none of them."""
+    return SHAPES.index(label) if label in SHAPES else -1
+
+
+AHEAD = 2  # blocks whose atoms are built before they are needed
 
 
 class LiveSource:
     """Specimens simulated when they are needed, and shown `repeats` times under fresh optics.
+
+    Several processes simulate different blocks.
 
     Parameters
     ----------
     n
         Number of different specimens before they come round again.
     batch
-        Specimens simulated and held at once.
+        Specimens of a block, which are held together.
     workers
         Processes that build atoms ahead of the simulation; 0 builds them in this one.
     """
@@ -133,55 +255,67 @@ class LiveSource:
         self.recipe = recipe
         self._split: Split = split
         self._n, self._device, self._batch, self._repeats = n, device, batch, repeats
-        self._held: dict[int, Item] = {}
         self._pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else None
 
     def __len__(self) -> int:
         return self._n
 
-    def _block(self, first: int) -> range:
-        return range(first, min(first + self._batch, self._n))
+    def order(self, epoch: int, share: Share) -> Iterator[list[Visit]]:
+        alone = Share()  # a block's pairs are all seen by the process that simulates it
+        for first in range(share.rank * self._batch, self._n, share.of * self._batch):
+            rng = np.random.default_rng([share.seed, epoch, first])
+            block = range(first, min(first + self._batch, self._n))
+            rounds = range(epoch * self._repeats, (epoch + 1) * self._repeats)
+            yield [
+                visit
+                for round in rounds
+                for visit in _pairs(rng.permutation(list(block)).tolist(), round, alone)
+            ]
 
-    def _simulate(self, indices: range, specimens: list[Specimen]) -> None:
-        truth = truth_of(specimens, self.recipe, self._device)
-        self._held = {
-            i: Item(
-                truth.waves[k],
+    def load(self, groups: Iterable[list[Visit]]) -> Iterator[list[Showing] | None]:
+        at_once = 2 if self._device == "cpu" else 32
+        for group, building in self._building(groups):
+            items: dict[int, Item] = {}
+            while building:
+                some = [building.popleft() for _ in range(min(at_once, len(building)))]
+                items |= self._simulated([(index, self._built(job, index)) for index, job in some])
+                yield None
+            yield _showings(group, items)
+
+    def _building(
+        self, groups: Iterable[list[Visit]]
+    ) -> Iterator[tuple[list[Visit], deque[tuple[int, Future[Specimen] | None]]]]:
+        """Each group with its specimens, which the pool builds `AHEAD` groups ahead."""
+        coming = iter(groups)
+        begun = deque((group, self._begin(group)) for group in islice(coming, 1 + AHEAD))
+        try:
+            while begun:
+                yield begun[0]
+                begun.popleft()
+                begun.extend((group, self._begin(group)) for group in islice(coming, 1))
+        finally:
+            for job in (job for _, jobs in begun for _, job in jobs if job):
+                job.cancel()
+
+    def _begin(self, group: list[Visit]) -> deque[tuple[int, Future[Specimen] | None]]:
+        return deque(
+            (i, self._pool.submit(draw_specimen, self.recipe, self._split, i) if self._pool else None)
+            for i in _specimens_of(group)
+        )
+
+    def _built(self, job: Future[Specimen] | None, index: int) -> Specimen:
+        return job.result() if job else draw_specimen(self.recipe, self._split, index)
+
+    def _simulated(self, specimens: list[tuple[int, Specimen]]) -> dict[int, Item]:
+        truth = truth_of([specimen for _, specimen in specimens], self.recipe, self._device)
+        return {
+            index: Item(
+                torch.view_as_real(truth.waves[k]).movedim(-1, 0),
                 truth.targets[k],
-                (truth.masks[k] > 0).float(),
+                truth.masks[k],
                 truth.thickness[k],
-                class_index(s.label),
-                s.energy,
+                class_index(specimen.label),
+                specimen.energy,
             )
-            for k, (i, s) in enumerate(zip(indices, specimens, strict=True))
+            for k, (index, specimen) in enumerate(specimens)
         }
-
-    def _ahead(self, blocks: list[range]) -> Iterator[list[Specimen]]:
-        """The specimens of each block, built by the pool two blocks ahead."""
-        if self._pool is None:
-            for block in blocks:
-                yield [draw_specimen(self.recipe, self._split, i) for i in block]
-            return
-        jobs = [
-            [self._pool.submit(draw_specimen, self.recipe, self._split, i) for i in block]
-            for block in blocks[:2]
-        ]
-        for k in range(len(blocks)):
-            if k + 2 < len(blocks):
-                block = blocks[k + 2]
-                jobs.append([self._pool.submit(draw_specimen, self.recipe, self._split, i) for i in block])
-            yield [job.result() for job in jobs[k]]
-            jobs[k] = []
-
-    def epoch(self, rng: np.random.Generator) -> Iterator[int]:
-        blocks = [self._block(first) for first in range(0, self._n, self._batch)]
-        for block, specimens in zip(blocks, self._ahead(blocks), strict=True):
-            self._simulate(block, specimens)
-            for _ in range(self._repeats):
-                yield from rng.permutation(list(block)).tolist()
-
-    def item(self, index: int) -> Item:
-        if index not in self._held:
-            block = self._block(index // self._batch * self._batch)
-            self._simulate(block, [draw_specimen(self.recipe, self._split, i) for i in block])
-        return self._held[index]

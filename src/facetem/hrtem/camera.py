@@ -150,7 +150,13 @@ def record(clean: Tensor, grid: Grid, cameras: Sequence[Camera], generator: torc
         If there is not one camera per image, the image does not match `grid`, or the binning differs between
         cameras or does not divide the image.
     """
-    if len(cameras) != len(clean) or tuple(clean.shape[-2:]) != grid.shape:
+    seeds = torch.randint(2**62, (len(clean),), generator=generator, device=generator.device).tolist()
+    return record_each(clean, grid, cameras, seeds)
+
+
+def record_each(clean: Tensor, grid: Grid, cameras: Sequence[Camera], seeds: Sequence[int]) -> Tensor:
+    """`record`, with the seed of each image's noise."""
+    if not len(seeds) == len(cameras) == len(clean) or tuple(clean.shape[-2:]) != grid.shape:
         raise InputError(
             f"cameras: expected one per image on {grid.shape}, got {len(cameras)} for {tuple(clean.shape)}"
         )
@@ -159,7 +165,6 @@ def record(clean: Tensor, grid: Grid, cameras: Sequence[Camera], generator: torc
         raise InputError(
             f"binning: expected one number that divides {grid.shape} pixels, got {sorted(binnings)}"
         )
-    seeds = torch.randint(2**62, (len(clean),), generator=generator, device=generator.device).tolist()
     return torch.stack(
         [
             _record(image, grid, camera, seed)

@@ -1,28 +1,31 @@
-"""One training loop for both networks: mixed precision, averaged weights, checkpoints, resume."""
+"""One training loop for both networks: mixed precision, averaged weights, checkpoints, resume, many devices."""
 
 from __future__ import annotations
 
-import copy
 import json
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from facetem.core.errors import InputError
+from facetem.data.feed import feed
 from facetem.data.samples import Batch, SampleStream
-from facetem.data.sources import Source
+from facetem.data.sources import Share, Source
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.normalise import normalise, uneven
+from facetem.learn.processes import Precision, make_fabric, mean_of_all, own_part, seed_of_step
 from facetem.learn.restorer import PATCH, ContrastRestorer
+from facetem.learn.run import Run
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class TrainingPlan:
         Time that training takes altogether, all resumed runs added; the learning rate follows the part of it
         that has passed: a linear rise over `warmup` of it, then half a cosine to zero.
     batch, size
-        Samples a step; their side [px].
+        Samples a step, on all devices together; their side [px].
     rate, decay
         Peak learning rate and weight decay of AdamW.
     average
@@ -60,7 +63,7 @@ class TrainingPlan:
     average: float = 500.0
     ease: float = 0.25
     renewal: float = 0.35
-    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
+    precision: Precision = "bf16-mixed"
     checkpoint: float = 60.0
     seed: int = 0
 
@@ -81,13 +84,17 @@ class Task(Protocol):
     model: nn.Module
     anywhere: bool  # its samples may lie beside the particle, see `SampleStream`
 
-    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """The loss of a batch, and figures to show."""
+    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, and figures to show, without gradient: read now and then, so that no step has to
+        wait for them."""
         ...
 
 
 class ShapeTask:
-    """Cross-entropy of the shape, labels smoothed by 5 %, and of what the network pictures on the way."""
+    """Cross-entropy of the shape, labels smoothed by 5 %, and of what the network pictures on the way.
+
+    A shape that is no class (label -1) teaches the picture alone.
+    """
 
     name = "classifier"
     anywhere = False
@@ -95,17 +102,21 @@ class ShapeTask:
     def __init__(self, model: ShapeClassifier | None = None) -> None:
         self.model: nn.Module = model or ShapeClassifier()
 
-    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         logits, picture = self.model(channels_last(normalise(uneven(batch.noisy, generator))))
         logits = logits.float()
-        shape = functional.cross_entropy(logits, batch.labels, label_smoothing=0.05)
+        known = (batch.labels >= 0).sum().clamp_min(1)
+        shape = functional.cross_entropy(
+            logits, batch.labels, label_smoothing=0.05, ignore_index=-1, reduction="sum"
+        )
+        shape = shape / known
         thickness = functional.avg_pool2d(batch.thickness / 10, 4)  # Å -> nm
         thick = functional.smooth_l1_loss(picture.thickness, thickness, beta=0.5)
         mask = functional.binary_cross_entropy_with_logits(picture.mask, functional.avg_pool2d(batch.mask, 4))
         image = functional.smooth_l1_loss(picture.target, batch.target - 1, beta=0.1)
-        accuracy = (logits.argmax(1) == batch.labels).float().mean()
+        accuracy = (logits.argmax(1) == batch.labels).sum() / known
         figures = {"loss": shape, "accuracy": accuracy, "thickness": thick, "mask": mask, "image": image}
-        return shape + thick + 0.5 * mask + 3 * image, {k: float(v.detach()) for k, v in figures.items()}
+        return shape + thick + 0.5 * mask + 3 * image, {k: v.detach() for k, v in figures.items()}
 
 
 class ContrastTask:
@@ -117,13 +128,13 @@ class ContrastTask:
     def __init__(self, model: ContrastRestorer | None = None) -> None:
         self.model: nn.Module = model or ContrastRestorer()
 
-    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         answer = self.model(channels_last(normalise(uneven(batch.noisy, generator)))).float()
         wanted = batch.target - 1
         image = functional.smooth_l1_loss(answer[:, 0], wanted, beta=0.33)
         mask = functional.binary_cross_entropy_with_logits(answer[:, 1], batch.mask)
         error = functional.mse_loss(answer[:, 0].detach(), wanted) / wanted.var().clamp_min(1e-12)
-        figures = {"loss": float(image.detach()), "mask": float(mask.detach()), "unexplained": float(error)}
+        figures = {"loss": image.detach(), "mask": mask.detach(), "unexplained": error}
         return 30 * image + mask, figures
 
 
@@ -155,7 +166,7 @@ def train(
     plan: TrainingPlan,
     folder: str | Path,
     *,
-    device: str = "cpu",
+    fabric: Fabric | None = None,
     progress: Callable[[float, dict[str, float]], None] | None = None,
 ) -> nn.Module:
     """Train the task's network and return it with its averaged weights.
@@ -163,134 +174,82 @@ def train(
     Everything needed to go on is in `folder/TASK.ckpt`; the same call after a kill resumes there. The course
     of the figures is in `folder/TASK-history.jsonl`. `progress` is called with the part done and the figures.
 
+    Parameters
+    ----------
+    fabric
+        The processes, from `processes.make_fabric`, launched. Each calls this and draws its own part of every
+        batch, and the network moves by the mean of their gradients. The first one's clock tells the time, and it
+        alone writes files. Default: this process, on the CPU.
+
     Raises
     ------
     InputError
-        If `folder` cannot be written or its checkpoint belongs to another plan or network.
+        If `folder` cannot be written, its checkpoint belongs to another plan or network, or the processes cannot
+        share a batch evenly.
     """
-    from lightning_fabric import Fabric
-
+    fabric = fabric or make_fabric(precision=plan.precision)
+    part = own_part(plan.batch, fabric)
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: expected a folder that can be written: {error.strerror}") from None
-    fabric = Fabric(
-        accelerator="cuda" if device.startswith("cuda") else "cpu", devices=1, precision=plan.precision
+    run = Run(task.model, plan, folder / f"{task.name}.ckpt", fabric)
+    task.model = run.network
+    history = _History(folder / f"{task.name}-history.jsonl", fabric, progress)
+    stream = SampleStream(
+        source.recipe,
+        size=plan.size,
+        renewal=plan.renewal,
+        anywhere=task.anywhere,
+        seed=plan.seed,
+        device=fabric.device,
     )
-    torch.manual_seed(plan.seed)
-    task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(task.model.parameters(), lr=plan.rate, weight_decay=plan.decay)
-    bare = task.model
-    task.model, optimizer = fabric.setup(task.model, optimizer)
-    average = copy.deepcopy(bare)
-    state = _State(folder / f"{task.name}.ckpt", plan)
-    state.load(bare, average, optimizer)
-    stream = SampleStream(source, size=plan.size, renewal=plan.renewal, anywhere=task.anywhere)
-    rng = np.random.default_rng([plan.seed, state.step])
-    generator = torch.Generator().manual_seed(plan.seed + state.step)
-    history = folder / f"{task.name}-history.jsonl"
+    share = Share(plan.seed, fabric.global_rank, fabric.world_size)
     task.model.train()
-    last_saved, begun, before = time.monotonic(), time.monotonic(), state.elapsed
-    sums: dict[str, float] = {}
-    counted = 0
-
-    def report(state: _State, specimens: int, sums: dict[str, float], counted: int) -> None:
-        means = {name: value / counted for name, value in sums.items()}
-        means |= {"step": state.step, "minutes": state.elapsed / 60, "specimens": specimens}
-        with history.open("a") as file:
-            file.write(json.dumps(means) + "\n")
-        if progress:
-            progress(min(1.0, state.elapsed / (60 * plan.minutes)), means)
-
-    for indices in _batches(source, plan.batch, rng):
-        part = state.elapsed / (60 * plan.minutes)
-        if part >= 1:
-            break
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(plan, part)
-        batch = eased(stream.draw(indices, rng), part / plan.ease if plan.ease > 0 else 1.0, generator)
-        loss, figures = task.loss(batch, generator)
-        optimizer.zero_grad()
-        fabric.backward(loss)
-        fabric.clip_gradients(task.model, optimizer, max_norm=1.0)
-        optimizer.step()
-        state.step += 1
-        _follow(
-            average, bare, min(1 / plan.average, 1.0) if state.step > plan.average else 1 / (1 + state.step)
-        )
-        state.elapsed = before + time.monotonic() - begun
-        sums = {name: sums.get(name, 0.0) + value for name, value in figures.items()}
-        counted += 1
-        if counted == 20:
-            report(state, len(source), sums, counted)
-            sums, counted = {}, 0
-        if time.monotonic() - last_saved > plan.checkpoint:
-            state.save(bare, average, optimizer)
-            last_saved = time.monotonic()
-    if counted:
-        report(state, len(source), sums, counted)
-    state.save(bare, average, optimizer)
-    return average.eval()
+    with feed(source, stream, batch=part, share=share, taken=run.step * part) as batches:
+        while (done := run.done()) < 1:
+            asked = time.monotonic()
+            batch = next(batches)
+            waited = time.monotonic() - asked
+            generator = seed_of_step(plan.seed, run.step, fabric)
+            batch = eased(batch, done / plan.ease if plan.ease > 0 else 1.0, generator)
+            loss, figures = task.loss(batch, generator)
+            run.learn(loss, learning_rate(plan, done))
+            history.add(figures | {"waited": loss.new_tensor(waited)})
+            if history.counted == 20:
+                history.report(run, len(source))
+            run.save_now_and_then()
+    history.report(run, len(source))
+    run.save()
+    return run.average.eval()
 
 
-def _batches(source: Source, size: int, rng: np.random.Generator) -> Iterator[list[int]]:
-    """Endless batches of indices, epoch after epoch."""
-    waiting: list[int] = []
-    while True:
-        for index in source.epoch(rng):
-            waiting.append(index)
-            if len(waiting) == size:
-                yield waiting
-                waiting = []
+class _History:
+    """Figures of the steps, and their means in a file."""
 
+    def __init__(
+        self, path: Path, fabric: Fabric, progress: Callable[[float, dict[str, float]], None] | None
+    ) -> None:
+        self._path, self._fabric, self._progress = path, fabric, progress
+        self._sums: dict[str, Tensor] = {}
+        self.counted = 0
 
-@torch.no_grad()
-def _follow(average: nn.Module, model: nn.Module, part: float) -> None:
-    """Move the averaged weights (and normalisation statistics) by `part` of the way to the model's."""
-    for old, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        if old.dtype.is_floating_point:
-            old.lerp_(new.to(old), part)
-        else:
-            old.copy_(new)
+    def add(self, figures: dict[str, Tensor]) -> None:
+        self._sums = {name: self._sums.get(name, 0) + value for name, value in figures.items()}
+        self.counted += 1
 
-
-class _State:
-    """Step and elapsed time [s] of a run, with its checkpoint on disk."""
-
-    def __init__(self, path: Path, plan: TrainingPlan) -> None:
-        self.path, self.plan = path, plan
-        self.step, self.elapsed = 0, 0.0
-
-    def save(self, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        temporary = self.path.with_suffix(".tmp")
-        torch.save(
-            {
-                "plan": asdict(self.plan),
-                "step": self.step,
-                "elapsed": self.elapsed,
-                "model": model.state_dict(),
-                "average": average.state_dict(),
-                "optimizer": optimizer.state_dict(),
-            },
-            temporary,
-        )
-        os.replace(temporary, self.path)
-
-    def load(self, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        if not self.path.exists():
-            average.load_state_dict(model.state_dict())
+    def report(self, run: Run, specimens: int) -> None:
+        """Write the means over the steps since the last report, and over all processes."""
+        if not self.counted:
             return
-        saved = torch.load(self.path, map_location="cpu", weights_only=True)
-        free = ("minutes", "precision", "checkpoint")  # what may change when a run goes on
-        if any(saved["plan"].get(k) != v for k, v in asdict(self.plan).items() if k not in free):
-            raise InputError(f"{self.path}: holds a run of another plan; choose another folder or remove it")
-        try:
-            model.load_state_dict(saved["model"])
-            average.load_state_dict(saved["average"])
-        except RuntimeError:
-            raise InputError(
-                f"{self.path}: holds a run of another network; choose another folder or remove it"
-            ) from None
-        optimizer.load_state_dict(saved["optimizer"])
-        self.step, self.elapsed = saved["step"], saved["elapsed"]
+        sums = mean_of_all(torch.stack(list(self._sums.values())), self._fabric).tolist()
+        means = {name: value / self.counted for name, value in zip(self._sums, sums, strict=True)}
+        means |= {"step": run.step, "minutes": run.elapsed / 60, "specimens": specimens}
+        self._sums, self.counted = {}, 0
+        if self._fabric.global_rank > 0:
+            return
+        with self._path.open("a") as file:
+            file.write(json.dumps(means) + "\n")
+        if self._progress:
+            self._progress(min(1.0, run.elapsed / (60 * run.plan.minutes)), means)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -14,7 +13,7 @@ from facetem.data.generate import create_store, make_shard, make_store
 from facetem.data.recipe import PERFECT, Detector, Images, Microscope, Recipe
 from facetem.data.recipe_file import recipe_from
 from facetem.data.samples import Batch, SampleStream, draw_set
-from facetem.data.sources import Item, LiveSource, Source, StoreSource
+from facetem.data.sources import Item, LiveSource, Share, Showing, Source, StoreSource, Visit
 
 SIZE = 64
 
@@ -60,6 +59,28 @@ def live(recipe: Recipe) -> LiveSource:
     return LiveSource(recipe, split="train", n=4, batch=4)
 
 
+def shown(source: Source, indices: list[int], rounds: list[int] | int = 0) -> list[Showing]:
+    """Showings of those specimens, each with the one before it as its mate."""
+    numbers = [rounds] * len(indices) if isinstance(rounds, int) else rounds
+    mates = [None, *indices[:-1]]
+    group = [Visit(i, r, m) for i, r, m in zip(indices, numbers, mates, strict=True)]
+    return next(s for s in source.load([group]) if s)
+
+
+def item(source: Source, index: int) -> Item:
+    return shown(source, [index])[0].item
+
+
+def epoch(source: Source, number: int, share: Share | None = None) -> list[int]:
+    return [visit.index for group in source.order(number, share or Share()) for visit in group]
+
+
+def draw(source: Source, indices: list[int], seed: int = 0, size: int = SIZE) -> Batch:
+    """A batch in which every showing is another one."""
+    stream = SampleStream(source.recipe, size=size, seed=seed)
+    return stream.draw(shown(source, indices, list(range(len(indices)))))
+
+
 def tensors(batch: Batch | Item) -> dict[str, torch.Tensor]:
     return {name: value for name, value in vars(batch).items() if isinstance(value, torch.Tensor)}
 
@@ -73,22 +94,23 @@ def test_store_and_simulator_hand_out_the_same(store: Path, live: LiveSource, re
     assert stored.recipe == live.recipe == recipe
     assert len(stored) == len(live) == 4
     for i in range(4):
-        one, other = stored.item(i), live.item(i)
+        one, other = item(stored, i), item(live, i)
         assert (one.label, one.energy) == (other.label, other.energy)
         for name, value in tensors(other).items():
             loaded = tensors(one)[name]
-            if value.dtype == torch.bool:
-                assert torch.equal(loaded, value)
+            if name == "mask":
+                assert torch.equal(loaded > 0, value > 0)
             else:
+                assert loaded.dtype == torch.float16  # as on disk: half the memory, and half the way to a GPU
                 assert float((loaded - value).abs().max()) < 1e-3 * max(1.0, float(value.abs().max())), name
 
 
 def test_the_live_source_gives_each_specimen_whatever_its_batches(recipe: Recipe, live: LiveSource) -> None:
     pairs = LiveSource(recipe, split="train", n=4, batch=2)
     for i in (3, 0):
-        torch.testing.assert_close(pairs.item(i).wave, live.item(i).wave, atol=1e-5, rtol=0)
+        torch.testing.assert_close(item(pairs, i).wave, item(live, i).wave, atol=1e-5, rtol=0)
     other = LiveSource(recipe, split="test", n=4, batch=1)
-    assert float((other.item(0).wave - live.item(0).wave).abs().max()) > 0.1
+    assert float((item(other, 0).wave - item(live, 0).wave).abs().max()) > 0.1
 
 
 @pytest.mark.parametrize("kind", ["store", "live", "repeated"])
@@ -102,19 +124,23 @@ def test_an_epoch_shows_every_specimen_equally_often(
     }
     source = sources[kind]
     times = 2 if kind == "repeated" else 1
-    shown = list(source.epoch(np.random.default_rng(0)))
-    assert sorted(shown) == sorted(list(range(len(source))) * times)
-    assert list(source.epoch(np.random.default_rng(0))) == shown
+    seen = epoch(source, 0)
+    assert sorted(seen) == sorted(list(range(len(source))) * times)
+    assert epoch(source, 0) == seen
+    assert len({tuple(epoch(source, number)) for number in range(8)}) > 1
+    visits = [visit for number in range(3) for group in source.order(number, Share()) for visit in group]
+    assert len(set(visits)) == len(visits)  # no specimen is shown twice as the same showing
 
 
 @pytest.mark.slow
 def test_atoms_built_by_other_processes_are_the_same(recipe: Recipe, live: LiveSource) -> None:
     ahead = LiveSource(recipe, split="train", n=4, batch=1, workers=1)
-    seen = 0
-    for index in ahead.epoch(np.random.default_rng(0)):
-        torch.testing.assert_close(ahead.item(index).wave, live.item(index).wave, atol=1e-5, rtol=0)
-        seen += 1
-    assert seen == 4
+    loaded = ahead.load(ahead.order(0, Share()))
+    seen = [showing for showings in loaded if showings for showing in showings]
+    assert [showing.visit.index for showing in seen] == epoch(ahead, 0)
+    for showing in seen:
+        expected = item(live, showing.visit.index)
+        torch.testing.assert_close(showing.item.wave, expected.wave, atol=1e-5, rtol=0)
 
 
 def test_a_growing_store_is_taken_in(recipe: Recipe, tmp_path: Path) -> None:
@@ -124,23 +150,37 @@ def test_a_growing_store_is_taken_in(recipe: Recipe, tmp_path: Path) -> None:
     make_shard(tmp_path / "growing", 1, threads=None)  # shards need not come in order
     source = StoreSource(tmp_path / "growing")
     assert len(source) == 2
-    first = source.item(0)
+    assert sorted(epoch(source, 0)) == [2, 3]  # a specimen's index is that of its recipe
+    first = item(source, 2)
     make_shard(tmp_path / "growing", 0, threads=None)
-    assert sorted(source.epoch(np.random.default_rng(0))) == [0, 1, 2, 3]
-    assert torch.equal(source.item(0).wave, first.wave)  # an index keeps its specimen
+    assert len(source) == 2
+    assert sorted(epoch(source, 1)) == [0, 1, 2, 3]
+    assert torch.equal(item(source, 2).wave, first.wave)
     assert len(StoreSource(tmp_path / "growing", limit=2)) == 2
 
 
-def test_the_same_generator_gives_the_same_batch(live: LiveSource) -> None:
-    batches = [
-        SampleStream(live, size=SIZE).draw([0, 2, 1], np.random.default_rng(seed)) for seed in (1, 1, 2)
-    ]
+def test_the_same_seed_gives_the_same_batch(live: LiveSource) -> None:
+    batches = [draw(live, [0, 2, 1], seed) for seed in (1, 1, 2)]
     assert equal(batches[0], batches[1])
     assert not equal(batches[0], batches[2])
 
 
+@pytest.mark.parametrize("renewal", [1.0, 0.4])
+def test_a_sample_is_the_same_in_any_batch_and_process(live: LiveSource, renewal: float) -> None:
+    """What went before makes no difference either: another process has seen other showings."""
+    always = live.recipe.model_copy(update={"images": Images(neighbour=1.0)})
+    showings = [s for number in range(4) for s in shown(live, [0, 1, 2, 3], number)]
+    one = SampleStream(always, size=SIZE, renewal=renewal)
+    whole = one.draw(showings)
+    other = SampleStream(always, size=SIZE, renewal=renewal, memory=0)
+    for k in (14, 3, 9):
+        alone = other.draw([showings[k]])
+        for name, value in tensors(alone).items():
+            assert torch.equal(value[0], tensors(whole)[name][k]), name
+
+
 def test_what_a_batch_holds(live: LiveSource) -> None:
-    batch = SampleStream(live, size=SIZE).draw([0, 1, 2, 3, 0], np.random.default_rng(0))
+    batch = draw(live, [0, 1, 2, 3, 0])
     for name in ("noisy", "clean", "target", "mask"):
         images = getattr(batch, name)
         assert images.shape == (5, SIZE, SIZE), name
@@ -158,7 +198,7 @@ def test_noisy_is_clean_with_the_noise_of_its_dose(live: LiveSource) -> None:
     images = Images(dose=(400, 4000), coarse=0.0, neighbour=0.0)
     perfect = live.recipe.model_copy(update={"images": images, "cameras": PERFECT_CAMERA})
     source = LiveSource(perfect, split="train", n=4, batch=4)
-    batch = SampleStream(source, size=SIZE).draw([0, 1, 2, 3], np.random.default_rng(3))
+    batch = draw(source, [0, 1, 2, 3])
     for noisy, clean, dose in zip(batch.noisy, batch.clean, batch.dose, strict=True):
         variance = float(clean.mean()) / (float(dose) * samples.PIXEL**2)
         assert float((noisy - clean).var()) == pytest.approx(variance, rel=5 * (2 / SIZE**2) ** 0.5)
@@ -166,7 +206,7 @@ def test_noisy_is_clean_with_the_noise_of_its_dose(live: LiveSource) -> None:
 
 
 def test_vacuum_is_about_one(live: LiveSource) -> None:
-    batch = SampleStream(live, size=SIZE).draw([0, 1, 2, 3] * 3, np.random.default_rng(0))
+    batch = draw(live, [0, 1, 2, 3] * 3)
     substrate = batch.mask == 0
     for name in ("noisy", "clean", "target"):
         assert float(getattr(batch, name)[substrate].mean()) == pytest.approx(1, abs=0.03), name
@@ -174,7 +214,7 @@ def test_vacuum_is_about_one(live: LiveSource) -> None:
 
 def test_image_target_and_mask_are_of_the_same_place(live: LiveSource) -> None:
     """The particle is where the mask says, in the target and in the camera image, after shift, turn and mirror."""
-    batch = SampleStream(live, size=SIZE).draw([0, 1, 2, 3] * 4, np.random.default_rng(1))
+    batch = draw(live, [0, 1, 2, 3] * 4)
     for target, clean, mask in zip(batch.target, batch.clean, batch.mask > 0, strict=True):
         assert float(target[mask].std()) > 1.5 * float(target[~mask].std())
         mirrored = mask.flip(-1) & ~mask
@@ -184,9 +224,8 @@ def test_image_target_and_mask_are_of_the_same_place(live: LiveSource) -> None:
 
 
 def test_turns_and_mirrors_are_all_drawn(live: LiveSource) -> None:
-    whole = SampleStream(live, size=min(samples.image_shape(live.recipe)))
-    batch = whole.draw([0] * 40, np.random.default_rng(0))
-    upright = live.item(0).mask.float()
+    batch = draw(live, [0] * 40, size=min(samples.image_shape(live.recipe)))
+    upright = (item(live, 0).mask > 0).float()
     ways = [torch.rot90(upright, quarter).contiguous() for quarter in range(4)]
     ways += [way.flip(-1) for way in ways]
     found = {next(k for k, way in enumerate(ways) if torch.equal(way, mask)) for mask in batch.mask}
@@ -195,9 +234,8 @@ def test_turns_and_mirrors_are_all_drawn(live: LiveSource) -> None:
 
 def test_renewal_says_how_often_a_specimen_is_imaged_afresh(live: LiveSource) -> None:
     def foci(renewal: float) -> set[float]:
-        stream = SampleStream(live, size=SIZE, renewal=renewal)
-        rng = np.random.default_rng(0)
-        return {float(stream.draw([0], rng).defocus) for _ in range(12)}
+        stream = SampleStream(live.recipe, size=SIZE, renewal=renewal)
+        return {float(stream.draw(shown(live, [0], number)).defocus) for number in range(12)}
 
     assert len(foci(0.0)) == 1
     assert len(foci(1.0)) == 12
@@ -205,9 +243,8 @@ def test_renewal_says_how_often_a_specimen_is_imaged_afresh(live: LiveSource) ->
 
 
 def test_an_image_shown_again_has_new_noise(live: LiveSource) -> None:
-    stream = SampleStream(live, size=SIZE, renewal=0.0)
-    rng = np.random.default_rng(0)
-    first, second = stream.draw([0], rng), stream.draw([0], rng)
+    stream = SampleStream(live.recipe, size=SIZE, renewal=0.0)
+    first, second = (stream.draw(shown(live, [0], number)) for number in range(2))
     assert float(first.defocus) == float(second.defocus)
     assert float(first.dose) != float(second.dose)
     assert not torch.equal(first.noisy, second.noisy)
@@ -218,11 +255,11 @@ def test_a_neighbour_comes_with_its_mask_and_target(live: LiveSource) -> None:
     always = live.recipe.model_copy(update={"images": Images(neighbour=1.0)})
     source = LiveSource(always, split="train", n=4, batch=4)
     whole = min(samples.image_shape(always))
-    batch = SampleStream(source, size=whole).draw([0, 1] * 4, np.random.default_rng(0))
-    own = torch.tensor([float(live.item(i).mask.sum()) for i in [0, 1] * 4])
-    shown = batch.mask.sum((-1, -2))
-    assert float(shown[0]) == float(own[0])  # the first has nobody before it
-    assert int((shown[1:] > 1.3 * own[1:]).sum()) >= 4
+    batch = draw(source, [0, 1] * 4, size=whole)
+    own = torch.tensor([float((item(live, i).mask > 0).sum()) for i in [0, 1] * 4])
+    seen = batch.mask.sum((-1, -2))
+    assert float(seen[0]) == float(own[0])  # the first has no mate
+    assert int((seen[1:] > 1.3 * own[1:]).sum()) >= 4
     for target, mask in zip(batch.target, batch.mask > 0, strict=True):
         assert float(target[mask].std()) > 1.5 * float(target[~mask].std())
 
@@ -231,7 +268,7 @@ def test_a_drawn_set_is_drawn_again(recipe: Recipe) -> None:
     told: list[tuple[int, int]] = []
     one = draw_set(recipe, split="test", n=3, size=SIZE, progress=lambda *step: told.append(step))
     again, other = (draw_set(recipe, split="test", n=n, size=SIZE, seed=s) for n, s in ((2, 0), (2, 1)))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert told == [(2, 3), (3, 3)]
     assert torch.equal(one.noisy[:2], again.noisy)  # a shorter set is the beginning of a longer one
     assert not torch.equal(other.noisy, again.noisy)
     assert one.noisy.shape == (3, SIZE, SIZE)
@@ -239,7 +276,7 @@ def test_a_drawn_set_is_drawn_again(recipe: Recipe) -> None:
 
 def test_a_sample_larger_than_the_field_is_refused(live: LiveSource) -> None:
     with pytest.raises(InputError, match="size: expected at most 140 px, the recipe's field, got 256"):
-        SampleStream(live, size=256)
+        SampleStream(live.recipe, size=256)
 
 
 def test_coarse_images_end_at_their_band(live: LiveSource) -> None:
@@ -247,7 +284,7 @@ def test_coarse_images_end_at_their_band(live: LiveSource) -> None:
     images = Images(coarse=1.0, band=(0.6, 0.6), neighbour=0.0)
     coarse = live.recipe.model_copy(update={"images": images, "cameras": PERFECT_CAMERA})
     source = LiveSource(coarse, split="train", n=2, batch=2)
-    batch = SampleStream(source, size=SIZE).draw([0, 1], np.random.default_rng(3))
+    batch = draw(source, [0, 1])
     power = torch.fft.fft2(batch.noisy).abs() ** 2
     k = torch.fft.fftfreq(SIZE, samples.PIXEL).abs()
     beyond = (k[:, None] > 0.61) | (k[None, :] > 0.61)
@@ -260,7 +297,7 @@ def test_the_particle_takes_electrons_away_as_its_thickness_says(live: LiveSourc
         microscopes = (Microscope(lossy=1.0, loss=(loss, loss)),)
         lossy = live.recipe.model_copy(update={"microscopes": microscopes})
         source = LiveSource(lossy, split="train", n=2, batch=2)
-        return SampleStream(source, size=SIZE).draw([0, 1], np.random.default_rng(3))
+        return draw(source, [0, 1])
 
     kept, lost = images(0.0), images(0.01)
     torch.testing.assert_close(lost.clean, kept.clean * torch.exp(-0.01 * kept.thickness))

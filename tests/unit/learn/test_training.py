@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +7,7 @@ import pytest
 import torch
 
 from facetem.core.errors import InputError
-from facetem.data.draw import image_shape
-from facetem.data.recipe import Particles, Recipe
 from facetem.data.samples import Batch
-from facetem.data.sources import Item
-from facetem.data.specimens import wave_grid
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
 from facetem.learn.training import (
@@ -24,35 +19,10 @@ from facetem.learn.training import (
     train,
 )
 
-RECIPE = Recipe(field=48.0, particles=Particles(diameter=(14.0, 18.0)))
+from .two_processes import Stripes
+
 PLAN = TrainingPlan(minutes=0.05, batch=4, size=64, checkpoint=0.5, precision="32-true", average=5)
 SMALL = ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
-
-
-class Stripes:
-    """A source of phase gratings whose direction is the label: something a network can learn in seconds."""
-
-    recipe = RECIPE
-
-    def __len__(self) -> int:
-        return 8
-
-    def epoch(self, rng: np.random.Generator) -> Iterator[int]:
-        yield from rng.permutation(8).tolist()
-
-    def item(self, index: int) -> Item:
-        grid = wave_grid(RECIPE)
-        y, x = torch.meshgrid(*(torch.arange(n) / n for n in grid.shape), indexing="ij")
-        phase = 0.5 * torch.sin(2 * torch.pi * (4 + index) * (x if index % 2 else y))
-        shape = image_shape(RECIPE)
-        return Item(
-            torch.polar(torch.ones_like(phase), phase),
-            torch.ones(shape),
-            torch.zeros(shape),
-            torch.zeros(shape),
-            index,
-            200e3,
-        )
 
 
 def test_learning_rate_rises_then_falls_to_zero() -> None:
