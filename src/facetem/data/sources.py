@@ -16,9 +16,9 @@ from torch import Tensor
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.data.draw import Specimen, draw_specimen
-from facetem.data.generate import ARRAYS, SHARD, open_store
 from facetem.data.recipe import Recipe, Split
 from facetem.data.specimens import truth_of
+from facetem.data.store import ARRAYS, SHARD, open_store
 
 
 @dataclass(frozen=True)
