@@ -169,7 +169,7 @@ class DaskCrew:
         distributed = _distributed()
         self._client, self._path, self._device = client, path, device
         self._shards: dict[Any, int] = {}
-        self._done = distributed.as_completed([])
+        self._done = distributed.as_completed([], loop=client.loop)
         self._capacity, self._counted = 0, -COUNTED
 
     @property
