@@ -66,7 +66,7 @@ def make(
     """Make a data set, or go on with it, or extend it: the same command after a stop, a larger --n for more."""
     from facetem.app.pace import pace
     from facetem.core.errors import InputError
-    from facetem.data.layout import MANIFEST, SHARD
+    from facetem.data.layout import MANIFEST
     from facetem.data.make import make_store, withdraw_bad_shards
     from facetem.data.manifest import read_manifest
     from facetem.data.store import check_place
@@ -76,18 +76,16 @@ def make(
         raise InputError(f"expected one of {' and '.join(chosen)}, got {len(chosen)}")
     wanted = _recipe(recipe)
     older = read_manifest(output) if (output / MANIFEST).exists() else None
-    if n is None and older is None:
-        raise InputError(f"n: expected --n, how many specimens; there is no data set in {output} yet")
-    n = older["samples"] if n is None and older else n or 0
+    if n is None:
+        if older is None:
+            raise InputError(f"n: expected --n, how many specimens; there is no data set in {output} yet")
+        n = int(older["samples"])
     check_place(wanted, output, split=split.value, n=n, shard_size=shard_size)
     makers = _makers(workers, device, dask, dask_cluster)
     if repair and older:
         with progress_bar("verifying") as show:
             bad = withdraw_bad_shards(output, show)
         typer.echo(f"{output}: {len(bad)} bad shard{'' if len(bad) == 1 else 's'} to be made again")
-    size = shard_size or (older["shard"] if older else SHARD)
-    if n % size:
-        say_error(f"{n} specimens are rounded up to {-(-n // size) * size}: whole shards of {size}")
     with _warnings_told(), pace("specimens") as progress:
         make_store(
             wanted,
@@ -98,7 +96,7 @@ def make(
             makers=makers,
             progress=progress,
         )
-    _tell_made(output)
+    _tell_made(output, n)
 
 
 def _recipe(told: str) -> "Recipe":
@@ -143,13 +141,17 @@ def _warnings_told() -> Iterator[None]:
         log.removeHandler(handler)
 
 
-def _tell_made(output: Path) -> None:
+def _tell_made(output: Path, n: int) -> None:
     from facetem.data.manifest import read_manifest
 
     manifest = read_manifest(output)
     shards = manifest["samples"] // manifest["shard"]
     told = f"{output}: {manifest['samples']} specimens in {shards} shard{'' if shards == 1 else 's'}"
-    typer.echo(f"{told}, checksum {manifest['checksum']}" if manifest["complete"] else f"{told}, not all made")
+    if n % manifest["shard"]:
+        told += f" ({n} rounded up to whole ones)"
+    typer.echo(
+        f"{told}, checksum {manifest['checksum']}" if manifest["complete"] else f"{told}, not all made"
+    )
 
 
 @dataset.command()
@@ -174,9 +176,7 @@ def verify(path: DataSet) -> None:
 
 
 @dataset.command()
-def info(
-    path: DataSet, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
-) -> None:
+def info(path: DataSet, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Tell what a data set holds."""
     import json
 
@@ -206,7 +206,9 @@ def export(
     ],
     seed: Annotated[int, typer.Option("--seed", help="Of optics, camera and noise.")] = 0,
     n: Annotated[int | None, typer.Option("--n", help="Images, one per specimen. Default: all.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the images (px of 0.04 nm). Default: 256.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the images (px of 0.04 nm). Default: 256.")
+    ] = None,
 ) -> None:
     """Image every specimen under optics and a camera drawn from the recipe, for other programs."""
     from facetem.app.pace import pace

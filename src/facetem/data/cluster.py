@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import yaml
@@ -21,9 +21,6 @@ import yaml
 from facetem.core.errors import InputError
 from facetem.data.publish import TEMPORARY, write_whole
 from facetem.data.workers import Crew, LostError, Makers
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 KNOWN = ("distributed", "dask_jobqueue", "dask_cuda", "dask_kubernetes")  # where clusters may come from
 PATIENCE = 120.0  # s, for the first worker to join
@@ -95,7 +92,11 @@ def read_cluster(file: str | Path) -> tuple[str, dict[str, Any], int]:
         told = yaml.safe_load(Path(file).read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{file}: expected a readable YAML file: {' '.join(str(error).split())}") from None
-    if not isinstance(told, Mapping) or set(told) - {"cluster", "options", "workers"} or "cluster" not in told:
+    if (
+        not isinstance(told, Mapping)
+        or set(told) - {"cluster", "options", "workers"}
+        or "cluster" not in told
+    ):
         raise InputError(f"{file}: expected the keys cluster, options and workers")
     kind, options, workers = str(told["cluster"]), told.get("options") or {}, told.get("workers") or 0
     if kind.split(".")[0] not in KNOWN or "." not in kind:
@@ -122,7 +123,7 @@ def _distributed() -> Any:
         raise InputError("dask: needs dask and distributed; pip install 'facetem[dask]'") from None
 
 
-def _crew(client: Client, path: Path, device: str, patience: float) -> Crew:
+def _crew(client: Any, path: Path, device: str, patience: float) -> Crew:
     try:
         client.wait_for_workers(1, timeout=patience)
     except TimeoutError:
@@ -134,7 +135,7 @@ def _crew(client: Client, path: Path, device: str, patience: float) -> Crew:
     return DaskCrew(client, path, device)
 
 
-def check_workers(client: Client, path: Path) -> None:
+def check_workers(client: Any, path: Path) -> None:
     """Raise InputError if a worker does not see the data set at `path`, or has another facetem."""
     token = uuid4().hex
     name = f"{TEMPORARY}/token-{token}"
@@ -165,7 +166,7 @@ def _seen(file: str) -> tuple[str, str]:
 class DaskCrew:
     """The workers of a cluster; they may come and go."""
 
-    def __init__(self, client: Client, path: Path, device: str) -> None:
+    def __init__(self, client: Any, path: Path, device: str) -> None:
         distributed = _distributed()
         self._client, self._path, self._device = client, path, device
         self._shards: dict[Any, int] = {}

@@ -109,7 +109,9 @@ def _plan(store: Store, to: Form, seed: int, n: int | None, size: int | None) ->
     there = len(shards) * store.shard_size
     wanted = there if n is None else n
     if not 1 <= wanted <= there:
-        raise InputError(f"n: expected 1 to {there} images, as many as {store.path} holds whole, got {wanted}")
+        raise InputError(
+            f"n: expected 1 to {there} images, as many as {store.path} holds whole, got {wanted}"
+        )
     field = min(image_shape(store.recipe))
     side = min(SIDE, field) if size is None else size
     if not 16 <= side <= field:

@@ -18,7 +18,6 @@ from facetem.core.errors import InputError
 from facetem.data.draw import Specimen, draw_specimen
 from facetem.data.layout import ARRAYS, array_file, array_options, encoded_array, table_file
 from facetem.data.publish import publish_shard
-
 from facetem.data.specimens import Truth, truth_of
 from facetem.data.store import Store, open_store
 
@@ -71,7 +70,6 @@ def shard_files(store: Store, shard: int, device: str) -> dict[str, bytes]:
     files[table_file("particles", shard)] = encoded_table(particles, {"index": 0, "particle": 0})
     files[table_file("labels", shard)] = encoded_table(labels, {"index": 0})
     return files
-
 
 
 def _simulated(store: Store, indices: range, device: str) -> Iterator[tuple[int, list[Specimen], Truth]]:

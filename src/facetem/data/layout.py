@@ -8,14 +8,18 @@ from typing import Any, Literal
 import numpy as np
 
 from facetem.data.draw import image_shape
+from facetem.data.publish import RECORDS, TEMPORARY
 from facetem.data.recipe import Recipe
 from facetem.data.specimens import wave_grid
 
-SHARD = 64  # specimens a shard, unless told otherwise; a multiple of the eight shapes keeps every shard balanced
+SHARD = (
+    64  # specimens a shard, unless told otherwise; a multiple of the eight shapes keeps every shard balanced
+)
 FORMAT = 3
 ARRAYS = ("waves", "targets", "masks", "thickness")
 TABLES = ("labels", "particles")
 MANIFEST, RECIPE, CROISSANT, LOCK = "manifest.json", "recipe.yaml", "croissant.json", ".lock"
+FILES = (MANIFEST, RECIPE, CROISSANT, "zarr.json", TEMPORARY, RECORDS, *ARRAYS, *TABLES, LOCK)  # all there is
 
 
 def stored_waves(recipe: Recipe) -> Literal["compact", "complex64"]:

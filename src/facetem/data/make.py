@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import errno
 import logging
+import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from facetem.core.errors import InputError
-from facetem.data.layout import ARRAYS, LOCK, TABLES
+from facetem.data.layout import ARRAYS, FILES, LOCK, MANIFEST, TABLES
 from facetem.data.publish import clear_temporary, sweep, whole_shards, withdraw_shard
 from facetem.data.recipe import Recipe, Split
 from facetem.data.store import Store, check_place, create_store, seal, unseal
@@ -58,7 +59,7 @@ def make_store(
     """
     path = Path(path)
     check_place(recipe, path, split=split, n=n, shard_size=shard_size)
-    with _told_if_full(path), sole_maker(path):
+    with _told_if_full(path), sole_maker(path), _no_trace_without_shards(path):
         store = create_store(recipe, path, split=split, n=n, shard_size=shard_size)
         sweep(path, (*ARRAYS, *TABLES))
         there = set(store.shards())
@@ -123,6 +124,23 @@ def sole_maker(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def _no_trace_without_shards(path: Path) -> Iterator[None]:
+    """A data set that is new, and fails before it has a shard, is taken away: another recipe may take its place."""
+    older = (path / MANIFEST).exists()
+    try:
+        yield
+    except BaseException:
+        if not older and not whole_shards(path):
+            for name in FILES:
+                shutil.rmtree(path / name) if (path / name).is_dir() else (path / name).unlink(
+                    missing_ok=True
+                )
+            with suppress(OSError):
+                path.rmdir()  # unless it holds more
+        raise
+
+
+@contextmanager
 def _told_if_full(path: Path) -> Iterator[None]:
     """Says of a full disk which data set it is about, and how to go on."""
     try:
@@ -131,7 +149,9 @@ def _told_if_full(path: Path) -> Iterator[None]:
         if error.errno not in FULL:
             raise
         done = len(whole_shards(path))
-        told = f"{error.strerror}; {done} shard{'' if done == 1 else 's'} whole, make room and the same goes on"
+        told = (
+            f"{error.strerror}; {done} shard{'' if done == 1 else 's'} whole, make room and the same goes on"
+        )
         raise OSError(error.errno, told, str(path)) from None
 
 

@@ -116,7 +116,9 @@ def withdraw_shard(root: Path, shard: int, files: Iterable[str]) -> None:
     for name in files:
         with suppress(FileNotFoundError):
             (root / name).unlink()
-    record_file(root, shard).unlink(missing_ok=True)  # of another maker of the same shard, who has lost its files
+    record_file(root, shard).unlink(
+        missing_ok=True
+    )  # of another maker of the same shard, who has lost its files
 
 
 def clear_temporary(root: Path) -> None:

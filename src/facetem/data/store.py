@@ -25,8 +25,8 @@ from facetem.core.errors import InputError
 from facetem.data.layout import (
     ARRAYS,
     CROISSANT,
+    FILES,
     FORMAT,
-    LOCK,
     MANIFEST,
     RECIPE,
     SHARD,
@@ -41,8 +41,6 @@ from facetem.data.recipe import SPLITS, Recipe, Split, load_recipe
 
 if TYPE_CHECKING:
     import pandas as pd
-
-OURS = {MANIFEST, RECIPE, CROISSANT, LOCK, "zarr.json", TEMPORARY, RECORDS, *ARRAYS, *TABLES}
 
 
 @dataclass(frozen=True)
@@ -141,9 +139,7 @@ def open_store(path: str | Path) -> Store:
     path = Path(path)
     manifest = read_manifest(path)
     recipe = load_recipe(path / RECIPE)
-    return Store(
-        path, recipe, manifest["split"], manifest["shard"], manifest["samples"], manifest["facetem"]
-    )
+    return Store(path, recipe, manifest["split"], manifest["shard"], manifest["samples"], manifest["facetem"])
 
 
 def create_store(
@@ -224,7 +220,7 @@ def check_place(recipe: Recipe, path: Path, *, split: Split, n: int, shard_size:
 def _check_empty(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise InputError(f"{path}: expected a folder that can be written, got a file")
-    others = sorted(e.name for e in path.iterdir() if e.name not in OURS) if path.is_dir() else []
+    others = sorted(e.name for e in path.iterdir() if e.name not in FILES) if path.is_dir() else []
     if others or whole_shards(path):
         raise InputError(
             f"{path}: expected a new or an empty folder, or a data set made by facetem; found "

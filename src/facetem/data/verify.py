@@ -46,7 +46,9 @@ def verify(path: str | Path, progress: Callable[[int, int], None] | None = None)
     path = Path(path)
     manifest = read_manifest(path)
     faults = {
-        name: fault for name, digest in manifest["files"].items() if (fault := _fault(path / name, digest, None))
+        name: fault
+        for name, digest in manifest["files"].items()
+        if (fault := _fault(path / name, digest, None))
     }
     sums: list[str] = manifest.get("shards", [])
     there = whole_shards(path)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, set_start_method
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
+
+PATIENCE = 10.0  # s, for a process to end by itself
 
 
 class LostError(Exception):
@@ -102,10 +104,8 @@ class Processes:
         worker = self._idle.pop() if self._idle else self._started()
         worker.shard = shard
         self._busy.append(worker)
-        try:
+        with suppress(OSError):  # killed while it was idle: `finished` finds its line closed
             worker.line.send(shard)
-        except OSError:
-            pass  # killed while it was idle: `finished` finds its line closed
 
     def finished(self) -> tuple[int, Exception | None]:
         ready = wait([worker.line for worker in self._busy])[0]
@@ -121,11 +121,16 @@ class Processes:
         return worker.shard, outcome
 
     def end(self) -> None:
-        """End all processes at once."""
-        for worker in (*self._idle, *self._busy):
+        """End all processes, those at work at once."""
+        for worker in self._busy:
             worker.process.terminate()
+        for worker in self._idle:
+            worker.line.close()
         for worker in (*self._idle, *self._busy):
-            worker.process.join()
+            worker.process.join(PATIENCE)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
             worker.line.close()
 
     def _started(self) -> _Worker:
@@ -148,6 +153,9 @@ def _serve(line: Connection, path: Path, device: str) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the first process says what happens
     Thread(target=_end_with_parent, daemon=True).start()
+    if os.name != "nt":
+        # Locks are then nobody's to clean up: those of a killed process would be reported as leaked at the end.
+        set_start_method("fork", force=True)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     while True:
