@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from facetem.data.layout import MANIFEST, RECIPE, TABLES, table_file
+from facetem.data.layout import ARRAYS, MANIFEST, RECIPE, TABLES, table_file
 
 if TYPE_CHECKING:
     from facetem.data.store import Store
@@ -21,6 +21,7 @@ CONTEXT: dict[str, Any] = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -40,6 +41,7 @@ CONTEXT: dict[str, Any] = {
     "regex": "cr:regex",
     "repeated": "cr:repeated",
     "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
     "sc": "https://schema.org/",
     "separator": "cr:separator",
     "source": "cr:source",
@@ -71,7 +73,8 @@ def croissant(store: Store, manifest: bytes) -> dict[str, Any]:
         "distribution": [
             _file(MANIFEST, "application/json", manifest),
             _file(RECIPE, "application/yaml", (store.path / RECIPE).read_bytes()),
-            *(_tables(name) for name in TABLES),
+            *(_file_set(name, ROWS[name], "application/x-parquet", "*.parquet") for name in TABLES),
+            *(_file_set(name, "a zarr array", "application/x-zarr", "*") for name in ARRAYS),
         ],
         "recordSet": [_records(store, name) for name in TABLES],
     }
@@ -89,14 +92,14 @@ def _file(name: str, kind: str, content: bytes) -> dict[str, Any]:
     }
 
 
-def _tables(name: str) -> dict[str, Any]:
+def _file_set(name: str, what: str, kind: str, pattern: str) -> dict[str, Any]:
     return {
         "@type": "cr:FileSet",
         "@id": f"{name}-files",
         "name": f"{name}-files",
-        "description": f"{ROWS[name]}; a file per shard",
-        "encodingFormat": "application/x-parquet",
-        "includes": f"{name}/*.parquet",
+        "description": f"{what}, in one file per shard",
+        "encodingFormat": kind,
+        "includes": f"{name}/{pattern}",
     }
 
 

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from facetem.core.errors import InputError
 from facetem.data.layout import ARRAYS, FILES, LOCK, MANIFEST, TABLES
-from facetem.data.publish import clear_temporary, sweep, whole_shards, withdraw_shard
+from facetem.data.publish import sweep, whole_shards, withdraw_shard
 from facetem.data.recipe import Recipe, Split
 from facetem.data.store import Store, check_place, create_store, seal, unseal
 from facetem.data.verify import shard_files_of, verify
@@ -161,7 +161,7 @@ def _made(store: Store, missing: Iterator[int], makers: Makers) -> Iterator[int]
         with makers(store.path) as crew:
             yield from _handed_out(store, missing, crew)
     finally:
-        clear_temporary(store.path)  # of workers that were ended in the middle
+        sweep(store.path, (*ARRAYS, *TABLES))  # after workers that were ended in the middle
 
 
 def _handed_out(store: Store, missing: Iterator[int], crew: Crew) -> Iterator[int]:
