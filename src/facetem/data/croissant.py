@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from facetem.data.layout import ARRAYS, MANIFEST, RECIPE, TABLES, table_file
+from facetem.data.layout import ARRAYS, GROUP, MANIFEST, RECIPE, TABLES, table_file
 
 if TYPE_CHECKING:
     from facetem.data.store import Store
@@ -66,15 +66,15 @@ def croissant(store: Store, manifest: bytes) -> dict[str, Any]:
         "description": (
             f"Simulated HRTEM of nanoparticles on amorphous carbon: exit waves, images at the best focus, masks and "
             f"thickness of {store.samples} specimens, drawn by facetem {store.version} from the recipe {recipe.name} "
-            f"with seed {recipe.seed}, split {store.split}. Arrays are in zarr (version 3), see zarr.json."
+            f"with seed {recipe.seed}, split {store.split}. Arrays are in zarr (version 3), in the folder {GROUP}."
         ),
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "version": store.version,
         "distribution": [
             _file(MANIFEST, "application/json", manifest),
             _file(RECIPE, "application/yaml", (store.path / RECIPE).read_bytes()),
-            *(_file_set(name, ROWS[name], "application/x-parquet", "*.parquet") for name in TABLES),
-            *(_file_set(name, "a zarr array", "application/x-zarr", "*") for name in ARRAYS),
+            *(_file_set(name, ROWS[name], "application/x-parquet", f"{name}/*.parquet") for name in TABLES),
+            *(_file_set(name, "a zarr array", "application/x-zarr", f"{GROUP}/{name}/*") for name in ARRAYS),
         ],
         "recordSet": [_records(store, name) for name in TABLES],
     }
@@ -99,7 +99,7 @@ def _file_set(name: str, what: str, kind: str, pattern: str) -> dict[str, Any]:
         "name": f"{name}-files",
         "description": f"{what}, in one file per shard",
         "encodingFormat": kind,
-        "includes": f"{name}/{pattern}",
+        "includes": pattern,
     }
 
 

@@ -16,10 +16,12 @@ SHARD = (
     64  # specimens a shard, unless told otherwise; a multiple of the eight shapes keeps every shard balanced
 )
 FORMAT = 3
+GROUP = "arrays"  # a zarr group, in which there is nothing else
 ARRAYS = ("waves", "targets", "masks", "thickness")
 TABLES = ("labels", "particles")
 MANIFEST, RECIPE, CROISSANT, LOCK = "manifest.json", "recipe.yaml", "croissant.json", ".lock"
-FILES = (MANIFEST, RECIPE, CROISSANT, "zarr.json", TEMPORARY, RECORDS, *ARRAYS, *TABLES, LOCK)  # all there is
+FILES = (MANIFEST, RECIPE, CROISSANT, TEMPORARY, RECORDS, GROUP, *TABLES, LOCK)  # all there is
+FOLDERS = (*(f"{GROUP}/{name}" for name in ARRAYS), *TABLES)  # with a file per shard
 
 
 def stored_waves(recipe: Recipe) -> Literal["compact", "complex64"]:
@@ -33,7 +35,7 @@ def stored_waves(recipe: Recipe) -> Literal["compact", "complex64"]:
 def array_file(name: str, shard: int) -> str:
     """The file of a shard in the array `name`."""
     dimensions = 4 if name == "waves" else 3
-    return f"{name}/c.{shard}" + ".0" * (dimensions - 1)
+    return f"{GROUP}/{name}/c.{shard}" + ".0" * (dimensions - 1)
 
 
 def table_file(name: str, shard: int) -> str:
@@ -84,7 +86,7 @@ def metadata_files(recipe: Recipe, samples: int, shard_size: int) -> dict[str, b
     group = zarr.open_group(MemoryStore(store_dict=held), mode="w", attributes={"recipe": recipe.name})
     for name, options in array_options(recipe, shard_size).items():
         group.create_array(name, **{**options, "shape": (samples, *options["shape"][1:])})
-    return {RECIPE: recipe.to_yaml().encode(), **{name: data.to_bytes() for name, data in held.items()}}
+    return {RECIPE: recipe.to_yaml().encode(), **{f"{GROUP}/{name}": data.to_bytes() for name, data in held.items()}}
 
 
 def encoded_array(name: str, values: np.ndarray, recipe: Recipe) -> bytes:

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from facetem.core.errors import InputError
-from facetem.data.layout import ARRAYS, FILES, LOCK, MANIFEST, TABLES
+from facetem.data.layout import FILES, FOLDERS, LOCK, MANIFEST
 from facetem.data.publish import sweep, whole_shards, withdraw_shard
 from facetem.data.recipe import Recipe, Split
 from facetem.data.store import Store, check_place, create_store, seal, unseal
@@ -61,7 +61,7 @@ def make_store(
     check_place(recipe, path, split=split, n=n, shard_size=shard_size)
     with _told_if_full(path), sole_maker(path), _no_trace_without_shards(path):
         store = create_store(recipe, path, split=split, n=n, shard_size=shard_size)
-        sweep(path, (*ARRAYS, *TABLES))
+        sweep(path, FOLDERS)
         there = set(store.shards())
         wanted = -(-n // store.shard_size)
         done = sum(shard < wanted for shard in there)
@@ -161,7 +161,7 @@ def _made(store: Store, missing: Iterator[int], makers: Makers) -> Iterator[int]
         with makers(store.path) as crew:
             yield from _handed_out(store, missing, crew)
     finally:
-        sweep(store.path, (*ARRAYS, *TABLES))  # after workers that were ended in the middle
+        sweep(store.path, FOLDERS)  # after workers that were ended in the middle
 
 
 def _handed_out(store: Store, missing: Iterator[int], crew: Crew) -> Iterator[int]:

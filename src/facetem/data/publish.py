@@ -42,21 +42,25 @@ def read_record(root: Path, shard: int) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If it cannot be read.
+        If it cannot be read or is not as it was written.
     """
     path = record_file(root, shard)
     try:
         record = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        record = None
-    if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
-        raise InputError(f"{path}: expected the record of a shard, got no readable one")
-    return record
+        if record.pop("sum") == _sum(record):
+            return record
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # said below
+    raise InputError(f"{path}: expected the record of a shard, got none or a damaged one")
 
 
 def shard_sum(record: Mapping[str, Any]) -> str:
     """The checksum of a shard: SHA-256 over the names, sizes and sums of its files."""
-    return sha256(json.dumps(record["files"], sort_keys=True).encode()).hexdigest()
+    return _sum(record["files"])
+
+
+def _sum(told: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def write_whole(root: Path, name: str, content: bytes) -> None:
@@ -84,7 +88,8 @@ def publish_shard(
         If they cannot be written, for example on a full disk; nothing of the shard is left then.
     """
     kept = {name: {"sha256": sha256(data).hexdigest(), "size": len(data)} for name, data in files.items()}
-    record = json.dumps({"shard": shard, **about, "files": kept}, indent=1).encode()
+    told = {"shard": shard, **about, "files": kept}
+    record = json.dumps({**told, "sum": _sum(told)}, indent=1).encode()
     place = root / TEMPORARY / f"{shard:05d}-{uuid4().hex}"
     moved: list[str] = []
     try:

@@ -1,8 +1,7 @@
 """A data set on disk: reading it, and making it empty or larger.
 
     recipe.yaml, manifest.json, croissant.json
-    zarr.json                   a zarr (v3) group of four arrays, each with one file per shard:
-    waves/, targets/, masks/, thickness/
+    arrays/                     a zarr (v3) group of waves, targets, masks, thickness, each with one file per shard
     labels/NNNNN.parquet        one row per specimen
     particles/NNNNN.parquet     one row per particle
     shards/NNNNN.json           the record of a shard: it is there when the shard is whole
@@ -26,11 +25,12 @@ from facetem.data.layout import (
     ARRAYS,
     CROISSANT,
     FILES,
+    FOLDERS,
     FORMAT,
+    GROUP,
     MANIFEST,
     RECIPE,
     SHARD,
-    TABLES,
     metadata_files,
     stored_waves,
     table_file,
@@ -73,7 +73,7 @@ class Store:
         """
         import zarr
 
-        return zarr.open_array(self.path / name, mode="r")
+        return zarr.open_array(self.path / GROUP / name, mode="r")
 
     def shards(self) -> list[int]:
         """Numbers of the shards that are whole, in order."""
@@ -164,7 +164,7 @@ def create_store(
     check_place(recipe, path, split=split, n=n, shard_size=shard_size)
     older = read_manifest(path) if (path / MANIFEST).exists() else None
     try:
-        for folder in (*ARRAYS, *TABLES, RECORDS, TEMPORARY):
+        for folder in (*FOLDERS, RECORDS, TEMPORARY):
             (path / folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path}: expected a folder that can be written: {error.strerror}") from None

@@ -79,7 +79,7 @@ def _shard_faults(path: Path, shard: int, total: str | None) -> Iterator[tuple[s
         record = read_record(path, shard)
         files = {name: (str(kept["sha256"]), int(kept["size"])) for name, kept in record["files"].items()}
     except (InputError, KeyError, TypeError, ValueError):
-        yield named, "not readable"
+        yield named, "missing or damaged"
         return
     if set(files) != set(shard_files_of(shard)) or total not in (None, shard_sum(record)):
         yield named, "does not agree with the manifest" if total else "names other files"
