@@ -9,11 +9,13 @@ import torch
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
-from facetem.data import generate, samples, sources
-from facetem.data.generate import create_store, make_shard, make_store
+from facetem.data import samples, sources
+from facetem.data.generate import make_shard
+from facetem.data.make import make_store
 from facetem.data.recipe import Recipe, recipe_from
 from facetem.data.samples import Batch, SampleStream, draw_set
 from facetem.data.sources import Item, LiveSource, Source, StoreSource
+from facetem.data.store import create_store
 
 SIZE = 64
 
@@ -21,8 +23,7 @@ SIZE = 64
 @pytest.fixture(scope="module", autouse=True)
 def small_shards() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (generate, sources):
-            patch.setattr(module, "SHARD", 2)
+        patch.setattr(sources, "SHARD", 2)
         yield
 
 
@@ -49,7 +50,7 @@ def recipe() -> Recipe:
 @pytest.fixture(scope="module")
 def store(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("samples") / "store"
-    make_store(recipe, path, n=4, split="train")
+    make_store(recipe, path, n=4, shard_size=2)
     return path
 
 
@@ -116,14 +117,14 @@ def test_atoms_built_by_other_processes_are_the_same(recipe: Recipe, live: LiveS
 
 
 def test_a_growing_store_is_taken_in(recipe: Recipe, tmp_path: Path) -> None:
-    create_store(recipe, tmp_path / "growing", split="train", n=4)
+    create_store(recipe, tmp_path / "growing", split="train", n=4, shard_size=2)
     with pytest.raises(InputError, match="at least one whole shard, found none"):
         StoreSource(tmp_path / "growing")
-    make_shard(tmp_path / "growing", 1, threads=None)  # shards need not come in order
+    make_shard(tmp_path / "growing", 1)  # shards need not come in order
     source = StoreSource(tmp_path / "growing")
     assert len(source) == 2
     first = source.item(0)
-    make_shard(tmp_path / "growing", 0, threads=None)
+    make_shard(tmp_path / "growing", 0)
     assert sorted(source.epoch(np.random.default_rng(0))) == [0, 1, 2, 3]
     assert torch.equal(source.item(0).wave, first.wave)  # an index keeps its specimen
     assert len(StoreSource(tmp_path / "growing", limit=2)) == 2
