@@ -187,7 +187,10 @@ def test_a_cluster_makes_the_same_and_the_client_no_shard(
         address = until(lambda: file.exists() and yaml.safe_load(file.read_text()))["address"]
         assert address.startswith("tcp://127.0.0.1:")
         here = ["--local-directory", str(tmp_path / "dask"), address]
-        with started(*[[*worker, *here]] * 3) as workers, started(making(recipe, path, "--dask", address)) as (client,):
+        with (
+            started(*[[*worker, *here]] * 3) as workers,
+            started(making(recipe, path, "--dask", address)) as (client,),
+        ):
             until(lambda: whole_shards(path) or client.poll() is not None)
             workers[0].kill()
             assert workers_of(client.pid) == []
@@ -217,7 +220,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)]
-    if not hasattr(os, "geteuid") or os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+    if (
+        not hasattr(os, "geteuid")
+        or os.geteuid() != 0
+        or subprocess.run(mount, capture_output=True).returncode
+    ):
         pytest.skip("needs the right to mount a tmpfs")
     try:
         yield disk
@@ -299,7 +306,9 @@ def test_info_tells_what_there_is(reference: Path) -> None:
     assert "bytes per specimen" in table
 
 
-def test_export_writes_images_and_labels(reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_writes_images_and_labels(
+    reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from facetem.data import sources
 
     monkeypatch.setattr(sources, "SHARD", SIZE, raising=False)

@@ -7,6 +7,7 @@ worker that is killed loses its shard to another; one shard is tried on several 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -45,7 +46,7 @@ def dask_makers(address: str, device: str = "cpu", patience: float = PATIENCE) -
             raise InputError(
                 f"dask {address}: expected the address of a running scheduler, as in tcp://host:8786: {error}"
             ) from None
-        with client:
+        with _quiet(), client:
             yield _crew(client, path, device, patience)
 
     return start
@@ -67,7 +68,7 @@ def dask_cluster_makers(file: str | Path, device: str = "cpu", patience: float =
     @contextmanager
     def start(path: Path) -> Iterator[Crew]:
         distributed = _distributed()
-        with ExitStack() as open_things:
+        with _quiet(), ExitStack() as open_things:
             try:
                 cluster = open_things.enter_context(_class_of(kind, file)(**options))
                 if workers:
@@ -121,6 +122,18 @@ def _distributed() -> Any:
         return import_module("distributed")
     except ImportError:
         raise InputError("dask: needs dask and distributed; pip install 'facetem[dask]'") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask's own account of a scheduler that is gone is a page long; `DaskCrew` says it in a line."""
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _crew(client: Any, path: Path, device: str, patience: float) -> Crew:

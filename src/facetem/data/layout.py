@@ -27,7 +27,8 @@ FOLDERS = (*(f"{GROUP}/{name}" for name in ARRAYS), *TABLES)  # with a file per 
 def stored_waves(recipe: Recipe) -> Literal["compact", "complex64"]:
     """How exit waves are kept: `compact`, two half-precision numbers a pixel, or `complex64`, two of single precision.
 
-    The compact form is within 6e-4 of a wave of modulus 1 (2e-4 in the root mean square; docs/datasets.md).
+    The compact form keeps either part to 2^-11 of itself: waves, of modulus near 1, to 2e-4 in the root mean square and
+    1e-3 at most (docs/datasets.md).
     """
     return "compact"
 
@@ -86,7 +87,10 @@ def metadata_files(recipe: Recipe, samples: int, shard_size: int) -> dict[str, b
     group = zarr.open_group(MemoryStore(store_dict=held), mode="w", attributes={"recipe": recipe.name})
     for name, options in array_options(recipe, shard_size).items():
         group.create_array(name, **{**options, "shape": (samples, *options["shape"][1:])})
-    return {RECIPE: recipe.to_yaml().encode(), **{f"{GROUP}/{name}": data.to_bytes() for name, data in held.items()}}
+    return {
+        RECIPE: recipe.to_yaml().encode(),
+        **{f"{GROUP}/{name}": data.to_bytes() for name, data in held.items()},
+    }
 
 
 def encoded_array(name: str, values: np.ndarray, recipe: Recipe) -> bytes:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 from facetem.core.errors import InputError
 from facetem.data.layout import (
-    ARRAYS,
     CROISSANT,
     FILES,
     FOLDERS,

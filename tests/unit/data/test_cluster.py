@@ -21,7 +21,10 @@ def test_class_options_and_number_of_workers_are_read(tmp_path: Path) -> None:
     [
         ("cluster: [\n", "expected a readable YAML file"),
         ("workers: 3\n", "expected the keys cluster, options and workers"),
-        ("cluster: os.system\n", "cluster: expected a class of distributed, dask_jobqueue.*, got 'os.system'"),
+        (
+            "cluster: os.system\n",
+            "cluster: expected a class of distributed, dask_jobqueue.*, got 'os.system'",
+        ),
         ("cluster: distributed.LocalCluster\nsize: 3\n", "expected the keys cluster, options and workers"),
         ("cluster: distributed.LocalCluster\nworkers: many\n", "workers as a number"),
         ("cluster: distributed.LocalCluster\noptions: 3\n", "options as a mapping"),

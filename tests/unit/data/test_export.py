@@ -41,7 +41,10 @@ def images(path: Path) -> dict[str, np.ndarray]:
         table = pd.read_csv(path / name / "labels.csv")
         files = {file: read(str(path / name / file))[0]["data"] for file in table["file"]}
         stacks[name] = np.stack(
-            [files[file].reshape(-1, SIDE, SIDE)[k] for file, k in zip(table["file"], table["frame"], strict=True)]
+            [
+                files[file].reshape(-1, SIDE, SIDE)[k]
+                for file, k in zip(table["file"], table["frame"], strict=True)
+            ]
         )
     files = pd.read_csv(path / "folders" / "labels.csv")["file"]
     stacks["folders"] = np.stack([load_micrograph(path / "folders" / file).image for file in files])

@@ -118,7 +118,9 @@ def test_lost_shards_are_made_again(
 def test_a_shard_that_keeps_failing_ends_the_run_by_name(small_recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "store"
     always = makers(lambda shard, tried: LostError("killed") if shard == 1 else None)
-    with pytest.raises(InputError, match=r"shard 1 \(specimens 2 to 3\) failed 3 times, at last because killed"):
+    with pytest.raises(
+        InputError, match=r"shard 1 \(specimens 2 to 3\) failed 3 times, at last because killed"
+    ):
         make_store(small_recipe, path, n=4, shard_size=2, makers=always)
     assert open_store(path).shards() == [0]  # stays
     make_store(small_recipe, path, n=4)
@@ -139,7 +141,9 @@ def test_an_impossible_shard_ends_the_run_at_once_and_leaves_nothing(
 def test_a_full_disk_ends_the_run_and_says_how_to_go_on(small_recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "store"
     full = makers(lambda shard, tried: OSError(errno.ENOSPC, "No space left on device") if shard else None)
-    with pytest.raises(OSError, match="No space left on device; 1 shard whole, make room and the same") as raised:
+    with pytest.raises(
+        OSError, match="No space left on device; 1 shard whole, make room and the same"
+    ) as raised:
         make_store(small_recipe, path, n=6, shard_size=2, makers=full)
     assert raised.value.filename == str(path)
     assert open_store(path).shards() == [0]

@@ -22,7 +22,9 @@ def root(tmp_path: Path) -> Path:
 
 def left(root: Path) -> list[str]:
     """All files there are, and folders of dead makers."""
-    return sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file() or p.parent.name == "tmp")
+    return sorted(
+        p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file() or p.parent.name == "tmp"
+    )
 
 
 def test_a_published_shard_is_whole_and_recorded(root: Path) -> None:
@@ -35,9 +37,7 @@ def test_a_published_shard_is_whole_and_recorded(root: Path) -> None:
 
 
 @pytest.mark.parametrize("step", range(3))
-def test_a_failure_at_any_move_leaves_nothing(
-    root: Path, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
+def test_a_failure_at_any_move_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     moves: list[Any] = []
 
     def failing(source: Path, target: Path) -> None:
@@ -58,7 +58,10 @@ def test_a_failure_to_write_leaves_nothing(root: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(publish, "_write_synced", full)
-    for attempt in (lambda: publish_shard(root, 4, FILES, {}), lambda: write_whole(root, "recipe.yaml", b"a: 1")):
+    for attempt in (
+        lambda: publish_shard(root, 4, FILES, {}),
+        lambda: write_whole(root, "recipe.yaml", b"a: 1"),
+    ):
         with pytest.raises(OSError, match="No space"):
             attempt()
     assert left(root) == []

@@ -123,7 +123,9 @@ def test_another_version_reads_but_adds_nothing(
 
 
 def test_bad_stores_are_named(small_recipe: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"expected a data set made by facetem, .* no readable manifest\.json"):
+    with pytest.raises(
+        InputError, match=r"expected a data set made by facetem, .* no readable manifest\.json"
+    ):
         open_store(tmp_path / "absent")
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(InputError, match="no readable manifest"):

@@ -37,7 +37,13 @@ def test_a_whole_data_set_has_no_faults(small_store: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["arrays/waves/c.1.0.0.0", "arrays/targets/c.1.0.0", "labels/00001.parquet", "particles/00001.parquet", "shards/00001.json"],
+    [
+        "arrays/waves/c.1.0.0.0",
+        "arrays/targets/c.1.0.0",
+        "labels/00001.parquet",
+        "particles/00001.parquet",
+        "shards/00001.json",
+    ],
 )
 def test_a_flipped_bit_is_found_and_made_again(copy: Path, small_recipe: Recipe, name: str) -> None:
     whole = (copy / name).read_bytes()
