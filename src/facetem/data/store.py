@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from facetem.core.errors import InputError
 from facetem.data.layout import (
+    ARRAYS,
     CROISSANT,
     FILES,
     FOLDERS,
@@ -40,6 +41,8 @@ from facetem.data.recipe import SPLITS, Recipe, Split, load_recipe
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = ["ARRAYS", "SHARD", "Store", "check_place", "create_store", "open_store", "seal", "unseal"]
 
 
 @dataclass(frozen=True)

@@ -104,9 +104,13 @@ def test_a_stopped_export_goes_on_to_the_same(
 def test_another_export_that_was_begun_is_begun_anew(
     exported: Path, small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(export, "_finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        export_store(small_store, tmp_path / "tiff", to="tiff", seed=2, size=SIDE)
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "_finish", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            export_store(small_store, tmp_path / "tiff", to="tiff", seed=2, size=SIDE)
     export_store(small_store, tmp_path / "tiff", to="tiff", seed=1, size=SIDE)
     first = "00000.tif"
     assert (tmp_path / "tiff" / first).read_bytes() == (exported / "tiff" / first).read_bytes()
@@ -116,9 +120,9 @@ def test_bad_exports_are_named_and_leave_nothing(small_store: Path, tmp_path: Pa
     output = tmp_path / "new"
     with pytest.raises(InputError, match="to: expected one of hspy, tiff, folders, got 'png'"):
         export_store(small_store, output, to="png")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="n: expected 1 to 4 images.* got 5"):
+    with pytest.raises(InputError, match=r"n: expected 1 to 4 images.* got 5"):
         export_store(small_store, output, to="tiff", n=5)
-    with pytest.raises(InputError, match="size: expected 16 to 120 px.* got 500"):
+    with pytest.raises(InputError, match=r"size: expected 16 to 120 px.* got 500"):
         export_store(small_store, output, to="tiff", size=500)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "full").mkdir()

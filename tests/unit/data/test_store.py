@@ -102,7 +102,7 @@ def test_another_data_set_is_refused(small_store: Path, small_recipe: Recipe) ->
     for other, split, told in others:
         with pytest.raises(InputError, match=f"holds another recipe or split; choose another.*{told}"):
             create_store(other, small_store, split=split, n=4)
-    with pytest.raises(InputError, match="shard size: expected 2, .* got 4"):
+    with pytest.raises(InputError, match=r"shard size: expected 2, .* got 4"):
         create_store(small_recipe, small_store, split="train", n=4, shard_size=4)
     assert (small_store / "manifest.json").read_bytes() == before
 
