@@ -92,6 +92,11 @@ def making(recipe: Path, path: Path, *words: object) -> list[str]:
     return [sys.executable, "-c", program, *(str(word) for word in command)]
 
 
+def complaints(stderr: str) -> list[str]:
+    """What was said on stderr, without the progress that slow machines are told."""
+    return [line for line in stderr.splitlines() if not line.endswith((" left", "rate not known yet"))]
+
+
 @contextmanager
 def started(*commands: list[str]) -> Iterator[list[subprocess.Popen[str]]]:
     """Processes that are killed when the context ends."""
@@ -153,7 +158,7 @@ def test_whoever_is_killed_the_checksum_is_the_same(recipe: Path, reference: Pat
     assert len(made) < SHARDS
     assert "checksum" not in read_manifest(path)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
+    assert complaints(done.stderr) == []
     assert f"checksum {checksum(reference)}" in done.stdout
     same(path, reference)
     for shard, stamp in made.items():  # what was whole was not made again
@@ -168,7 +173,7 @@ def test_ctrl_c_is_one_line_and_ends_the_workers(recipe: Path, tmp_path: Path) -
         workers = workers_of(client.pid)
         client.send_signal(signal.SIGINT)
         said = client.communicate(timeout=PATIENCE)[1]
-    assert (client.returncode, said) == (130, "facetem: interrupted\n")
+    assert (client.returncode, complaints(said)) == (130, ["facetem: interrupted"])
     assert not any("spawn_main" in _command(worker) for worker in workers)
     assert list((path / "tmp").iterdir()) == []
 
@@ -195,7 +200,7 @@ def test_a_cluster_makes_the_same_and_the_client_no_shard(
             workers[0].kill()
             assert workers_of(client.pid) == []
             said, errors = client.communicate(timeout=PATIENCE)
-            assert (client.returncode, errors) == (0, "")
+            assert (client.returncode, complaints(errors)) == (0, [])
     assert f"checksum {checksum(reference)}" in said
     same(path, reference)
 
@@ -210,7 +215,7 @@ def test_a_cluster_from_a_file(recipe: Path, reference: Path, tmp_path: Path) ->
     done = subprocess.run(
         making(recipe, path, "--dask-cluster", file), capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, complaints(done.stderr)) == (0, [])
     same(path, reference)
 
 
@@ -243,14 +248,13 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
     assert full.returncode == 2
     done = len(whole_shards(path))
     assert 0 < done < SHARDS
-    assert full.stderr == (
-        f"facetem: {path}: No space left on device; {done} shard{'' if done == 1 else 's'} whole, make room and the "
-        "same goes on\n"
-    )
+    whole = f"{done} shard{'' if done == 1 else 's'}"
+    assert complaints(full.stderr) == [
+        f"facetem: {path}: No space left on device; {whole} whole, make room and the same goes on"
+    ]
     assert list((path / "tmp").iterdir()) == []
-    assert run("dataset", "verify", path).stdout == (
-        f"{path}: {done} shard{'' if done == 1 else 's'} as made; {SHARDS - done} of {SHARDS} are not made yet\n"
-    )
+    said = run("dataset", "verify", path).stdout
+    assert said == f"{path}: {whole} as made; {SHARDS - done} of {SHARDS} are not made yet\n"
     (small_disk / "filler").unlink()
     run("dataset", "make", recipe, "-o", path, "--n", N, "--workers", 1)
     same(path, reference)

@@ -20,17 +20,16 @@ def pace(what: str, every: float = EVERY) -> Iterator[Callable[[int, int], None]
 
     console = Console(stderr=True)
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    begun: list[tuple[int, float]] = []
+    begun: tuple[int, float] | None = None
     told = monotonic()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
         def show(done: int, total: int) -> None:
-            nonlocal told
+            nonlocal begun, told
             now = monotonic()
-            begun.append((done, now)) if not begun else None
-            first, since = begun[0]
-            rate = rate_and_rest(done - first, total - done, now - since)
+            begun = begun or (done, now)
+            rate = rate_and_rest(done - begun[0], total - done, now - begun[1])
             bar.update(task, description=rate, completed=done, total=total)
             if not console.is_terminal and now - told >= every:
                 told = now

@@ -131,10 +131,11 @@ def _no_trace_without_shards(path: Path) -> Iterator[None]:
         yield
     except BaseException:
         if not older and not whole_shards(path):
-            for name in FILES:
-                shutil.rmtree(path / name) if (path / name).is_dir() else (path / name).unlink(
-                    missing_ok=True
-                )
+            for place in (path / name for name in FILES):
+                if place.is_dir():
+                    shutil.rmtree(place, ignore_errors=True)
+                else:
+                    place.unlink(missing_ok=True)
             with suppress(OSError):
                 path.rmdir()  # unless it holds more
         raise
