@@ -17,6 +17,7 @@ from facetem.app.command import (
     say_error,
     whole_file,
 )
+from facetem.app.dataset import dataset
 from facetem.app.particle import (
     AlloyOrder,
     CutOption,
@@ -218,6 +219,7 @@ def shapes(
 
 app.command()(simulate)
 app.add_typer(recipe_app, name="recipe")
+app.add_typer(dataset)
 
 
 @app.command()

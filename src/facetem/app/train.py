@@ -16,11 +16,13 @@ from torch import nn
 from facetem.app.command import Network, percent_bar, progress_bar
 from facetem.app.evaluate import run_evaluation
 from facetem.core.errors import InputError
-from facetem.data.generate import make_store, open_store
+from facetem.data.make import make_store
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import find_recipe, load_recipe, shipped_recipe
 from facetem.data.samples import draw_set
 from facetem.data.sources import LiveSource, Source, StoreSource
+from facetem.data.store import open_store
+from facetem.data.workers import local_makers
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.predictor import load_network
@@ -211,5 +213,5 @@ def _source(recipe: Recipe, store: Path | None, specimens: int, workers: int, fa
     with progress_bar("simulating") as show:
         # Workers are processes on the CPU; a GPU is fed from one.
         there = device if workers <= 1 else "cpu"
-        make_store(recipe, store, n=specimens, split="train", workers=workers, device=there, progress=show)
+        make_store(recipe, store, n=specimens, makers=local_makers(workers, there), progress=show)
     return StoreSource(store)

@@ -22,9 +22,9 @@ from torch import Tensor
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.data.draw import Specimen, draw_specimen
-from facetem.data.generate import ARRAYS, SHARD, Store, open_store
 from facetem.data.recipe import Recipe, Split
 from facetem.data.specimens import truth_of
+from facetem.data.store import ARRAYS, Store, open_store
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class StoreSource:
                 self._shards.append(shard)
 
     def __len__(self) -> int:
-        return len(self._shards) * SHARD
+        return len(self._shards) * self._shelf.store.shard_size
 
     @property
     def _fits(self) -> bool:
@@ -160,9 +160,10 @@ class StoreSource:
         self.refresh()
         rng = np.random.default_rng([share.seed, epoch])
         shards = rng.permutation(sorted(self._shards))
-        window = max(1, int(min(self._memory / 2, WINDOW) / (SHARD * self._shelf.size)))
+        size = self._shelf.store.shard_size
+        window = max(1, int(min(self._memory / 2, WINDOW) / (size * self._shelf.size)))
         for some in np.array_split(shards, -(-len(shards) // window)):
-            rows = (some[:, None] * SHARD + np.arange(SHARD)).ravel()
+            rows = (some[:, None] * size + np.arange(size)).ravel()
             yield _pairs(rng.permutation(rows).tolist(), epoch, share)
 
     def load(self, groups: Iterable[list[Visit]]) -> Iterator[list[Showing] | None]:
@@ -172,8 +173,9 @@ class StoreSource:
             indices = _specimens_of(group)
             items = {index: self._kept[index] for index in indices if index in self._kept}
             missing = [index for index in indices if index not in items]
-            for shard in sorted({index // SHARD for index in missing}):
-                items |= self._shelf.read(shard, [i % SHARD for i in missing if i // SHARD == shard])
+            size = self._shelf.store.shard_size
+            for shard in sorted({index // size for index in missing}):
+                items |= self._shelf.read(shard, [i % size for i in missing if i // size == shard])
                 yield None
             if self._fits:
                 self._kept |= items
@@ -191,12 +193,10 @@ class _Shelf:
 
     def read(self, shard: int, rows: list[int]) -> dict[int, Item]:
         """Those specimens of a shard, by index."""
-        import pandas as pd
-
-        first = shard * SHARD
-        if first + SHARD > self._arrays["waves"].shape[0]:  # the store has been extended
+        first, *_, last = self.store.indices(shard)
+        if last >= self._arrays["waves"].shape[0]:  # the store has been extended
             self._arrays = {name: self.store.array(name) for name in ARRAYS}
-        labels = pd.read_parquet(self.store.path / "labels" / f"{shard:05d}.parquet")
+        labels = self.store.table("labels", shard)
         classes, energies = list(labels["label"]), list(labels["energy"])
         blocks = {name: torch.from_numpy(self._rows(name, first, rows)) for name in ARRAYS}
         return {
@@ -213,8 +213,8 @@ class _Shelf:
 
     def _rows(self, name: str, first: int, rows: list[int]) -> np.ndarray:
         array = self._arrays[name]
-        if len(rows) == SHARD:
-            return array[first : first + SHARD]
+        if len(rows) == self.store.shard_size:
+            return array[first : first + len(rows)]
         return array.oindex[np.asarray(rows) + first]  # no other specimen's bytes are read
 
 

@@ -1,4 +1,4 @@
-"""Minimal writers of formats that microscopes write and Python does not."""
+"""Minimal writers of formats that microscopes write and Python does not, and a small data set."""
 
 import struct
 from collections.abc import Callable
@@ -7,6 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from facetem.data.make import make_store
+from facetem.data.recipe import Recipe
+from facetem.data.recipe_file import recipe_from
 
 DmWriter = Callable[..., Path]
 
@@ -123,3 +127,28 @@ def write_mrc() -> DmWriter:
         return path
 
     return write
+
+
+SMALL = {
+    "name": "small",
+    "seed": 3,
+    "field_nm": 4.8,
+    "accuracy": "draft",
+    "particles": {"shapes": ["icosahedron", "cube"], "diameter_nm": [1.4, 1.8], "offset_nm": 0.2},
+    "films": {"kinds": "random", "thickness_nm": [0.5, 1], "hard_cores_A": [1.2]},
+    "stored": {"shard": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def small_recipe() -> Recipe:
+    """Specimens that take hundredths of a second each."""
+    return recipe_from(SMALL)
+
+
+@pytest.fixture(scope="session")
+def small_store(small_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete data set of four specimens in two shards; not to be changed."""
+    path = tmp_path_factory.mktemp("small") / "store"
+    make_store(small_recipe, path, n=3)
+    return path

@@ -6,30 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-import zarr
 
 from facetem.core.errors import InputError
-from facetem.data import generate, sources
+from facetem.data import sources
+from facetem.data.draw import Row
 from facetem.data.feed import Ahead, feed
-from facetem.data.generate import ARRAYS, create_store
-from facetem.data.recipe import Particles, Recipe
+from facetem.data.generate import encoded_table
+from facetem.data.layout import ARRAYS, array_file, array_options, encoded_array, table_file
+from facetem.data.publish import publish_shard
+from facetem.data.recipe import Particles, Recipe, Stored
 from facetem.data.samples import Batch, SampleStream
 from facetem.data.sources import LiveSource, Share, Showing, StoreSource, Visit, visits_after
+from facetem.data.store import create_store, open_store
 from facetem.data.windows import Windows, grown
 
 SHARD, SHARDS = 4, 6
-RECIPE = Recipe(field=48.0, particles=Particles(diameter=(14.0, 18.0)))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_shards() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (generate, sources):
-            patch.setattr(module, "SHARD", SHARD)
-        yield
+RECIPE = Recipe(field=48.0, particles=Particles(diameter=(14.0, 18.0)), stored=Stored(shard=SHARD))
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +31,24 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of vacuum, in which the thickness of a specimen is its index."""
     path = tmp_path_factory.mktemp("feed") / "store"
     store = create_store(RECIPE, path, split="train", n=SHARD * SHARDS)
-    for name in ARRAYS:
-        array: Any = zarr.open_array(path / name, mode="r+")
-        number = np.arange(SHARD * SHARDS).reshape(-1, *(1 for _ in array.shape[1:]))
-        array[:] = np.broadcast_to(number if name == "thickness" else 1, array.shape).astype(array.dtype)
     for shard in range(SHARDS):
-        rows = {"label": ["cube", "octahedron", "rod", "twin"], "energy": [2e5, 3e5, 2e5, 8e4]}
-        pd.DataFrame(rows).to_parquet(store.path / "labels" / f"{shard:05d}.parquet")
+        numbers = np.array(store.indices(shard)).reshape(-1, 1, 1)
+        files = {}
+        for name, options in array_options(RECIPE).items():
+            values = np.ones(options["shape"], options["dtype"])
+            files[array_file(name, shard)] = encoded_array(
+                name, values * numbers if name == "thickness" else values, RECIPE
+            )
+        labels = zip(["cube", "octahedron", "none", "twin"], [2e5, 3e5, 2e5, 8e4], strict=True)
+        rows: list[Row] = [{"label": label, "energy": energy} for label, energy in labels]
+        files[table_file("labels", shard)] = encoded_table(rows, {})
+        publish_shard(path, shard, files, {})
     return path
 
 
 def bytes_of_a_shard(path: Path) -> float:
-    arrays: list[Any] = [zarr.open_array(path / name, mode="r") for name in ARRAYS]
-    return sum(array.nbytes for array in arrays) / SHARDS
+    store = open_store(path)
+    return sum(store.array(name).nbytes for name in ARRAYS) / SHARDS
 
 
 def loaded(source: StoreSource, epoch: int, share: Share | None = None) -> list[list[Showing]]:

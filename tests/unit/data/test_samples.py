@@ -1,6 +1,5 @@
 """Training samples: one interface over store and live simulator, and what a batch holds."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,25 +7,19 @@ import torch
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
-from facetem.data import generate, samples, sources
-from facetem.data.generate import create_store, make_shard, make_store
+from facetem.data import samples
+from facetem.data.generate import make_shard
+from facetem.data.make import make_store
 from facetem.data.recipe import PERFECT, Detector, Images, Microscope, Recipe
 from facetem.data.recipe_file import recipe_from
 from facetem.data.samples import Batch, SampleStream, draw_set
 from facetem.data.sources import Item, LiveSource, Share, Showing, Source, StoreSource, Visit
+from facetem.data.store import create_store
 
 SIZE = 64
 
 
 PERFECT_CAMERA = (Detector(camera=PERFECT),)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_shards() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (generate, sources):
-            patch.setattr(module, "SHARD", 2)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +36,7 @@ def recipe() -> Recipe:
             },
             "films": {"kinds": "random", "thickness_nm": [0.5, 1], "hard_cores_A": [1.2]},
             "images": {"dose_per_A2": [500, 5000], "neighbour": 0.0},
+            "stored": {"shard": 2},
         }
     )
 
@@ -50,7 +44,7 @@ def recipe() -> Recipe:
 @pytest.fixture(scope="module")
 def store(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("samples") / "store"
-    make_store(recipe, path, n=4, split="train")
+    make_store(recipe, path, n=4)
     return path
 
 
@@ -147,12 +141,12 @@ def test_a_growing_store_is_taken_in(recipe: Recipe, tmp_path: Path) -> None:
     create_store(recipe, tmp_path / "growing", split="train", n=4)
     with pytest.raises(InputError, match="at least one whole shard, found none"):
         StoreSource(tmp_path / "growing")
-    make_shard(tmp_path / "growing", 1, threads=None)  # shards need not come in order
+    make_shard(tmp_path / "growing", 1)  # shards need not come in order
     source = StoreSource(tmp_path / "growing")
     assert len(source) == 2
     assert sorted(epoch(source, 0)) == [2, 3]  # a specimen's index is that of its recipe
     first = item(source, 2)
-    make_shard(tmp_path / "growing", 0, threads=None)
+    make_shard(tmp_path / "growing", 0)
     assert len(source) == 2
     assert sorted(epoch(source, 1)) == [0, 1, 2, 3]
     assert torch.equal(item(source, 2).wave, first.wave)
