@@ -303,6 +303,7 @@ def test_info_tells_what_there_is(reference: Path) -> None:
     table = run("dataset", "info", reference).stdout
     assert "icosahedron" in table
     assert "bytes per specimen" in table
+    assert checksum(reference)[-8:] in table
 
 
 def test_export_writes_images_and_labels(

@@ -184,9 +184,9 @@ def info(path: DataSet, as_json: Annotated[bool, typer.Option("--json", help="Pr
         typer.echo(json.dumps(told, indent=2))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(show_header=False)
+    table = Table("", Column(overflow="fold"), show_header=False)  # a checksum is to be copied whole
     for name, value in told.items():
         if isinstance(value, dict):
             value = "\n".join(f"{key} {number}" for key, number in value.items())
