@@ -334,8 +334,8 @@ def test_bad_input_is_one_line(recipe: Path, copy: Path, tmp_path: Path) -> None
     assert "made by facetem" in complaint("dataset", "info", tmp_path)
     assert "made by facetem" in complaint("dataset", "export", tmp_path, "-o", tmp_path / "o", "--to", "tiff")
     contradiction = tmp_path / "contradiction.yaml"
-    contradiction.write_text(yaml.safe_dump({**RECIPE, "specimens": {"diameter": [80, 40]}}))
-    assert "low <= high" in complaint(*make, contradiction, *new)
+    contradiction.write_text(yaml.safe_dump({**RECIPE, "particles": {"diameter_nm": [4, 8]}}))
+    assert "particles of up to 8 nm do not fit a field_nm of 4.8" in complaint(*make, contradiction, *new)
     assert "another recipe or split" in complaint(*make, recipe, "-o", copy, "--split", "test")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["contradiction.yaml", "copy"]
 
