@@ -27,7 +27,7 @@ from facetem.data.workers import local_makers
 from facetem.data.feed import feed
 from facetem.data.recipe import Films, Particles, Recipe, Stored
 from facetem.data.recipe_file import shipped_recipe
-from facetem.data.samples import SampleStream
+from facetem.data.samples import Batch, SampleStream
 from facetem.data.sources import StoreSource
 from facetem.learn.processes import make_fabric
 from facetem.learn.training import CLASSIFIER_PLAN, ShapeTask
@@ -147,13 +147,13 @@ def loader(arguments: argparse.Namespace) -> dict[str, object]:
 def one_round(source: StoreSource, arguments: argparse.Namespace) -> dict[str, float]:
     plan = replace(CLASSIFIER_PLAN, precision=arguments.precision)
     fabric = make_fabric(arguments.device, devices=1, nodes=1, precision=plan.precision)
-    stream = SampleStream(source, size=plan.size, renewal=arguments.renewal, device=arguments.device)
+    stream = SampleStream(source.recipe, size=plan.size, renewal=arguments.renewal, device=arguments.device)
     task = ShapeTask()
     task.model.to(memory_format=torch.channels_last)
     task.model, optimizer = fabric.setup(task.model, torch.optim.AdamW(task.model.parameters()))
     generator = torch.Generator().manual_seed(0)
 
-    def learn(batch: object) -> None:
+    def learn(batch: Batch) -> None:
         loss, _ = task.loss(batch, generator)
         optimizer.zero_grad()
         fabric.backward(loss)
@@ -200,7 +200,9 @@ def main() -> None:
     parser.add_argument("--renewal", type=float, default=CLASSIFIER_PLAN.renewal)
     parser.add_argument("--precision", default="bf16-mixed")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     what = {"rate": rate, "flat": flat, "loader": loader}[arguments.what]
     arguments.n = arguments.n or {"rate": 64, "flat": 10_000, "loader": 128}[arguments.what]
     arguments.output.mkdir(parents=True, exist_ok=True)

@@ -232,7 +232,7 @@ def _particle_row(particle: _Particle, centre: tuple[float, float, float]) -> Ro
         zone, angle = "".join(str(i) for i in axis[0].tolist()), float(angles[0])
     return {
         "shape": str(atoms.info["shape"]),
-        "class": str(atoms.info["class"]),
+        "label": str(atoms.info["class"]),
         "element": particle.element,
         "diameter": float(atoms.info["diameter"]),
         "n_atoms": len(atoms),
