@@ -17,7 +17,8 @@ from facetem.data.crop import crop
 from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_from_array, resample
 
 if TYPE_CHECKING:
-    from facetem.learn.predictor import Prediction, Restoration
+    from facetem.learn.predictor import Prediction
+    from facetem.learn.restoration import Restoration
 
 PIXEL = 0.4  # Å/px of both networks
 FIELD = 256  # px of the classifier
@@ -249,6 +250,6 @@ def _shipped_classifier(device: str) -> ShapeClassifier:
 
 
 def _shipped_restorer(device: str) -> ContrastRestorer:
-    from facetem.learn.predictor import load_restorer
+    from facetem.learn.restoration import load_restorer
 
     return load_restorer(device=device)
