@@ -33,9 +33,7 @@ class Patch:
         return torch.rot90(turned, -self.quarter, (-2, -1))
 
 
-def draw_patches(
-    shape: tuple[int, int], side: int, views: int, rng: np.random.Generator
-) -> list[Patch]:
+def draw_patches(shape: tuple[int, int], side: int, views: int, rng: np.random.Generator) -> list[Patch]:
     """Patches at random positions that show every pixel of a field of `shape` (y, x) at least `views` times.
 
     Each of `views` rounds covers the field once: rows of patches that begin at a random height, the patches of
@@ -94,7 +92,9 @@ class Blend:
         value, mask = answer
         weighted = self._weight * value
         for into, part in zip(
-            window, (self._weight, self._weight**2, weighted, weighted * value, self._weight * mask), strict=True
+            window,
+            (self._weight, self._weight**2, weighted, weighted * value, self._weight * mask),
+            strict=True,
         ):
             into += part
 

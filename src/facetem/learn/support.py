@@ -8,10 +8,11 @@ Both images are compared by their local power spectra, in square windows with Ha
    there. Those make a spectrum of which every value is exponentially distributed, with a mean that changes slowly
    with the length of the frequency, so the mean is the median of the ring over ln 2, and a value of s times the mean
    or more comes by chance with probability exp(-s). A peak is supported if that is less than `SIGNIFICANCE`.
-3. Verdict: a window is suspect if more than half of the power of its lattice peaks has no support. Power is what
-   weighs, so that a faint higher order of a lattice that is there does not count as invented.
+3. Verdict: a window is suspect if more than `MOST_UNSUPPORTED` of the power of its lattice peaks has no support. Power
+   is what weighs, so that a faint higher order of a lattice that is there does not count as invented.
 
-The windows of a particle are judged together, by the power of all their peaks.
+The windows of a particle are judged together, by the power of all their peaks. docs/restoration.md has the rates of
+false alarms and of detection.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from torch import Tensor
 
 from facetem.core.errors import InputError
 
-WINDOW = 64  # px
+WINDOW = 96  # px: 38 Å of a particle, at the restorer's 0.4 Å
 SPACINGS = (1.1, 3.2)  # Å
 PROMINENCE = 30.0  # times the median of the ring, in the restored image
 LEAST_AMPLITUDE = 0.01  # of vacuum, of the restored fringes
-SIGNIFICANCE = 1e-3
-MOST_UNSUPPORTED = 0.5  # of the lattice's power
+SIGNIFICANCE = 1e-4
+MOST_UNSUPPORTED = 0.3  # of the lattice's power
 RING = 1.5  # bins on either side
+SMALLEST = 32  # px of a window that has rings
 BATCH = 256  # windows at once
 
 
@@ -45,23 +47,32 @@ class LatticeSupport:
         Of the windows (y, x) [px].
     lattice, unsupported : (n,)
         Power of all lattice peaks in the restored image, and of those without support in the input.
+    window
+        Their side [px].
     """
 
     centres: NDArray[np.float64]
     lattice: NDArray[np.float64]
     unsupported: NDArray[np.float64]
+    window: int
 
     @property
     def suspect(self) -> NDArray[np.bool_]:
-        """(n,) Windows with lattice most of which has no support in the input."""
+        """(n,) Windows with lattice that has no support in the input."""
         return self.unsupported > MOST_UNSUPPORTED * self.lattice
 
     def within(self, inside: ArrayLike) -> LatticeSupport:
-        """The windows whose centres lie where `inside` (y, x), on the same pixels, is true."""
+        """The windows whose centres lie where `inside` (y, x), on the same pixels, is true; the nearest one to its
+        centroid if there is none."""
         region = np.asarray(inside, dtype=bool)
         y, x = np.minimum(self.centres.astype(int), np.array(region.shape) - 1).T
         chosen = region[y, x]
-        return LatticeSupport(self.centres[chosen], self.lattice[chosen], self.unsupported[chosen])
+        if region.any() and not chosen.any():
+            middle = np.argwhere(region).mean(0)
+            chosen[np.linalg.norm(self.centres - middle, axis=1).argmin()] = True
+        return LatticeSupport(
+            self.centres[chosen], self.lattice[chosen], self.unsupported[chosen], self.window
+        )
 
     @property
     def share(self) -> float:
@@ -75,34 +86,37 @@ class LatticeSupport:
         return self.share > MOST_UNSUPPORTED
 
 
-def lattice_support(image: ArrayLike, restored: ArrayLike, *, sampling: float, window: int = WINDOW) -> LatticeSupport:
-    """Compare the spectra of an image and its restoration, both (y, x) with pixels of `sampling` [Å].
+def lattice_support(
+    image: ArrayLike, restored: ArrayLike, *, sampling: float, window: int = WINDOW
+) -> LatticeSupport:
+    """Compare the spectra of an image and its restoration, both (y, x) with pixels of `sampling` [Å], in windows of
+    `window` px or what the images hold.
 
     Raises
     ------
     InputError
-        If they differ in shape or are smaller than a window.
+        If they differ in shape or are smaller than 32 px.
     """
     fields = [torch.as_tensor(np.asarray(a, dtype=np.float32)) for a in (image, restored)]
     shape = tuple(fields[1].shape)
-    if fields[0].shape != fields[1].shape or len(shape) != 2 or min(shape) < window:
+    if fields[0].shape != fields[1].shape or len(shape) != 2 or min(shape) < SMALLEST:
         raise InputError(
-            f"image and restored: expected two images (y, x) of one shape, of at least {window} px, got "
+            f"image and restored: expected two images (y, x) of one shape, of at least {SMALLEST} px, got "
             f"{tuple(fields[0].shape)} and {shape}"
         )
-    starts = [
-        (y, x) for y in _evenly(shape[0], window) for x in _evenly(shape[1], window)
-    ]
+    window = min(window, *(n // 2 * 2 for n in shape))
+    starts = [(y, x) for y in _evenly(shape[0], window) for x in _evenly(shape[1], window)]
     rings = _Rings(window, sampling)
     powers: list[Tensor] = []
     for i in range(0, len(starts), BATCH):
         some = starts[i : i + BATCH]
         seen, answer = (
-            rings.power(torch.stack([field[y : y + window, x : x + window] for y, x in some])) for field in fields
+            rings.power(torch.stack([field[y : y + window, x : x + window] for y, x in some]))
+            for field in fields
         )
         powers.append(rings.peaks(seen, answer))
     lattice, unsupported = torch.cat(powers).double().numpy().T
-    return LatticeSupport(np.array(starts) + window / 2, lattice, unsupported)
+    return LatticeSupport(np.array(starts) + window / 2, lattice, unsupported, window)
 
 
 def _evenly(length: int, window: int) -> list[int]:
