@@ -29,7 +29,9 @@ from facetem.core.errors import InputError
 WINDOW = 96  # px: 38 Å of a particle, at the restorer's 0.4 Å
 SPACINGS = (1.1, 3.2)  # Å
 PROMINENCE = 30.0  # times the median of the ring, in the restored image
-LEAST_AMPLITUDE = 0.02  # of vacuum, of the restored fringes: what is fainter may be lost in the noise of the input
+LEAST_AMPLITUDE = (
+    0.02  # of vacuum, of the restored fringes: what is fainter may be lost in the noise of the input
+)
 SIGNIFICANCE = 1e-4
 MOST_UNSUPPORTED = 0.3  # of the lattice's power
 RING = 1.5  # bins on either side

@@ -49,7 +49,9 @@ def test_spread_scale_recovers_how_much_too_small_the_spread_was() -> None:
     assert fit_spread_scale(sigma / 7, sigma * rng.normal(size=sigma.shape)) == pytest.approx(7, rel=0.03)
 
 
-@pytest.mark.parametrize("spread", [np.zeros((2, 3)), np.full((2, 3), np.nan), np.ones((3, 2)), np.zeros((0, 3))])
+@pytest.mark.parametrize(
+    "spread", [np.zeros((2, 3)), np.full((2, 3), np.nan), np.ones((3, 2)), np.zeros((0, 3))]
+)
 def test_spread_scale_refuses_what_fixes_no_factor(spread: np.ndarray) -> None:
     with pytest.raises(InputError, match="spread"):
         fit_spread_scale(spread, np.ones((0, 3)) if spread.size == 0 else np.ones((2, 3)))

@@ -84,7 +84,10 @@ def test_more_views_come_closer_to_each_other() -> None:
 
 def test_the_scale_multiplies_the_spread_alone() -> None:
     field = signs((300, 300))
-    plain, scaled = restorer(Disagreeing).restore(field), restorer(Disagreeing, spread_scale=3.0).restore(field)
+    plain, scaled = (
+        restorer(Disagreeing).restore(field),
+        restorer(Disagreeing, spread_scale=3.0).restore(field),
+    )
     np.testing.assert_array_equal(plain.image, scaled.image)
     np.testing.assert_allclose(scaled.spread, 3 * plain.spread, rtol=1e-5)
 

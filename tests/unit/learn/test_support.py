@@ -56,7 +56,9 @@ def test_the_windows_tell_where() -> None:
     left[:, :256], right[:, 256:] = disc(), disc()
     true = fringes(2.35, 0.4, shape)
     image = noisy(1 + 0.1 * (left | right) * true, 0.1)
-    support = lattice_support(image, 1 + 0.1 * (left * true + right * fringes(2.35, 1.3, shape)), sampling=PIXEL)
+    support = lattice_support(
+        image, 1 + 0.1 * (left * true + right * fringes(2.35, 1.3, shape)), sampling=PIXEL
+    )
     assert not support.within(left).invented
     assert support.within(right).invented
     assert (support.centres[support.suspect][:, 1] > 250).all()
@@ -102,5 +104,7 @@ def test_a_particle_between_the_centres_of_windows_is_judged_by_the_nearest() ->
 @pytest.mark.parametrize("other", [(100, 101), (20, 20), (100,)])
 def test_images_that_cannot_be_compared_are_refused_in_one_line(other: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="of one shape") as caught:
-        lattice_support(np.ones((20, 20) if other == (20, 20) else (100, 100)), np.ones(other), sampling=PIXEL)
+        lattice_support(
+            np.ones((20, 20) if other == (20, 20) else (100, 100)), np.ones(other), sampling=PIXEL
+        )
     assert "\n" not in str(caught.value)
