@@ -31,7 +31,7 @@ from facetem.learn.predictor import load_network
 from facetem.learn.restorer import PATCH, ContrastRestorer, folded
 from facetem.learn.support import LatticeSupport, lattice_support
 
-VIEWS = 4  # at least, of every pixel
+VIEWS = 3  # at least, of every pixel; docs/restoration.md compares others
 MOST_VIEWS = 256
 BATCH = 8  # patches at once: more does not run faster on a CPU
 

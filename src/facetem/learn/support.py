@@ -113,10 +113,9 @@ def lattice_support(
     for i in range(0, len(starts), BATCH):
         some = starts[i : i + BATCH]
         seen, answer = (
-            rings.power(torch.stack([field[y : y + window, x : x + window] for y, x in some]))
-            for field in fields
+            torch.stack([field[y : y + window, x : x + window] for y, x in some]) for field in fields
         )
-        powers.append(rings.peaks(seen, answer))
+        powers.append(rings.compare(seen, answer))
     lattice, unsupported = torch.cat(powers).double().numpy().T
     return LatticeSupport(np.array(starts) + window / 2, lattice, unsupported, window)
 
@@ -138,36 +137,43 @@ class _Rings:
         self._taper = taper[:, None] * taper
         # A plane wave of amplitude a has power (a / 2 * sum of the taper)^2.
         self._least = (LEAST_AMPLITUDE / 2 * float(self._taper.sum())) ** 2
-        self._wanted = (bins > 1 / SPACINGS[1]) & (bins < 1 / SPACINGS[0]) & (radius < window / 2 - 1)
         # The axis kx = 0 holds every frequency twice.
-        self._wanted[window // 2 :, 0] = False
-        once = torch.ones_like(self._wanted)
+        once = torch.ones_like(bins, dtype=torch.bool)
         once[window // 2 :, 0] = False
-        self._lengths = sorted({round(float(r)) for r in radius[self._wanted]})
-        self._members = [torch.nonzero(((radius - r).abs() <= RING + 0.5) & once) for r in self._lengths]
-        self._radius = radius
+        self._wanted = once & (bins > 1 / SPACINGS[1]) & (bins < 1 / SPACINGS[0]) & (radius < window / 2 - 1)
+        whole = radius.round().long()
+        lengths = torch.unique(whole[self._wanted]).tolist()
+        self._members = [torch.nonzero(((radius - r).abs() <= RING + 0.5) & once) for r in lengths]
+        self._ring = (whole - lengths[0]).clamp(0, len(lengths) - 1)
 
     def power(self, windows: Tensor) -> Tensor:
         """Power spectra (n, ky, kx) of windows (n, y, x)."""
         level = windows.mean((-2, -1), keepdim=True)
         return torch.fft.rfft2((windows - level) * self._taper).abs().square()
 
-    def peaks(self, seen: Tensor, answer: Tensor) -> Tensor:
-        """Power (n, 2) of the lattice peaks of `answer`: all, and those that `seen` does not support."""
-        ground = self._ring_medians(answer)
+    def compare(self, image: Tensor, restored: Tensor) -> Tensor:
+        """Power (n, 2) of the lattice peaks of restored windows (n, y, x): all, and those without support in the
+        same windows of the image."""
+        powers = torch.zeros(len(restored), 2)
+        answer = self.power(restored)
+        strong = (
+            (self._wanted & (answer > self._least)).flatten(1).any(1)
+        )  # most show nothing that could be a peak
+        if strong.any():
+            powers[strong] = self._peaks(self.power(image[strong]), answer[strong])
+        return powers
+
+    def _peaks(self, seen: Tensor, answer: Tensor) -> Tensor:
         padded = torch.nn.functional.pad(torch.cat([answer[:, -1:], answer, answer[:, :1]], 1), (1, 1))
         highest = torch.nn.functional.max_pool2d(padded[:, None], 3, stride=1)[:, 0]
-        found = self._wanted & (answer == highest) & (answer > PROMINENCE * ground) & (answer > self._least)
+        found = self._wanted & (answer == highest) & (answer > self._least)
+        found &= answer > PROMINENCE * self._ring_medians(answer)
         mean = self._ring_medians(seen) / np.log(2)
         supported = torch.exp(-seen / mean.clamp_min(1e-30)) < SIGNIFICANCE
         peaks = answer * found
         return torch.stack([peaks.sum((1, 2)), (peaks * ~supported).sum((1, 2))], 1)
 
     def _ring_medians(self, power: Tensor) -> Tensor:
-        """The median of the ring that each wanted frequency lies in, infinite elsewhere."""
-        medians = torch.full_like(power, float("inf"))
-        whole = self._radius.round()
-        for length, members in zip(self._lengths, self._members, strict=True):
-            ring = power[:, members[:, 0], members[:, 1]].median(1).values
-            medians = torch.where(whole == length, ring[:, None, None], medians)
-        return medians
+        """The median of the ring that each wanted frequency lies in; what it is elsewhere does not matter."""
+        medians = [power[:, members[:, 0], members[:, 1]].median(1).values for members in self._members]
+        return torch.stack(medians, 1)[:, self._ring]

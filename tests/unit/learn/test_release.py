@@ -8,8 +8,8 @@ import torch
 from facetem.data.samples import Batch
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.predictor import load_classifier
-from facetem.learn.restoration import load_restorer
 from facetem.learn.release import release_classifier, release_restorer
+from facetem.learn.restoration import load_restorer
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
 
 SMALL = ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
