@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from facetem.hrtem.camera import Camera
     from facetem.hrtem.optics import Optics
     from facetem.hrtem.simulate import simulate
-    from facetem.learn.predictor import Prediction, classify, restore
+    from facetem.learn.predictor import Prediction, classify
+    from facetem.learn.restoration import restore
 
 __version__ = "0.1.0"
 
@@ -48,7 +49,7 @@ _HOMES = {
     "build": "facetem.atoms.build",
     "classify": "facetem.learn.predictor",
     "load_recipe": "facetem.data.recipe_file",
-    "restore": "facetem.learn.predictor",
+    "restore": "facetem.learn.restoration",
     "simulate": "facetem.hrtem.simulate",
 }
 

@@ -41,6 +41,16 @@ def test_overview(image: np.ndarray) -> None:
     assert (np.abs(bare - [0xD5, 0x5E, 0x00]).sum(-1) < 40).sum() == 0
 
 
+def test_restorations_show_the_error_on_the_levels_of_the_spread(image: np.ndarray) -> None:
+    figure = figures.restorations([(image, image, 0 * image, image + 0.2), (image, image, image, image)], 0.4)
+    assert len(figure.axes) == 10
+    assert texts(figure).count("|error|") == 1
+    spread, error = (axes.images[0] for axes in figure.axes[2:4])
+    assert spread.get_clim() == error.get_clim() == pytest.approx((0, 0.2))
+    assert np.asarray(error.get_array()) == pytest.approx(0.2)
+    drawn(figure)
+
+
 @pytest.mark.parametrize("n", [1, 4])
 def test_gallery(image: np.ndarray, n: int) -> None:
     cards = [

@@ -91,6 +91,24 @@ def test_nan_pixels(complaint: Complaint, tmp_path: Path) -> None:
     assert "NaN" in said
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "named"),
+    [
+        ("--views", 1, "views: expected a whole number from 2"),
+        ("--seed", -1, "seed: expected a whole number from 0"),
+        ("--spread", "spread.png", ".tif"),
+        ("--spread", "out.tif", "another file"),
+        ("--spread", "absent/spread.tif", "can be written to"),
+    ],
+)
+def test_how_a_restoration_cannot_be_done(
+    complaint: Complaint, tmp_path: Path, good: Path, option: str, value: object, named: str
+) -> None:
+    told = tmp_path / str(value) if option == "--spread" else value
+    said = complaint("restore", good, "-o", tmp_path / "out.tif", "--device", "cpu", option, told)
+    assert named in said
+
+
 def test_smaller_than_a_particle(complaint: Complaint, tmp_path: Path) -> None:
     np.save(tmp_path / "tiny.npy", lattice((60, 60)))
     said = complaint("classify", tmp_path / "tiny.npy", "--sampling-nm", 0.04)

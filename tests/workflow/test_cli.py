@@ -129,10 +129,48 @@ def test_restore_keeps_pixels_and_pixel_size(folder: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("weights")
+def test_restore_writes_the_uncertainty_and_follows_its_seed(folder: Path, tmp_path: Path) -> None:
+    images = []
+    for seed in (1, 1, 2):
+        said = run(
+            "restore",
+            folder / "image.tif",
+            "-o",
+            tmp_path / "r.tif",
+            "--spread",
+            tmp_path / "s.tif",
+            "--views",
+            2,
+            "--seed",
+            seed,
+            "--device",
+            "cpu",
+        ).stdout
+        images.append(load_micrograph(tmp_path / "r.tif").image)
+    assert np.array_equal(images[0], images[1])
+    assert not np.array_equal(images[0], images[2])
+    spread = load_micrograph(tmp_path / "s.tif")
+    assert spread.image.shape == images[0].shape
+    assert spread.image.min() >= 0
+    assert 0 < spread.image.mean() < 1
+    assert "lattice" in said
+    assert f"{tmp_path / 's.tif'}: uncertainty" in said
+
+
+def test_the_number_of_views_is_the_same_from_the_shell_and_from_python() -> None:
+    from inspect import signature
+
+    from facetem.app.cli import restore
+    from facetem.learn.restoration import VIEWS
+
+    assert signature(restore).parameters["views"].default == VIEWS
+
+
+@pytest.mark.usefixtures("weights")
 def test_analyze_one_micrograph(folder: Path, tmp_path: Path) -> None:
     said = run("analyze", folder / "image.tif", "-o", tmp_path / "report", "--device", "cpu").stdout
     assert "report.html" in said
-    for name in ("report.html", "particles.csv", "result.json", "restored.tif", "overview.png"):
+    for name in ("report.html", "particles.csv", "result.json", "restored.tif", "spread.tif", "overview.png"):
         assert (tmp_path / "report" / name).stat().st_size > 0
 
 

@@ -17,7 +17,9 @@ from facetem.data.crop import crop
 from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_from_array, resample
 
 if TYPE_CHECKING:
-    from facetem.learn.predictor import Prediction, Restoration
+    from facetem.learn.predictor import Prediction
+    from facetem.learn.restoration import Restoration
+    from facetem.learn.support import LatticeSupport
 
 PIXEL = 0.4  # Å/px of both networks
 FIELD = 256  # px of the classifier
@@ -40,7 +42,8 @@ class ShapeClassifier(Protocol):
 
 
 class ContrastRestorer(Protocol):
-    """A field (y, x) at 0.4 Å/px to the restored field and the particle probability on the same pixels."""
+    """A field (y, x) at 0.4 Å/px to the restored field, its spread, the particle probability on the same pixels, and
+    the support of its lattice."""
 
     def restore(self, field: Any, progress: Any = None) -> Restoration: ...
 
@@ -84,8 +87,11 @@ class Analysis:
     ----------
     micrograph : Micrograph
         As read.
-    field, restored, mask : (y, x) float32
-        Input, restored image (vacuum near 1) and particle probability, all at `sampling` [Å/px].
+    field, restored, spread, mask : (y, x) float32
+        Input, restored image (vacuum near 1), its uncertainty in the same units, and particle probability, all at
+        `sampling` [Å/px].
+    support : LatticeSupport
+        Whether the lattice of the restored image is in the input.
     particles, outlines : list
         In the same order.
     provenance : dict
@@ -95,7 +101,9 @@ class Analysis:
     micrograph: Micrograph
     field: NDArray[np.float32]
     restored: NDArray[np.float32]
+    spread: NDArray[np.float32]
     mask: NDArray[np.float32]
+    support: LatticeSupport
     particles: list[ParticleResult]
     outlines: list[Outline]
     provenance: dict[str, Any]
@@ -154,12 +162,16 @@ def analyze(
         batch = outlines[first : first + _BATCH]
         predictions += classifier.classify(np.stack([crop(image, o.centroid, FIELD) for o in batch]))
         tell("classify", len(predictions), len(outlines))
-    particles = [_result(o, p) for o, p in zip(outlines, predictions, strict=True)]
+    particles = [
+        _result(o, p, invented=_invented(restoration, o)) for o, p in zip(outlines, predictions, strict=True)
+    ]
     return Analysis(
         micrograph=micrograph,
         field=image,
         restored=np.asarray(restoration.image, dtype=np.float32),
+        spread=np.asarray(restoration.spread, dtype=np.float32),
         mask=np.asarray(restoration.mask, dtype=np.float32),
+        support=restoration.support,
         particles=particles,
         outlines=outlines,
         provenance=_provenance(source, classifier, restorer),
@@ -176,7 +188,16 @@ def _read(source: Any, sampling: float | None) -> Micrograph:
     return micrograph_from_array(source, sampling)
 
 
-def _result(outline: Outline, prediction: Prediction) -> ParticleResult:
+def _invented(restoration: Restoration, outline: Outline) -> bool:
+    """Whether the restored image shows this particle with a lattice that the input does not have."""
+    from skimage.draw import polygon
+
+    inside = np.zeros(restoration.image.shape, dtype=bool)
+    inside[polygon(*outline.contour.T, shape=inside.shape)] = True
+    return restoration.support.within(inside).invented
+
+
+def _result(outline: Outline, prediction: Prediction, *, invented: bool) -> ParticleResult:
     remarks = []
     # A disc with a straight cut as long as its radius has lost 3 % of its area. Beyond the edge the classifier sees
     # a mirror image, which makes a symmetric particle of any part.
@@ -193,6 +214,8 @@ def _result(outline: Outline, prediction: Prediction) -> ParticleResult:
         )
     elif not (outline.cut_by_edge or _TRAINED[0] <= outline.equivalent_diameter <= _TRAINED[1]):
         remarks.append("outside the 4 to 8 nm of the training")
+    if invented:
+        remarks.append("restored with lattice that has no support in the image")
     judged = not (cut_through or too_large)
     return ParticleResult(
         index=outline.label,
@@ -249,6 +272,6 @@ def _shipped_classifier(device: str) -> ShapeClassifier:
 
 
 def _shipped_restorer(device: str) -> ContrastRestorer:
-    from facetem.learn.predictor import load_restorer
+    from facetem.learn.restoration import load_restorer
 
     return load_restorer(device=device)

@@ -33,7 +33,10 @@ claimed, and the bars only say which shape is the least unlike. <b>Not judged</b
 cannot see enough, because the edge of the field cuts through it or because it is too large.</p>
 <p><b>Restored</b> is the network's estimate of the noise-free image at the focus of best contrast. It shows where a
 particle ends and how it is oriented; it is an estimate, not a measurement, so do not measure intensities or strain in
-it, and check a surprising detail against the micrograph.</p>
+it, and check a surprising detail against the micrograph. <b>Uncertainty</b> is how far the answers of random
+overlapping patches differ, times the factor that made it the typical error on held-out simulated images; vacuum is 1.
+A particle <b>restored with lattice that has no support in the image</b> shows fringes where the spectrum of the
+micrograph has nothing but noise: believe neither them nor a shape that rests on them.</p>
 """
 
 
@@ -126,11 +129,22 @@ def _fields(analysis: Analysis, colours: dict[str, str]) -> str:
         for p, o in zip(analysis.particles, analysis.outlines, strict=True)
     )
     ny, nx = analysis.field.shape
+    most = float(np.percentile(analysis.spread, 99.5)) or 1.0
+    pictures = (
+        ("Micrograph", analysis.field, None, ""),
+        ("Restored", analysis.restored, None, ""),
+        (
+            "Uncertainty",
+            analysis.spread,
+            (0.0, most),
+            f" of the restored image, from black, 0, to white, {most:.2g}",
+        ),
+    )
     panels = "".join(
-        f'<figure><div class="field"><img alt="{title}" src="{_image(_reduced(image, analysis.sampling))}">'
+        f'<figure><div class="field"><img alt="{title}" src="{_image(_reduced(image, analysis.sampling), levels)}">'
         f'<svg viewBox="-0.5 -0.5 {nx} {ny}" style="--u:{nx / 100:.2f}px">{paths}'
-        f"{_scale_bar(nx, ny, analysis.sampling)}</svg></div><figcaption>{title}</figcaption></figure>"
-        for title, image in (("Micrograph", analysis.field), ("Restored", analysis.restored))
+        f"{_scale_bar(nx, ny, analysis.sampling)}</svg></div><figcaption>{title}{note}</figcaption></figure>"
+        for title, image, levels, note in pictures
     )
     present = [v for v in colours if any(p.verdict == v for p in analysis.particles)]
     legend = "".join(f"<li>{_dot(colours[v])}{escape(v)}</li>" for v in present)
@@ -139,7 +153,7 @@ def _fields(analysis: Analysis, colours: dict[str, str]) -> str:
         if present
         else ""
     )
-    return f'<section class="wide"><div class="pair">{panels}</div><ul class="legend">{legend}{switch}</ul></section>'
+    return f'<section class="wide"><div class="fields">{panels}</div><ul class="legend">{legend}{switch}</ul></section>'
 
 
 def _path(contour: NDArray) -> str:
@@ -315,10 +329,10 @@ def _reduced(image: NDArray[np.float32], sampling: float) -> NDArray[np.float32]
     return image if widest <= _WIDEST else resample(image, sampling, sampling * widest / _WIDEST)
 
 
-def _image(image: NDArray[np.float32]) -> str:
+def _image(image: NDArray[np.float32], levels: tuple[float, float] | None = None) -> str:
     from facetem.figures import grey_png
 
-    return _embed(grey_png(image))
+    return _embed(grey_png(image, levels))
 
 
 def _embed(data: bytes) -> str:

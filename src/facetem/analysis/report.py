@@ -1,4 +1,5 @@
-"""An analysis on disk: report.html, particles.csv, result.json, restored.tif and the figures."""
+"""An analysis on disk: report.html, particles.csv, result.json, restored.tif, spread.tif and the
+figures."""
 
 from __future__ import annotations
 
@@ -98,6 +99,7 @@ def _write_files(analysis: Analysis, folder: Path) -> None:
     result = json.dumps(result_dict(analysis), indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "result.json").write_text(result + "\n", encoding="utf-8")
     save_image(folder / "restored.tif", analysis.restored, analysis.sampling)
+    save_image(folder / "spread.tif", analysis.spread, analysis.sampling)
     seen = {
         name: colour for name, colour in colours.items() if any(p.verdict == name for p in analysis.particles)
     }
@@ -192,6 +194,11 @@ def result_dict(analysis: Analysis) -> dict[str, Any]:
         "analysed_pixel_size_nm": scale,
         "provenance": _plain(analysis.provenance),
         "warning": analysis.warning,
+        "lattice_windows": {
+            "size_nm": round(analysis.support.window * scale, 4),
+            "with_lattice": int((analysis.support.lattice > 0).sum()),
+            "without_support": int(analysis.support.suspect.sum()),
+        },
         "particles": rows,
     }
 

@@ -11,7 +11,8 @@ from facetem.app.command import one_line, say_error, step_progress
 from facetem.app.results import print_particles
 from facetem.core.errors import InputError
 from facetem.data.formats import EXTENSIONS
-from facetem.learn.predictor import load_classifier, load_restorer
+from facetem.learn.predictor import load_classifier
+from facetem.learn.restoration import load_restorer
 
 
 def check_folder(folder: Path) -> None:

@@ -13,7 +13,6 @@ from facetem.app.command import (
     Side,
     check_suffix,
     given,
-    progress_bar,
     say_error,
     whole_file,
 )
@@ -316,24 +315,29 @@ def classify(
 def restore(
     image: ImageFile,
     output: Annotated[Path, typer.Option("--output", "-o", help="The restored image, .tif.")],
+    spread: Annotated[Path | None, typer.Option(help="The uncertainty of each pixel, .tif.")] = None,
     sampling_nm: SamplingOption = None,
     weights: Annotated[
         Path | None, typer.Option(help="A restorer of your own. Default: the released one.")
     ] = None,
+    views: Annotated[int, typer.Option(help="Random patches that show a pixel, at least; from 2.")] = 3,
+    seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
 ) -> None:
     """Restore an image: no noise, and the focus of best particle contrast."""
-    from facetem.data.micrograph import load_micrograph, save_image
-    from facetem.learn.predictor import restore as restore_image
+    from facetem.app.restore import run_restore
 
-    check_suffix(output, (".tif", ".tiff"))
-    micrograph = load_micrograph(image, sampling=None if sampling_nm is None else 10 * sampling_nm)
-    with whole_file(output) as partial, progress_bar("restoring") as progress:
-        restored = restore_image(
-            micrograph.image, sampling=micrograph.sampling, weights=weights, device=device, progress=progress
-        )
-        save_image(partial, restored, micrograph.sampling)
-    typer.echo(f"{output}: {restored.shape[0]} x {restored.shape[1]} px of {micrograph.sampling / 10:g} nm")
+    sampling = None if sampling_nm is None else 10 * sampling_nm
+    run_restore(
+        image,
+        output,
+        spread=spread,
+        sampling=sampling,
+        weights=weights,
+        views=views,
+        seed=seed,
+        device=device,
+    )
 
 
 @app.command()

@@ -9,7 +9,8 @@ from facetem.app.results import print_evaluation
 from facetem.core.errors import InputError
 from facetem.data.recipe_file import find_recipe, load_recipe
 from facetem.hrtem.simulate import resolve_device
-from facetem.learn.predictor import load_classifier, load_restorer
+from facetem.learn.predictor import load_classifier
+from facetem.learn.restoration import load_restorer
 from facetem.study.evaluation import Evaluation, evaluate, save_evaluation
 
 

@@ -6,7 +6,15 @@ never the only carrier of a meaning.
 """
 
 from facetem.figures.datasets import contact_sheet, parameter_histograms
-from facetem.figures.micrographs import Card, Mark, before_after, gallery, overview, size_histogram
+from facetem.figures.micrographs import (
+    Card,
+    Mark,
+    before_after,
+    gallery,
+    overview,
+    restorations,
+    size_histogram,
+)
 from facetem.figures.scores import (
     accuracy_against,
     confusion_matrix,
@@ -20,5 +28,6 @@ from facetem.figures.style import GREY, PALE, PALETTE, bar_length, display_range
 __all__ = [
     "GREY", "PALE", "PALETTE", "Card", "Mark", "ShapeRow", "accuracy_against", "bar_length", "before_after",
     "confusion_matrix", "contact_sheet", "display_range", "gallery", "grey_png", "overview", "parameter_histograms",
-    "png", "reliability", "shape_colours", "shape_sheet", "size_histogram", "training_curves", "wilson_interval",
+    "png", "reliability", "restorations", "shape_colours", "shape_sheet", "size_histogram", "training_curves",
+    "wilson_interval",
 ]  # fmt: skip

@@ -129,6 +129,30 @@ def before_after(noisy: ArrayLike, restored: ArrayLike, target: ArrayLike | None
     return figure
 
 
+def restorations(
+    rows: Sequence[tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]], sampling: float
+) -> Figure:
+    """Rows of image, restored image, its spread, the size of its error, and the target, from all but the error.
+
+    Restored and target share their grey levels, and so do spread and error, from black for 0.
+    """
+    titles = ("image", "restored", "spread", "|error|", "target")
+    figure = Figure(figsize=(2.6 * len(titles), 2.6 * len(rows) + 0.3), layout="constrained")
+    axes = figure.subplots(len(rows), len(titles), squeeze=False)
+    for i, (noisy, restored, spread, target) in enumerate(rows):
+        error = np.abs(np.asarray(restored) - np.asarray(target))
+        grey, most = display_range(target), float(np.percentile(error, 99))
+        levels = (None, grey, (0.0, most), (0.0, most), grey)
+        for panel, picture, title, level in zip(
+            axes[i], (noisy, restored, spread, error, target), titles, levels, strict=True
+        ):
+            show(panel, picture, title if i == 0 else "", level)
+        scale_bar(axes[i, 0], noisy, sampling)
+        axes[i, 2].text(0.03, 0.04, f"white: {most:.2g}", transform=axes[i, 2].transAxes, color="white", fontsize=8,
+                        path_effects=[patheffects.withStroke(linewidth=2, foreground="black")])  # fmt: skip
+    return figure
+
+
 def _outline(axes: Axes, mark: Mark) -> None:
     halo = [patheffects.withStroke(linewidth=3, foreground="#000000B0"), patheffects.Normal()]
     axes.plot(mark.contour[:, 1], mark.contour[:, 0], color=mark.colour, lw=1.6, path_effects=halo)

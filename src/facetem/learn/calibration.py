@@ -1,10 +1,13 @@
-"""Honest confidence: a temperature for the probabilities, and a distance that says "none of these"."""
+"""Honest confidence: a temperature for the probabilities, a distance that says "none of these", and a factor for the
+spread of a restored image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
 
@@ -33,6 +36,28 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
     optimizer.step(closure)  # type: ignore[arg-type]
     return float(log_temperature.detach().exp())
+
+
+def fit_spread_scale(spread: ArrayLike, error: ArrayLike) -> float:
+    """The factor that makes the rms of `spread` that of `error`, both of the same pixels of held-out images.
+
+    Patches that see the same noise agree more with each other than with the truth; their spread tells where the
+    error is large, and only held-out images tell how large.
+
+    Raises
+    ------
+    InputError
+        If the two differ in shape, are not finite, or the patches agree everywhere.
+    """
+    spreads, errors = (np.asarray(a, dtype=np.float64) for a in (spread, error))
+    if spreads.shape != errors.shape or not (np.isfinite(spreads).all() and np.isfinite(errors).all()):
+        raise InputError(
+            f"spread and error: expected finite values of the same pixels, got {spreads.shape} and {errors.shape}"
+        )
+    disagreement = float(np.square(spreads).mean()) if spreads.size else 0.0
+    if not disagreement > 0:
+        raise InputError("spread: expected patches that disagree somewhere, got none that do")
+    return float(np.sqrt(np.square(errors).mean() / disagreement))
 
 
 @dataclass(frozen=True)

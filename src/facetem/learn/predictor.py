@@ -1,9 +1,9 @@
-"""Weights + configuration -> predictions on arrays and micrographs."""
+"""Weights + configuration -> networks; the classifier's predictions on arrays and micrographs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -23,7 +23,7 @@ from facetem.hrtem.simulate import resolve_device
 from facetem.learn.calibration import FeatureSpace
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.normalise import normalise
-from facetem.learn.restorer import PATCH, ContrastRestorer, RestorerConfig
+from facetem.learn.restorer import ContrastRestorer, RestorerConfig
 
 FIELD = 256  # px of the classifier's view
 BATCH = 8  # patches or views at once: more does not run faster on a CPU
@@ -48,14 +48,6 @@ class Prediction:
     probabilities: dict[str, float]
     confidence: float
     known: bool
-
-
-@dataclass(frozen=True)
-class Restoration:
-    """Restored image (y, x), vacuum about 1, and the probability (y, x) that a pixel shows a particle."""
-
-    image: NDArray[np.float32]
-    mask: NDArray[np.float32]
 
 
 def shipped(name: str) -> Path:
@@ -154,61 +146,6 @@ class Classifier:
         ]
 
 
-class Restorer:
-    """The contrast network, applied to overlapping patches whose answers are blended."""
-
-    def __init__(self, model: ContrastRestorer, *, name: str = "restorer", device: str = "cpu") -> None:
-        self._model, self._device = model, device
-        self.provenance = {"name": name, "device": device}
-
-    @torch.inference_mode()
-    def restore(self, field: ArrayLike, progress: Progress | None = None) -> Restoration:
-        """Restore an image (y, x) at 0.4 Å/px of any size from 64 px.
-
-        Patches overlap by half; each is scaled by its own mean and spread as in training, and weighted with a
-        window that falls to its edges. Smaller fields are continued by their mirror image.
-
-        Raises
-        ------
-        InputError
-            If the field is not a finite image of at least 64 px.
-        """
-        image = np.asarray(field, dtype=np.float32)
-        if image.ndim != 2 or min(image.shape) < 64 or not np.isfinite(image).all():
-            raise InputError(f"field: expected a finite image (y, x) of at least 64 px, got {image.shape}")
-        height, width = image.shape
-        margin = PATCH // 4
-        below, right = (margin + max(0, PATCH - n - 2 * margin) for n in image.shape)
-        padded = np.pad(image, ((margin, below), (margin, right)), mode="symmetric")
-        data = torch.as_tensor(padded)
-        starts = [(y, x) for y in _starts(data.shape[0]) for x in _starts(data.shape[1])]
-        ramp = torch.sin(torch.pi * (torch.arange(PATCH) + 0.5) / PATCH) ** 2
-        weight = ramp[:, None] * ramp[None, :] + 1e-4
-        total, answer = torch.zeros(data.shape), torch.zeros(2, *data.shape)
-        for done, some in enumerate(_chunks(starts, BATCH if self._device == "cpu" else 64)):
-            patches = torch.stack([data[y : y + PATCH, x : x + PATCH] for y, x in some]).to(self._device)
-            output = self._model(normalise(patches).contiguous(memory_format=torch.channels_last)).float()
-            output[:, 1] = torch.sigmoid(output[:, 1])
-            for (y, x), patch in zip(some, output.cpu(), strict=True):
-                answer[:, y : y + PATCH, x : x + PATCH] += weight * patch
-                total[y : y + PATCH, x : x + PATCH] += weight
-            if progress:
-                progress(min(len(starts), (done + 1) * len(some)), len(starts))
-        answer = (answer / total)[:, margin : margin + height, margin : margin + width].numpy()
-        return Restoration(image=answer[0] + 1, mask=answer[1])
-
-
-def _starts(length: int) -> list[int]:
-    """First pixels of patches that overlap by at least half and end with the image."""
-    n = max(1, -(-(length - PATCH) // (PATCH // 2)) + 1)
-    return np.linspace(0, length - PATCH, n).round().astype(int).tolist()
-
-
-def _chunks(items: list[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
-    for i in range(0, len(items), size):
-        yield items[i : i + size]
-
-
 def load_network(
     path: str | Path | None, network: type[Network]
 ) -> tuple[Network, dict[str, Any], dict[str, Tensor]]:
@@ -259,13 +196,6 @@ def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> 
     )
 
 
-def load_restorer(path: str | Path | None = None, *, device: str = "auto") -> Restorer:
-    """The restorer in `path`, or the one that comes with the package. Raises as `load_classifier`."""
-    device = resolve_device(device)
-    model, header, _ = load_network(path, ContrastRestorer)
-    return Restorer(_ready(model, device), name=header.get("name", "restorer"), device=device)
-
-
 def classify(
     image: ArrayLike, *, sampling: float, weights: str | Path | None = None, device: str = "auto"
 ) -> Prediction:
@@ -284,6 +214,8 @@ def classify(
     InputError
         If the image or its pixel size cannot be used.
     """
+    from facetem.learn.restoration import load_restorer  # which itself reads its weights with this module
+
     micrograph = micrograph_from_array(image, sampling)
     pixels = resample(micrograph.image, micrograph.sampling, PIXEL)
     centre = (pixels.shape[0] / 2, pixels.shape[1] / 2)
@@ -301,31 +233,3 @@ def _largest(mask: NDArray[np.float32]) -> tuple[float, float] | None:
         return None
     y, x = max(regions, key=lambda region: region.area).centroid
     return float(y), float(x)
-
-
-def restore(
-    image: ArrayLike,
-    *,
-    sampling: float,
-    weights: str | Path | None = None,
-    device: str = "auto",
-    progress: Progress | None = None,
-) -> NDArray[np.float32]:
-    """The image without noise at the focus of best contrast, on the pixels of the input; vacuum about 1.
-
-    Parameters
-    ----------
-    image : (y, x)
-        Any intensity scale.
-    sampling
-        Pixel size [Å/px].
-
-    Raises
-    ------
-    InputError
-        If the image or its pixel size cannot be used.
-    """
-    micrograph = micrograph_from_array(image, sampling)
-    pixels = resample(micrograph.image, micrograph.sampling, PIXEL)
-    restored = load_restorer(weights, device=device).restore(pixels, progress).image
-    return resample(restored, PIXEL, micrograph.sampling, shape=micrograph.image.shape)

@@ -4,11 +4,13 @@ It answers with the noise-free image of the same specimen at the focus of best c
 mask. The first level works on 2 x 2 pixels folded into channels, which keeps every pixel and costs a quarter.
 """
 
+import copy
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 PATCH = 256  # px of the patches, in training and in use: wide enough to hold a particle and what it lies on
 
@@ -71,3 +73,15 @@ class ContrastRestorer(nn.Module):
         for level, skip in zip(self.up, reversed(skips[:-1]), strict=True):
             x = level(torch.cat([functional.interpolate(x, scale_factor=2, mode="nearest"), skip], dim=1))
         return functional.pixel_shuffle(self.head(x), 2)
+
+
+def folded(model: ContrastRestorer) -> ContrastRestorer:
+    """A copy to predict with: each normalisation, by now a constant factor and offset, is part of the convolution
+    before it, which saves a fifth of the time."""
+    model = copy.deepcopy(model).eval()
+    for level in (*model.down, *model.up):
+        assert isinstance(level, Level)
+        layers = level.layers
+        for i in (0, 3):
+            layers[i], layers[i + 1] = fuse_conv_bn_eval(layers[i], layers[i + 1]), nn.Identity()  # type: ignore[arg-type]
+    return model

@@ -18,7 +18,8 @@ from facetem.core.contrast import contrast
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import Batch, draw_set
-from facetem.learn.predictor import Classifier, Restorer
+from facetem.learn.predictor import Classifier
+from facetem.learn.restoration import Restorer
 from facetem.study.metrics import ShapeScores, best_gaussian, psnr, shape_scores
 
 Progress = Callable[[str, int, int], None]

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from facetem.analysis.analyze import Analysis, analyze
 from facetem.data.micrograph import Micrograph, micrograph_from_array
+from facetem.learn.support import LatticeSupport, lattice_support
 
 NAMES = ("truncated_octahedron", "cube", "icosahedron")
 
@@ -17,6 +18,8 @@ NAMES = ("truncated_octahedron", "cube", "icosahedron")
 class FakeRestoration:
     image: np.ndarray
     mask: np.ndarray
+    spread: np.ndarray
+    support: LatticeSupport
 
 
 @dataclass(frozen=True)
@@ -28,16 +31,21 @@ class FakePrediction:
 
 
 class FakeRestorer:
-    """Smooths; what is dark in the mean is particle."""
+    """Smooths; what is dark in the mean is particle; adds `lattice`, if it has one, to the particles."""
 
-    def __init__(self) -> None:
+    def __init__(self, lattice: np.ndarray | None = None) -> None:
+        self.lattice = lattice
         self.provenance = {"weights": "fake restorer", "device": "cpu"}
 
     def restore(self, field: Any, progress: Any = None) -> FakeRestoration:
         smooth = ndimage.gaussian_filter(field, 3)
         if progress:
             progress(1, 1)
-        return FakeRestoration(smooth, 1 / (1 + np.exp((smooth - 80) / 2)))
+        mask = 1 / (1 + np.exp((smooth - 80) / 2))
+        image = smooth if self.lattice is None else smooth + mask * self.lattice
+        return FakeRestoration(
+            image, mask, np.abs(field - smooth), lattice_support(field, image, sampling=0.4)
+        )
 
 
 class FakeClassifier:

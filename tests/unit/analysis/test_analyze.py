@@ -44,7 +44,8 @@ def test_verdicts_come_from_the_crops_of_the_particles(
 
 def test_the_field_is_on_the_networks_pixels(micrograph: Micrograph, networks: dict[str, Any]) -> None:
     analysis = analyze(micrograph, **networks)
-    assert analysis.field.shape == analysis.restored.shape == analysis.mask.shape == (650, 625)
+    for image in (analysis.field, analysis.restored, analysis.spread, analysis.mask):
+        assert image.shape == (650, 625)
     assert analysis.sampling == 0.4
     assert analysis.provenance["classifier"]["weights"] == "fake classifier"
 
@@ -101,3 +102,20 @@ def test_a_file_is_traced(tmp_path: Path, micrograph: Micrograph, networks: dict
     provenance = analyze(path, **networks).provenance
     assert provenance["file"] == str(path)
     assert provenance["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_restored_lattice_that_the_image_does_not_have_is_remarked_on(
+    micrograph: Micrograph, discs: Discs, classifier: Any, restorer: Any
+) -> None:
+    """Fringes in the left half of the restored field only; the micrograph has none anywhere."""
+    x = 0.4 * np.arange(625)
+    fringes = np.where(x < 130, 10 * np.cos(2 * np.pi * x / 2.35), 0)
+    found = analyze(micrograph, classifier=classifier, restorer=type(restorer)(fringes))
+    told = {
+        p.index: any("no support in the image" in remark for remark in p.remarks) for p in found.particles
+    }
+    left = {p.index: p.x_nm < 12 for p in found.particles}
+    assert told == left
+    assert found.support.suspect.any()
+    plain = analyze(micrograph, classifier=classifier, restorer=restorer)
+    assert not any("support" in remark for p in plain.particles for remark in p.remarks)

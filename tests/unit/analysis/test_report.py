@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.testing import assert_array_equal
 
 from facetem.analysis import report
@@ -26,6 +27,7 @@ FILES = [
     "restored.tif",
     "result.json",
     "sizes.png",
+    "spread.tif",
 ]
 
 
@@ -142,6 +144,23 @@ def test_the_restored_image_keeps_its_pixel_size(analysis: Analysis, saved: Path
     restored = load_micrograph(saved / "restored.tif")
     assert restored.sampling == pytest.approx(0.4)
     assert_array_equal(restored.image, analysis.restored)
+    assert load_micrograph(saved / "spread.tif").sampling == pytest.approx(0.4)
+    assert_array_equal(tifffile.imread(saved / "spread.tif"), analysis.spread)
+
+
+def test_the_page_shows_the_uncertainty_as_a_third_picture_with_its_range(
+    analysis: Analysis, saved: Path, text: str
+) -> None:
+    html = (saved / "report.html").read_text(encoding="utf-8")
+    titles = re.findall(r'<img alt="(Micrograph|Restored|Uncertainty)"', html)
+    assert titles == ["Micrograph", "Restored", "Uncertainty"]
+    assert f"to white, {np.percentile(analysis.spread, 99.5):.2g}" in text
+
+
+def test_the_result_counts_the_windows_with_lattice(analysis: Analysis, saved: Path) -> None:
+    told = json.loads((saved / "result.json").read_text())["lattice_windows"]
+    assert told == {"size_nm": 3.84, "with_lattice": 0, "without_support": 0}
+    assert analysis.support.window == 96
 
 
 def test_a_field_without_particles_has_a_report_too(classifier: Any, restorer: Any, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 import torch
 
 from facetem.core.errors import InputError
-from facetem.learn.calibration import FeatureSpace, fit_temperature
+from facetem.learn.calibration import FeatureSpace, fit_spread_scale, fit_temperature
 
 
 def test_temperature_recovers_the_factor_that_made_the_logits_overconfident() -> None:
@@ -40,3 +41,17 @@ def test_feature_space_fits_every_class_when_shapes_take_turns() -> None:
 def test_feature_space_refuses_a_missing_class() -> None:
     with pytest.raises(InputError, match="at least two images of each class"):
         FeatureSpace.fit(torch.randn(20, 4), torch.zeros(20, dtype=torch.int64), classes=2)
+
+
+def test_spread_scale_recovers_how_much_too_small_the_spread_was() -> None:
+    rng = np.random.default_rng(3)
+    sigma = rng.uniform(0.01, 0.3, (4, 100, 100))
+    assert fit_spread_scale(sigma / 7, sigma * rng.normal(size=sigma.shape)) == pytest.approx(7, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    "spread", [np.zeros((2, 3)), np.full((2, 3), np.nan), np.ones((3, 2)), np.zeros((0, 3))]
+)
+def test_spread_scale_refuses_what_fixes_no_factor(spread: np.ndarray) -> None:
+    with pytest.raises(InputError, match="spread"):
+        fit_spread_scale(spread, np.ones((0, 3)) if spread.size == 0 else np.ones((2, 3)))

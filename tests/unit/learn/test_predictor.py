@@ -8,15 +8,9 @@ from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.learn.calibration import FeatureSpace
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
-from facetem.learn.predictor import (
-    Classifier,
-    Restorer,
-    load_classifier,
-    load_network,
-    load_restorer,
-    save_weights,
-)
-from facetem.learn.restorer import PATCH, ContrastRestorer, RestorerConfig
+from facetem.learn.predictor import Classifier, load_classifier, load_network, save_weights
+from facetem.learn.restoration import load_restorer
+from facetem.learn.restorer import ContrastRestorer, RestorerConfig
 
 SMALL = ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
 SMALL_UNET = RestorerConfig(widths=(4, 8))
@@ -115,35 +109,3 @@ def test_bad_weights_are_named_in_one_line(tmp_path: Path, damage: str) -> None:
 def test_missing_weights_are_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.safetensors"):
         load_restorer(tmp_path / "nowhere.safetensors", device="cpu")
-
-
-class _Echo(ContrastRestorer):
-    """Answers with the normalised patch itself, so that blending can be checked."""
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.cat([0 * images, 0 * images + 20], dim=1)
-
-
-@pytest.mark.parametrize("shape", [(64, 64), (160, 160), (161, 300), (90, 500)])
-def test_restored_field_has_the_size_of_the_input_and_no_seams(shape: tuple[int, int]) -> None:
-    field = np.random.default_rng(1).normal(1, 0.1, shape).astype(np.float32)
-    answer = Restorer(_Echo(SMALL_UNET).eval()).restore(field)
-    assert answer.image.shape == answer.mask.shape == shape
-    np.testing.assert_allclose(answer.image, 1, atol=1e-5)  # a constant answer stays constant
-    np.testing.assert_allclose(answer.mask, 1, atol=1e-5)
-
-
-def test_restoration_of_a_part_agrees_far_from_its_edges() -> None:
-    torch.manual_seed(3)
-    restorer = Restorer(ContrastRestorer(SMALL_UNET).eval())
-    field = np.random.default_rng(2).normal(1, 0.1, (400, 400)).astype(np.float32)
-    whole, again = restorer.restore(field).image, restorer.restore(field).image
-    np.testing.assert_array_equal(whole, again)
-    assert PATCH <= 400
-    assert np.std(whole) > 1e-4  # it depends on the input
-
-
-@pytest.mark.parametrize("field", [np.zeros((10, 10)), np.full((100, 100), np.nan), np.zeros((2, 100, 100))])
-def test_restorer_refuses_what_is_no_image(field: np.ndarray) -> None:
-    with pytest.raises(InputError, match="at least 64 px"):
-        Restorer(ContrastRestorer(SMALL_UNET).eval()).restore(field)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +7,9 @@ import torch
 
 from facetem.data.samples import Batch
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
-from facetem.learn.predictor import load_classifier, load_restorer
+from facetem.learn.predictor import load_classifier
 from facetem.learn.release import release_classifier, release_restorer
+from facetem.learn.restoration import load_restorer
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
 
 SMALL = ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
@@ -48,3 +50,20 @@ def test_released_restorer_answers_as_before(tmp_path: Path) -> None:
     restored = load_restorer(tmp_path / "restorer.safetensors", device="cpu").restore(np.eye(96))
     assert restored.image.shape == restored.mask.shape == (96, 96)
     assert np.isfinite(restored.image).all()
+
+
+def test_calibration_makes_the_spread_of_a_restorer_its_rms_error(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = ContrastRestorer(RestorerConfig(widths=(4, 8)))
+    held_out = samples(3, 5)
+    for name, told in (("plain", {}), ("calibrated", {"calibration": held_out})):
+        release_restorer(model, tmp_path / f"{name}.safetensors", training={}, **told)
+    calibrated = load_restorer(tmp_path / "calibrated.safetensors", device="cpu")
+    answer = [calibrated.restore(image, seed=i) for i, image in enumerate(held_out.noisy)]
+    errors = np.stack([a.image for a in answer]) - held_out.target.numpy()
+    spreads = np.stack([a.spread for a in answer])
+    assert np.sqrt(np.square(spreads).mean()) == pytest.approx(np.sqrt(np.square(errors).mean()), rel=0.01)
+    header = json.loads((tmp_path / "calibrated.json").read_text())
+    assert header["spread_scale"] > 1
+    assert header["calibrated_on"] == 3
+    assert "spread_scale" not in json.loads((tmp_path / "plain.json").read_text())

@@ -1,0 +1,58 @@
+"""`facetem restore`: an image restored, its uncertainty, and whether its lattice is in the image."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import typer
+
+from facetem.app.command import check_suffix, progress_bar, whole_file
+from facetem.core.errors import InputError
+from facetem.data.micrograph import load_micrograph, save_image
+from facetem.learn.restoration import load_restorer, restored_micrograph
+from facetem.learn.support import LatticeSupport
+
+TIF = (".tif", ".tiff")
+
+
+def run_restore(
+    image: Path,
+    output: Path,
+    *,
+    spread: Path | None,
+    sampling: float | None,
+    weights: Path | None,
+    views: int,
+    seed: int,
+    device: str,
+) -> None:
+    """Restore the file `image` into `output`, with the spread in a file of its own if asked for; `sampling` [Å/px]."""
+    for path in (output, spread):
+        if path is not None:
+            check_suffix(path, TIF)
+    if spread is not None and spread.resolve() == output.resolve():
+        raise InputError(f"--spread {spread}: expected another file than that of the restored image")
+    micrograph = load_micrograph(image, sampling=sampling)
+    with ExitStack() as stack:
+        partial = stack.enter_context(whole_file(output))
+        beside = None if spread is None else stack.enter_context(whole_file(spread))
+        restorer = load_restorer(weights, device=device)
+        with progress_bar("restoring") as progress:
+            answer = restored_micrograph(micrograph, restorer, views=views, seed=seed, progress=progress)
+        save_image(partial, answer.image, micrograph.sampling)
+        if beside is not None:
+            save_image(beside, answer.spread, micrograph.sampling)
+    height, width = answer.image.shape
+    typer.echo(f"{output}: {height} x {width} px of {micrograph.sampling / 10:g} nm")
+    if spread is not None:
+        typer.echo(f"{spread}: uncertainty of each pixel, in units of the vacuum level")
+    typer.echo(support_words(answer.support))
+
+
+def support_words(support: LatticeSupport) -> str:
+    """In one line, whether the restored image shows lattice that the image itself does not have."""
+    shown, suspect = int((support.lattice > 0).sum()), int(support.suspect.sum())
+    if shown == 0:
+        return "lattice: none in the restored image"
+    if suspect == 0:
+        return f"lattice: in {shown} windows, in all of them with support in the image"
+    return f"lattice without support in the image: in {suspect} of {shown} windows that show lattice"

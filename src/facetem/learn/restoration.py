@@ -1,0 +1,207 @@
+"""The restorer at work: stochastic patch-wise prediction, its spread, and the check for invented lattice.
+
+The procedure is that of Hammoumi et al. (2021, Adding geodesic information and stochastic patch-wise image prediction
+for small dataset learning, Neurocomputing 456), as we read it: a network that learns from patches drawn at random
+positions is also used on patches at random positions, which overlap, and the answer at a pixel is the average over
+all patches that show it. What one
+patch happens to say because of where its edge lies, or of how the lattice falls on the network's coarse levels,
+averages out, and how much the patches disagree tells how far to trust them. Ours to add: every patch comes in one
+of the eight turns and mirrors, under which the truth turns with the image; positions are drawn in rounds, each of
+which shows every pixel at least once (`patches.draw_patches`); and patches are weighted with a window that falls to
+their edges, where a network knows least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from facetem.core.errors import InputError
+from facetem.data.draw import PIXEL
+from facetem.data.micrograph import Micrograph, micrograph_from_array, resample
+from facetem.hrtem.simulate import resolve_device
+from facetem.learn.normalise import normalise
+from facetem.learn.patches import Blend, Patch, draw_patches
+from facetem.learn.predictor import load_network
+from facetem.learn.restorer import PATCH, ContrastRestorer, folded
+from facetem.learn.support import LatticeSupport, lattice_support
+
+VIEWS = 3  # at least, of every pixel; docs/restoration.md compares others
+MOST_VIEWS = 256
+BATCH = 8  # patches at once: more does not run faster on a CPU
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """A restored field, all arrays (y, x).
+
+    Parameters
+    ----------
+    image
+        Restored image, vacuum about 1.
+    mask
+        Probability that a pixel shows a particle.
+    spread
+        How far the patches disagree on `image`, in its units: their standard deviation times the factor that made
+        it the rms error on held-out simulated images (1 with weights that were released without one).
+    support
+        Whether the lattice in `image` is in the input too.
+    """
+
+    image: NDArray[np.float32]
+    mask: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    support: LatticeSupport
+
+
+class Restorer:
+    """The contrast network, applied to random overlapping patches whose answers are averaged."""
+
+    def __init__(
+        self,
+        model: ContrastRestorer,
+        *,
+        spread_scale: float = 1.0,
+        name: str = "restorer",
+        device: str = "cpu",
+    ) -> None:
+        self._model = folded(model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._device, self._spread_scale = device, spread_scale
+        self.provenance = {"name": name, "device": device}
+
+    @torch.inference_mode()
+    def restore(
+        self, field: ArrayLike, progress: Progress | None = None, *, views: int = VIEWS, seed: int = 0
+    ) -> Restoration:
+        """Restore an image (y, x) at 0.4 Å/px of any size from 64 px.
+
+        Each patch is scaled by its own mean and spread as in training. Fields smaller than a patch are continued
+        by their mirror image. Beside input and result, only a row of patches is held in memory.
+
+        Parameters
+        ----------
+        views
+            Patches that show a pixel, at least; from 2, or there would be no spread.
+        seed
+            Of the positions and turns of the patches.
+
+        Raises
+        ------
+        InputError
+            If the field is not a finite image of at least 64 px, or `views` or `seed` cannot be used.
+        """
+        image = np.asarray(field, dtype=np.float32)
+        if image.ndim != 2 or min(image.shape) < 64 or not np.isfinite(image).all():
+            raise InputError(f"field: expected a finite image (y, x) of at least 64 px, got {image.shape}")
+        _check_whole("views", views, 2, MOST_VIEWS)
+        _check_whole("seed", seed, 0, 2**63 - 1)
+        height, width = image.shape
+        below, right = (max(0, PATCH - n) for n in image.shape)
+        data = torch.as_tensor(
+            np.pad(image, ((0, below), (0, right)), mode="symmetric") if below or right else image
+        )
+        shape = (height + below, width + right)
+        patches = draw_patches(shape, PATCH, views, np.random.default_rng(seed))
+        blend = Blend(shape, PATCH)
+        done = 0
+        for some in _chunks(patches, BATCH if self._device == "cpu" else 8 * BATCH):
+            stack = torch.stack([p.seen(data[p.y : p.y + PATCH, p.x : p.x + PATCH]) for p in some])
+            scaled = normalise(stack.to(self._device)).contiguous(memory_format=torch.channels_last)
+            answers = self._model(scaled).float()
+            answers[:, 1] = torch.sigmoid(answers[:, 1])
+            for patch, answer in zip(some, answers.cpu(), strict=True):
+                blend.add(patch, patch.laid_back(answer).numpy())
+            done += len(some)
+            if progress:
+                progress(done, len(patches))
+        blend.finish()
+        restored, mask, spread = (a[:height, :width] for a in (blend.image, blend.mask, blend.spread))
+        restored += 1
+        spread *= self._spread_scale
+        return Restoration(restored, mask, spread, lattice_support(image, restored, sampling=PIXEL))
+
+
+def _check_whole(name: str, value: int, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
+        raise InputError(f"{name}: expected a whole number from {least} to {most}, got {value!r}")
+
+
+def _chunks(items: list[Patch], size: int) -> Iterator[list[Patch]]:
+    for i in range(0, len(items), size):
+        yield items[i : i + size]
+
+
+def load_restorer(path: str | Path | None = None, *, device: str = "auto") -> Restorer:
+    """The restorer in `path`, or the one that comes with the package.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or of another kind, or the device is not there.
+    """
+    device = resolve_device(device)
+    model, header, _ = load_network(path, ContrastRestorer)
+    return Restorer(
+        model,
+        spread_scale=header.get("spread_scale", 1.0),
+        name=header.get("name", "restorer"),
+        device=device,
+    )
+
+
+def restore(
+    image: ArrayLike,
+    *,
+    sampling: float,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    views: int = VIEWS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """The image without noise at the focus of best contrast, on the pixels of the input; vacuum about 1.
+
+    `Restorer.restore` also tells the spread, the particles and whether the lattice is in the input.
+
+    Parameters
+    ----------
+    image : (y, x)
+        Any intensity scale.
+    sampling
+        Pixel size [Å/px].
+    views, seed
+        As those of `Restorer.restore`.
+
+    Raises
+    ------
+    InputError
+        If the image or its pixel size cannot be used, or `views` or `seed`.
+    """
+    micrograph = micrograph_from_array(image, sampling)
+    restorer = load_restorer(weights, device=device)
+    return restored_micrograph(micrograph, restorer, views=views, seed=seed, progress=progress).image
+
+
+def restored_micrograph(
+    micrograph: Micrograph,
+    restorer: Restorer,
+    *,
+    views: int = VIEWS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Restoration:
+    """Restore a micrograph of any pixel size; the arrays are on its own pixels."""
+    pixels = resample(micrograph.image, micrograph.sampling, PIXEL)
+    answer = restorer.restore(pixels, progress, views=views, seed=seed)
+    image, mask, spread = (
+        resample(a, PIXEL, micrograph.sampling, shape=micrograph.image.shape)
+        for a in (answer.image, answer.mask, answer.spread)
+    )
+    return Restoration(image, mask, np.maximum(spread, 0), answer.support)

@@ -1,0 +1,162 @@
+"""Networks whose answers are known, so that positions, turns, means and spreads can be checked."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import facetem
+from facetem.core.errors import InputError
+from facetem.data.micrograph import micrograph_from_array
+from facetem.learn.predictor import save_weights
+from facetem.learn.restoration import VIEWS, Restorer, load_restorer, restored_micrograph
+from facetem.learn.restorer import PATCH, ContrastRestorer, RestorerConfig, folded
+
+SMALL = RestorerConfig(widths=(4, 8))
+
+
+class Signs(ContrastRestorer):
+    """Answers with the sign of each pixel: the identity for a field of plus and minus one, whatever its patch."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([torch.sign(images), 20 * torch.sign(images)], dim=1)
+
+
+class Disagreeing(ContrastRestorer):
+    """Where the input is bright it answers with the distance from the upper edge as it sees it, elsewhere with 0."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        height = images.shape[-2]
+        ramp = torch.linspace(0, 1, height, device=images.device)[:, None]
+        return torch.cat([torch.where(images > 0, ramp, 0.0), 0 * images], dim=1)
+
+
+def restorer(network: type[ContrastRestorer] = ContrastRestorer, **told: float) -> Restorer:
+    torch.manual_seed(3)
+    return Restorer(network(SMALL).eval(), **told)
+
+
+def signs(shape: tuple[int, int]) -> np.ndarray:
+    return np.where(np.random.default_rng(1).random(shape) < 0.5, 1.0, -1.0).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (160, 160), (256, 256), (257, 300), (90, 500), (700, 410)])
+def test_a_network_that_is_the_identity_gives_the_field_back(shape: tuple[int, int]) -> None:
+    """Every turn is turned back, every patch comes to its place, and every pixel is covered."""
+    field = signs(shape)
+    answer = restorer(Signs).restore(field)
+    assert answer.image.shape == answer.mask.shape == answer.spread.shape == shape
+    np.testing.assert_allclose(answer.image, 1 + field, atol=1e-5)
+    np.testing.assert_allclose(answer.mask, (1 + field) / 2, atol=1e-5)
+    np.testing.assert_allclose(answer.spread, 0, atol=1e-5)  # patches that agree have none
+
+
+def test_the_spread_is_where_the_patches_disagree() -> None:
+    field = signs((400, 400))
+    field[:, :200] = -1
+    answer = restorer(Disagreeing).restore(field, views=8)
+    bright = field > 0
+    assert answer.spread[bright].mean() > 0.1
+    assert answer.spread[~bright].max() < 1e-5
+
+
+def test_the_spread_is_the_standard_deviation_of_the_views() -> None:
+    """The ramp of eight turns of one patch, at the middle of an edge: 0, 1, four of about a half and so on."""
+    field = signs((PATCH, PATCH))
+    answer = restorer(Disagreeing).restore(field, views=8)
+    ramp = torch.linspace(0, 1, PATCH)[:, None].expand(PATCH, PATCH)
+    turns = torch.stack([torch.rot90(v, k) for v in (ramp, ramp.flip(-1)) for k in range(4)])
+    bright = torch.as_tensor(field > 0)
+    np.testing.assert_allclose(answer.spread[bright], turns.std(0)[bright], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(answer.image[bright], 1 + turns.mean(0)[bright], rtol=1e-5)
+
+
+def test_more_views_come_closer_to_each_other() -> None:
+    field = signs((300, 300))
+    differences = []
+    for views in (2, 32):
+        a, b = (restorer(Disagreeing).restore(field, views=views, seed=seed).image for seed in (0, 1))
+        differences.append(float(np.square(a - b).mean()))
+    assert differences[1] < 0.25 * differences[0]
+
+
+def test_the_scale_multiplies_the_spread_alone() -> None:
+    field = signs((300, 300))
+    plain, scaled = (
+        restorer(Disagreeing).restore(field),
+        restorer(Disagreeing, spread_scale=3.0).restore(field),
+    )
+    np.testing.assert_array_equal(plain.image, scaled.image)
+    np.testing.assert_allclose(scaled.spread, 3 * plain.spread, rtol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_result_and_another_does_not() -> None:
+    field = np.random.default_rng(2).normal(1, 0.1, (400, 400)).astype(np.float32)
+    once, again, other = (restorer().restore(field, seed=seed) for seed in (5, 5, 6))
+    for name in ("image", "mask", "spread"):
+        np.testing.assert_array_equal(getattr(once, name), getattr(again, name))
+    assert not np.array_equal(once.image, other.image)
+    assert np.std(once.image) > 1e-4  # it depends on the input
+
+
+def test_folded_normalisations_answer_as_before() -> None:
+    torch.manual_seed(0)
+    model = ContrastRestorer(SMALL)
+    for _ in range(3):  # statistics that are not those of a new layer
+        model(2 + torch.randn(4, 1, 64, 64))
+    model.eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    images = torch.randn(2, 1, 64, 64)
+    torch.testing.assert_close(folded(model)(images), model(images), rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_progress_ends_with_all_patches() -> None:
+    told: list[tuple[int, int]] = []
+    restorer(Signs).restore(signs((300, 300)), lambda *step: told.append(step))
+    assert told[-1][0] == told[-1][1] >= VIEWS
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+@pytest.mark.parametrize("field", [np.zeros((10, 10)), np.full((100, 100), np.nan), np.zeros((2, 100, 100))])
+def test_what_is_no_image_is_refused(field: np.ndarray) -> None:
+    with pytest.raises(InputError, match="at least 64 px"):
+        restorer().restore(field)
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [({"views": 1}, "views"), ({"views": 2.5}, "views"), ({"views": True}, "views"), ({"seed": -1}, "seed")],
+)
+def test_bad_arguments_are_named_in_one_line(told: dict[str, int], named: str) -> None:
+    with pytest.raises(InputError, match=named) as caught:
+        restorer().restore(signs((100, 100)), **told)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_file_says_the_scale_and_without_it_is_one(tmp_path: Path) -> None:
+    field = signs((256, 256))
+    model = ContrastRestorer(SMALL).eval()
+    spreads = []
+    for name, told in (("plain", {}), ("scaled", {"spread_scale": 4.0})):
+        path = tmp_path / f"{name}.safetensors"
+        save_weights(path, "restorer", model, {"network": SMALL.as_dict(), **told}, {})
+        spreads.append(load_restorer(path, device="cpu").restore(field).spread)
+    np.testing.assert_allclose(spreads[1], 4 * spreads[0], rtol=1e-5)
+    assert spreads[0].max() > 0
+
+
+def test_a_micrograph_is_restored_on_its_own_pixels(tmp_path: Path) -> None:
+    """The function of the package and the one beside it agree, at a pixel that is not the network's."""
+    path = tmp_path / "own.safetensors"
+    save_weights(path, "restorer", ContrastRestorer(SMALL).eval(), {"network": SMALL.as_dict()}, {})
+    image = np.random.default_rng(4).normal(1, 0.1, (240, 300)).astype(np.float32)
+    told = {"views": 2, "seed": 3}
+    plain = facetem.restore(image, sampling=0.5, weights=path, device="cpu", **told)
+    whole = restored_micrograph(micrograph_from_array(image, 0.5), load_restorer(path, device="cpu"), **told)
+    assert plain.shape == whole.spread.shape == whole.mask.shape == image.shape
+    np.testing.assert_array_equal(plain, whole.image)
+    assert (whole.spread >= 0).all()
+    assert replace(whole).support.window == 96
