@@ -20,15 +20,15 @@ from statistics import median
 
 import numpy as np
 import torch
-from facetem.data.make import make_store
-from facetem.data.store import Store
-from facetem.data.workers import local_makers
 
 from facetem.data.feed import feed
+from facetem.data.make import make_store
 from facetem.data.recipe import Films, Particles, Recipe, Stored
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import Batch, SampleStream
 from facetem.data.sources import StoreSource
+from facetem.data.store import Store
+from facetem.data.workers import local_makers
 from facetem.learn.processes import make_fabric
 from facetem.learn.training import CLASSIFIER_PLAN, ShapeTask
 

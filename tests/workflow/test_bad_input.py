@@ -267,11 +267,11 @@ def test_traceback_shows_where_it_comes_from(tmp_path: Path) -> None:
     ("recipe", "named"),
     [
         ("colour: red\n", "colour"),
-        ("specimens:\n  diamter: [40, 80]\n", "diamter"),
-        ("specimens:\n  shapes: [sphere]\n", "sphere"),
-        ("detection:\n  dose: [-5, 100]\n", "dose"),
-        ("microscope:\n  energies: [300]\n", "kV"),
-        ("specimens: [1,\n", "YAML"),
+        ("particles:\n  diamter_nm: [4, 8]\n", "diamter_nm"),
+        ("particles:\n  shapes: [ball]\n", "ball"),
+        ("images:\n  dose_per_A2: [-5, 100]\n", "dose_per_A2"),
+        ("microscopes:\n- energies_kv: [300000]\n", "20 to 1500 kV"),
+        ("particles: [1,\n", "YAML"),
     ],
 )
 def test_bad_recipe(complaint: Complaint, tmp_path: Path, recipe: str, named: str) -> None:
