@@ -91,7 +91,9 @@ def no_micrograph(recipe: Recipe, split: Split, n: int) -> Tensor:
     generator = torch.Generator().manual_seed(recipe.seed + (split == "test"))
     k = torch.fft.fftfreq(256)
     frequency = torch.sqrt(k[:, None] ** 2 + k[None, :] ** 2)
-    distance = torch.hypot(*torch.meshgrid(torch.arange(256.0) - 128, torch.arange(256.0) - 128, indexing="ij"))
+    distance = torch.hypot(
+        *torch.meshgrid(torch.arange(256.0) - 128, torch.arange(256.0) - 128, indexing="ij")
+    )
     images = []
     for i in range(n):
         noise = torch.randn(256, 256, generator=generator)
@@ -123,7 +125,9 @@ def path_of(folder: Path, kind: str, split: Split) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--split", choices=("validation", "test"), default="validation")
     parser.add_argument("--n", type=int, default=24, help="images of each kind; a multiple of 3")

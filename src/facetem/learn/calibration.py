@@ -35,6 +35,21 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     return float(log_temperature.detach().exp())
 
 
+def cross_fitted(logits: Tensor, labels: Tensor, *, folds: int = 10, seed: int = 0) -> Tensor:
+    """Calibrated probabilities (n, classes), each at a temperature that was fitted without the image itself.
+
+    So they are to the images' own labels what the probabilities of a new image are to its.
+    """
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    probabilities = torch.empty_like(logits)
+    for held in order.chunk(folds):
+        rest = torch.ones(len(labels), dtype=torch.bool)
+        rest[held] = False
+        temperature = fit_temperature(logits[rest], labels[rest])
+        probabilities[held] = torch.softmax(logits[held] / temperature, dim=1)
+    return probabilities
+
+
 @dataclass(frozen=True)
 class FeatureSpace:
     """Where the features of known shapes lie: class means (classes, d) and the shared precision (d, d).
