@@ -18,11 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from facetem.data.sources import NO_CLASS
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.conformal import conformal_quantile
 from facetem.learn.normalise import normalise
 from facetem.learn.predictor import load_network
 from facetem.learn.saliency import views
+from facetem.learn.spectra import ring_spectra
 from unknowns import KINDS, path_of
 
 FOLDS, REPEATS = 5, 4
@@ -30,11 +32,14 @@ COVERAGE = 0.9
 
 
 class Seen(NamedTuple):
-    """What the network makes of images: of each of the eight views, logits (n, 8, classes) and features (n, 8, d)."""
+    """What the network makes of images: of each of the eight views, logits (n, 8, classes) and features (n, 8, d).
+    And what it does not: power spectra in rings (n, r), and how far the strongest spot stands out (n,)."""
 
     logits: Tensor
     features: Tensor
     labels: Tensor
+    rings: Tensor
+    spots: Tensor
 
 
 def seen(path: Path, network: ShapeClassifier, keep: Path) -> Seen:
@@ -50,7 +55,8 @@ def seen(path: Path, network: ShapeClassifier, keep: Path) -> Seen:
             answers = [network.classify(torch.cat(views(normalise(image[None].float())))) for image in noisy]
         logits, features = (torch.stack(parts) for parts in zip(*answers, strict=True))
         keep.mkdir(parents=True, exist_ok=True)
-        torch.save((logits, features, batch.get("labels", torch.full((len(noisy),), -1))), kept)
+        labels = batch.get("labels", torch.full((len(noisy),), NO_CLASS))
+        torch.save((logits, features, labels, *ring_spectra(noisy.float())), kept)
     return Seen(*torch.load(kept))
 
 
@@ -214,8 +220,8 @@ def compare_conformal(stated: Seen, test: Seen | None) -> None:
 Score = Callable[[Seen], Tensor]  # the larger, the less familiar
 
 
-def scores_of(known: Seen) -> dict[str, Score]:
-    """Every score, fitted to images of what is known."""
+def scores_of(known: Seen, held_out: Seen) -> dict[str, Score]:
+    """Every score, fitted to images of what is known; sums are of scores in units of their spread over others."""
     features = known.features.mean(1).double()
     centres = torch.stack([features[known.labels == c].mean(0) for c in range(8)])
 
@@ -244,34 +250,48 @@ def scores_of(known: Seen) -> dict[str, Score]:
 
         return score
 
+    middle, spread = known.rings.double().mean(0), known.rings.double().std(0).clamp_min(1e-6)
+    scaled = (known.rings - middle) / spread
+    correlation = 0.9 * scaled.T @ scaled / len(scaled) + 0.1 * torch.eye(len(middle), dtype=torch.float64)
+    inverse = torch.linalg.inv(correlation)
+
+    def spectrum(new: Seen) -> Tensor:
+        offset = (new.rings - middle) / spread
+        return torch.einsum("nd,de,ne->n", offset, inverse, offset).log()
+
     everywhere = torch.zeros(len(features), dtype=torch.int64)
     scores: dict[str, Score] = {
         "least confident": lambda new: -torch.softmax(new.logits.mean(1).double(), 1).amax(1),
         "max logit": lambda new: -new.logits.mean(1).double().amax(1),
         "energy": lambda new: -new.logits.mean(1).double().logsumexp(1),
         "views disagree": lambda new: new.logits.double().std(1).mean(1),
-        "Mahalanobis 0.1": mahalanobis(centres, known.labels, 0.1),
-        "Mahalanobis 0.01": mahalanobis(centres, known.labels, 0.01),
-        "Mahalanobis 0.001": mahalanobis(centres, known.labels, 0.001),
-        "one Gaussian 0.1": mahalanobis(features.mean(0)[None], everywhere, 0.1),
-        "one Gaussian 0.01": mahalanobis(features.mean(0)[None], everywhere, 0.01),
+        "Mahalanobis (before)": mahalanobis(centres, known.labels, 0.1),
+        "Mahalanobis, less shrunk": mahalanobis(centres, known.labels, 0.001),
+        "one Gaussian": mahalanobis(features.mean(0)[None], everywhere, 0.1),
         **{f"neighbour {k}": neighbours(k, False) for k in (1, 5, 20)},
-        **{f"neighbour {k}, scaled": neighbours(k, True) for k in (1, 5, 20)},
+        "neighbour 5, whitened": neighbours(5, True),
+        "rings of the spectrum": spectrum,
+        "no lattice": lambda new: -new.spots.double(),
     }
 
     def together(*names: str) -> Score:
-        fitted = [(scores[name], scores[name](known)) for name in names]
+        fitted = [(scores[name], scores[name](held_out)) for name in names]
 
         def score(new: Seen) -> Tensor:
-            return sum((one(new) - own.mean()) / own.std() for one, own in fitted)  # type: ignore[return-value]
+            parts = [(one(new) - own.mean()) / own.std() for one, own in fitted]
+            return torch.stack(parts).sum(0)
 
         return score
 
-    return scores | {
-        "energy + neighbour 5": together("energy", "neighbour 5"),
-        "energy + Mahalanobis 0.1": together("energy", "Mahalanobis 0.1"),
-        "energy + one Gaussian 0.1": together("energy", "one Gaussian 0.1"),
-    }
+    sums = (
+        ("energy", "neighbour 5"),
+        ("energy", "Mahalanobis (before)"),
+        ("neighbour 5", "no lattice"),
+        ("neighbour 5", "rings of the spectrum"),
+        ("Mahalanobis (before)", "rings of the spectrum", "no lattice"),
+        ("neighbour 5", "rings of the spectrum", "no lattice"),
+    )
+    return scores | {" + ".join(name.split()[0] for name in names): together(*names) for names in sums}
 
 
 def auroc(known: Tensor, strange: Tensor) -> float:
@@ -281,20 +301,25 @@ def auroc(known: Tensor, strange: Tensor) -> float:
     )
 
 
-def compare_unfamiliar(familiar: Seen, known: Seen, strange: dict[str, Seen]) -> None:
+def compare_unfamiliar(familiar: Seen, held_out: Seen, known: Seen, strange: dict[str, Seen]) -> None:
     print(
         "\n## AUROC of known images against each kind of unknown; the part of them found at 2 % of false alarms"
     )
-    print(" " * 28 + "  ".join(f"{kind[:13]:>13s}" for kind in strange) + "   mean of six")
-    for name, score in scores_of(familiar).items():
+    print(" " * 28 + "  ".join(f"{kind[:13]:>13s}" for kind in strange) + "   mean of six (false alarms)")
+    for name, score in scores_of(familiar, held_out).items():
         usual = score(known)
-        limit = torch.quantile(usual, 0.98)
+        limit = conformal_quantile(score(held_out), 0.98)
         cells, areas = [], []
         for new in strange.values():
             values = score(new)
             areas.append(auroc(usual, values))
             cells.append(f"{areas[-1]:.3f} ({float((values > limit).double().mean()):4.0%})")
-        print(f"{name:28s}" + "  ".join(f"{cell:>13s}" for cell in cells) + f"   {sum(areas[:6]) / 6:.3f}")
+        alarms = float((usual > limit).double().mean())
+        print(
+            f"{name:28s}"
+            + "  ".join(f"{c:>13s}" for c in cells)
+            + f"   {sum(areas[:6]) / 6:.3f} ({alarms:.1%})"
+        )
 
 
 def main() -> None:
@@ -315,7 +340,7 @@ def main() -> None:
     strange = {kind: seen(path, network, given.keep) for kind, path in paths.items() if path.exists()}
     compare_calibration(stated, test)
     compare_conformal(stated, test)
-    compare_unfamiliar(familiar, stated if test is None else test, strange)
+    compare_unfamiliar(familiar, stated, stated if test is None else test, strange)
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ particles on amorphous carbon: of such images that are given 80&nbsp;%, about 80
 differs from them (another material, a support that is not carbon, strong drift or astigmatism, overlapping particles)
 can be confidently wrong. Neighbouring shapes, such as a truncated octahedron and a cuboctahedron, differ little in some
 orientations: look at the second-best bar before you rely on the first.</p>
-<p><b>Cannot tell</b> means that this image of the particle, in its orientation, leaves more than one shape possible. The
-shapes that are given are chosen so that, of simulated images, at least 90&nbsp;% of such answers hold the true shape;
-one shape is claimed where only one is left.</p>
+<p><b>Cannot tell</b> means that this image of the particle, in its orientation, leaves more than one shape possible.
+So many are given that, of all simulated images, at least 90&nbsp;% have the true shape among theirs; one shape is
+claimed where only one is left.</p>
 <p><b>None of these</b> means that the image resembles none of the shapes that the classifier learned: no shape is
 claimed, and the bars only say which shape is the least unlike. <b>Not judged</b> is a particle of which the classifier
 cannot see enough, because the edge of the field cuts through it or because it is too large.</p>

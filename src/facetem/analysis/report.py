@@ -151,8 +151,9 @@ def diameters_by_verdict(analysis: Analysis) -> dict[str, list[float]]:
 def table_csv(particles: Sequence[ParticleResult]) -> str:
     """The table with one row per particle; a column for each probability, named p_<shape>."""
     shapes = list(particles[0].probabilities) if particles else []
-    columns = ["index", "verdict", "possible", "confidence", "most_probable_shape", "known", "x_nm", "y_nm", "diameter_nm",
-               "feret_nm", "circularity", "cut_by_edge", "remarks", *(f"p_{s}" for s in shapes)]  # fmt: skip
+    columns = ["index", "verdict", "possible", "confidence", "most_probable_shape", "known", "x_nm", "y_nm",
+               "diameter_nm", "feret_nm", "circularity", "cut_by_edge", "remarks",
+               *(f"p_{s}" for s in shapes)]  # fmt: skip
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -180,7 +181,10 @@ def result_dict(analysis: Analysis) -> dict[str, Any]:
     rows = []
     for particle, outline in zip(analysis.particles, analysis.outlines, strict=True):
         contour = ((outline.contour[:, ::-1] + 0.5) * scale).round(3).tolist()
-        rows.append(_plain(asdict(particle)) | {"verdict": particle.verdict, "words": particle.words, "contour_nm": contour})
+        rows.append(
+            _plain(asdict(particle))
+            | {"verdict": particle.verdict, "words": particle.words, "contour_nm": contour}
+        )
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,

@@ -83,8 +83,8 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     if evaluation.stated_coverage is not None:
         sets = evaluation.sets
         typer.echo(
-            f"sets of possible shapes  {sets.coverage:.3f} hold the true one (stated {evaluation.stated_coverage:.2f}), "
-            f"{sets.size:.2f} shapes in the mean"
+            f"sets of possible shapes  {sets.coverage:.3f} hold the true one "
+            f"(stated {evaluation.stated_coverage:.2f}), {sets.size:.2f} shapes in the mean"
         )
         right = f" ({sets.accuracy:.3f} of them right)" if sets.accepted else ""
         typer.echo(

@@ -38,5 +38,6 @@ from facetem.figures.style import (
 __all__ = [
     "GREY", "PALE", "PALETTE", "SLATE", "Card", "Mark", "ShapeRow", "accuracy_against", "bar_length", "before_after",
     "confusion_matrix", "contact_sheet", "display_range", "gallery", "grey_png", "overview", "parameter_histograms",
-    "png", "reliability", "saliency_overlay", "shape_colours", "shape_sheet", "size_histogram", "training_curves", "wilson_interval",
+    "png", "reliability", "saliency_overlay", "shape_colours", "shape_sheet", "size_histogram",
+    "training_curves", "wilson_interval",
 ]  # fmt: skip

@@ -24,6 +24,7 @@ from facetem.hrtem.simulate import resolve_device
 from facetem.learn.calibration import FeatureSpace
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.conformal import COVERAGE, ConformalSets, check_coverage
+from facetem.learn.familiarity import Familiarity
 from facetem.learn.normalise import normalise
 from facetem.learn.restorer import PATCH, ContrastRestorer, RestorerConfig
 from facetem.learn.saliency import saliency, views
@@ -128,7 +129,7 @@ class Classifier:
         *,
         temperature: float = 1.0,
         sets: ConformalSets | None = None,
-        space: FeatureSpace | None = None,
+        space: FeatureSpace | Familiarity | None = None,
         name: str = "classifier",
         device: str = "cpu",
     ) -> None:
@@ -161,7 +162,7 @@ class Classifier:
         probabilities = torch.softmax(logits / self._temperature, dim=1)
         known = torch.ones(len(logits), dtype=torch.bool)
         if self._space is not None:
-            known = self._space.distance(features) <= self._space.threshold
+            known = self._space.known(features, torch.as_tensor(np.asarray(crops, dtype=np.float32)))
         possible = functional.one_hot(probabilities.argmax(1), probabilities.shape[1]).bool()
         if self._sets is not None:
             possible = self._sets.possible(probabilities, coverage)
@@ -277,17 +278,24 @@ def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> 
     """
     device = resolve_device(device)
     model, header, extra = load_network(path, ShapeClassifier)
-    space = (
-        FeatureSpace(extra["means"], extra["precision"], header["threshold"]) if "means" in extra else None
-    )
     return Classifier(
         _ready(model, device),
         temperature=header.get("temperature", 1.0),
         sets=ConformalSets(extra["conformal"].float()) if "conformal" in extra else None,
-        space=space,
+        space=_space(header, extra),
         name=header.get("name", "classifier"),
         device=device,
     )
+
+
+def _space(header: dict[str, Any], extra: dict[str, Tensor]) -> FeatureSpace | Familiarity | None:
+    """What a file of weights says of known images: since 0.1 more than feature means, before only these."""
+    if "bank" in extra:
+        names = ("bank", "rings", "spread", "ring_precision", "middle", "scale")
+        return Familiarity(*(extra[name] for name in names), threshold=header["unfamiliar"])
+    if "means" in extra:
+        return FeatureSpace(extra["means"], extra["precision"], header["threshold"])
+    return None
 
 
 def load_restorer(path: str | Path | None = None, *, device: str = "auto") -> Restorer:

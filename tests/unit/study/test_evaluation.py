@@ -25,7 +25,9 @@ class Answers:
 
     def classify(self, crops: Any) -> list[Prediction]:
         possible, known = next(self._answers)
-        odds = {shape: 10.0 if shape == possible[0] else 2.0 if shape in possible else 0.1 for shape in SHAPES}
+        odds = {
+            shape: 10.0 if shape == possible[0] else 2.0 if shape in possible else 0.1 for shape in SHAPES
+        }
         probabilities = {shape: value / sum(odds.values()) for shape, value in odds.items()}
         sure = probabilities[possible[0]]
         return [Prediction(possible[0], probabilities, sure, known, possible, self._coverage)]
