@@ -2,6 +2,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from facetem.atoms.shapes import SHAPES
+from facetem.data.recipe_file import shipped_recipe
+from facetem.data.samples import draw_set
+from facetem.learn.predictor import load_classifier
 from facetem.learn.saliency import saliency, views
 
 
@@ -65,3 +69,13 @@ def test_the_map_turns_with_the_image() -> None:
     upright = saliency(Quadratic(weights), picture, 0, noise=0, blur=1)
     turned = saliency(Quadratic(weights), torch.rot90(picture, 1), 0, noise=0, blur=1)
     torch.testing.assert_close(torch.rot90(upright, 1), turned, atol=1e-6, rtol=1e-3)
+
+
+def test_what_decides_lies_on_the_particle() -> None:
+    """Measured on eight other simulated images of the standard conditions: a pixel of the particle weighs 1.4 to 4.7
+    times as much as one beside it, 3.1 in the mean; in this one, 2.0 times."""
+    recipe = shipped_recipe("au-4-8nm-test")
+    sample = draw_set(recipe, split="validation", n=1)
+    weight = load_classifier(device="cpu").saliency(sample.noisy[0], SHAPES[int(sample.labels[0])])
+    inside = sample.mask[0].numpy() > 0.5
+    assert weight[inside].mean() > 1.5 * weight[~inside].mean()
