@@ -5,7 +5,7 @@ from torch import Tensor
 from facetem.core.errors import InputError
 from facetem.data.draw import PIXEL
 from facetem.learn.familiarity import Familiarity
-from facetem.learn.spectra import LATTICE, RINGS, ring_spectra
+from facetem.learn.spectra import END, RINGS, ring_spectra
 
 SIDE, D = 64, 16
 
@@ -51,7 +51,7 @@ def test_a_stated_part_of_known_images_is_called_unknown(space: Familiarity) -> 
     [
         (-1.0, {}),  # features of something else
         (1.0, {"strength": 0.0}),  # no lattice
-        (1.0, {"blur": 1.0}),  # another camera or focus
+        (1.0, {"blur": 2.0}),  # another camera or focus
     ],
     ids=["features", "no lattice", "spectrum"],
 )
@@ -76,13 +76,13 @@ def test_too_few_images_are_refused() -> None:
 def test_rings_are_those_of_the_frequencies_and_a_lattice_stands_out_of_its_own() -> None:
     spectra, spots = ring_spectra(images(8, 5, spacing=2.5, strength=5.0))
     assert spectra.shape == (8, RINGS)
-    strongest = spectra.argmax(1).float() / RINGS * 0.5 / PIXEL
+    strongest = spectra.argmax(1).float() / RINGS * END
     assert strongest.numpy() == pytest.approx(0.4, abs=0.04)  # 1 / 2.5 Å; a pixel is 0.04 / Å
     white = ring_spectra(images(8, 5, strength=0.0))
     first, second = (
         half[half > -10].mean() for half in white[0].split(RINGS // 2, dim=1)
     )  # a few rings are empty
     assert float(first) == pytest.approx(float(second), abs=0.25)
-    assert spots.min() > white[1].max() + 0.5
-    outside = ring_spectra(images(8, 5, spacing=1 / (1.3 * LATTICE[1]), strength=5.0))
+    assert spots.min() > white[1].max() + 0.3
+    outside = ring_spectra(images(8, 5, spacing=1 / (1.3 * END), strength=5.0))
     assert outside[1].max() < spots.min()
