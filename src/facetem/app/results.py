@@ -40,7 +40,7 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
     elif prediction.verdict == "abstained":
         typer.echo(
             f"{CANNOT_TELL} from this orientation: {listed(prediction.possible)} "
-            f"({prediction.coverage:.0%} of such sets hold the true shape)"
+            f"(possible at {prediction.coverage:.0%} coverage)"
         )
     else:
         typer.echo(f"{NONE_OF_THESE}; the nearest is {shape_words(prediction.shape)}")
