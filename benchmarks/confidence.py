@@ -330,7 +330,12 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--test", type=Path)
     parser.add_argument("--unknowns-split", choices=("validation", "test"), default="validation")
-    parser.add_argument("--keep", type=Path, default=Path("confidence-seen"), help="folder for what was seen")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        default=Path("confidence-seen"),
+        help="folder for what was seen; one for each weights file",
+    )
     parser.add_argument("--weights", type=Path)
     given = parser.parse_args()
     network = load_network(given.weights, ShapeClassifier)[0].eval()
