@@ -51,6 +51,17 @@ def test_restorations_show_the_error_on_the_levels_of_the_spread(image: np.ndarr
     drawn(figure)
 
 
+def test_saliency_is_drawn_where_it_is_strong_and_nowhere_if_there_is_none(image: np.ndarray) -> None:
+    weight = np.zeros_like(image)
+    weight[40:80, 60:100] = 1
+    coloured = []
+    for strength in (weight, 0 * weight):
+        pixels = drawn(figures.saliency_overlay(image, strength, 0.4, "what decided"))[..., :3].astype(int)
+        coloured.append(int((np.ptp(pixels, axis=-1) > 40).sum()))
+    assert coloured[0] > 1000
+    assert coloured[1] == 0
+
+
 @pytest.mark.parametrize("n", [1, 4])
 def test_gallery(image: np.ndarray, n: int) -> None:
     cards = [

@@ -110,6 +110,21 @@ def test_classify_as_json(folder: Path) -> None:
     assert sum(told["probabilities"].values()) == pytest.approx(1, abs=1e-4)
     assert told["shape"] in SHAPES
     assert isinstance(told["known"], bool)
+    assert told["possible"][0] == told["shape"]
+    expected = "unknown" if not told["known"] else "accepted" if len(told["possible"]) == 1 else "abstained"
+    assert told["verdict"] == expected
+
+
+@pytest.mark.usefixtures("weights")
+def test_classify_draws_what_decided_and_checks_what_it_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    from imageio.v3 import imread
+
+    drawn = tmp_path / "map.png"
+    said = run("classify", folder / "image.tif", "--json", "--device", "cpu", "--saliency", drawn)
+    assert json.loads(said.stdout)["shape"]
+    assert imread(drawn).ndim == 3
+    run("classify", folder / "image.tif", "--saliency", tmp_path / "map.txt", status=2)
+    run("classify", folder / "image.tif", "--coverage", 90, status=2)
 
 
 @pytest.mark.usefixtures("weights")

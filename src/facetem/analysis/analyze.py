@@ -15,6 +15,7 @@ from facetem.analysis.particles import Outline, find_particles
 from facetem.core.errors import InputError
 from facetem.data.crop import crop
 from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_from_array, resample
+from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, listed, verdict, verdict_words
 
 if TYPE_CHECKING:
     from facetem.learn.predictor import Prediction
@@ -30,6 +31,7 @@ _LEAST_SEEN = 0.85
 _MASK_BLUR = 2.5  # Å: about a lattice spacing; finer than this the outlines are noise
 _SMALLEST = 20.0  # Å: half of the smallest particle that the networks know
 _ENOUGH = 3  # judged particles, to say something of the whole micrograph
+NOT_JUDGED = "not judged"
 _BATCH = 16  # crops: what a laptop classifies at once without a noticeable share of its memory
 
 Progress = Callable[[str, int, int], None]  # step, done, total
@@ -54,7 +56,8 @@ class ParticleResult:
 
     `diameter_nm` is that of the disc of the same projected area; `confidence` is calibrated on simulated images;
     `judged` is False if the classifier could not see enough of the particle; `known` is False then, and also if the
-    image resembles none of the shapes. `remarks` says in words what makes the row less certain.
+    image resembles none of the shapes. `possible` are the shapes that the image leaves possible, the most probable
+    first. `remarks` says in words what makes the row less certain.
     """
 
     index: int
@@ -69,14 +72,29 @@ class ParticleResult:
     judged: bool
     known: bool
     probabilities: dict[str, float]
+    possible: tuple[str, ...]
     remarks: tuple[str, ...] = ()
 
     @property
+    def named(self) -> bool:
+        """Whether one shape is claimed."""
+        return self.judged and verdict(self.known, self.possible) == "accepted"
+
+    @property
     def verdict(self) -> str:
-        """The shape in words, "none of these", or "not judged"."""
+        """What is claimed, in words: the shape, "cannot tell", "none of these", or "not judged"."""
         if not self.judged:
-            return "not judged"
-        return self.shape.replace("_", " ") if self.known else "none of these"
+            return NOT_JUDGED
+        return {
+            "accepted": listed(self.possible),
+            "abstained": CANNOT_TELL,
+            "unknown": NONE_OF_THESE,
+        }[verdict(self.known, self.possible)]
+
+    @property
+    def words(self) -> str:
+        """The verdict, and between which shapes one cannot tell."""
+        return verdict_words(self.known, self.possible) if self.judged else NOT_JUDGED
 
 
 @dataclass(frozen=True)
@@ -230,6 +248,7 @@ def _result(outline: Outline, prediction: Prediction, *, invented: bool) -> Part
         judged=judged,
         known=bool(prediction.known) and judged,
         probabilities={name: float(p) for name, p in prediction.probabilities.items()},
+        possible=tuple(prediction.possible),
         remarks=tuple(remarks),
     )
 

@@ -28,6 +28,9 @@ particles on amorphous carbon: of such images that are given 80&nbsp;%, about 80
 differs from them (another material, a support that is not carbon, strong drift or astigmatism, overlapping particles)
 can be confidently wrong. Neighbouring shapes, such as a truncated octahedron and a cuboctahedron, differ little in some
 orientations: look at the second-best bar before you rely on the first.</p>
+<p><b>Cannot tell</b> means that this image of the particle, in its orientation, leaves more than one shape possible.
+So many are given that, of all simulated images, at least 90&nbsp;% have the true shape among theirs; one shape is
+claimed where only one is left.</p>
 <p><b>None of these</b> means that the image resembles none of the shapes that the classifier learned: no shape is
 claimed, and the bars only say which shape is the least unlike. <b>Not judged</b> is a particle of which the classifier
 cannot see enough, because the edge of the field cuts through it or because it is too large.</p>
@@ -99,9 +102,10 @@ def _summary(analysis: Analysis) -> str:
     if not particles:
         return "No particle found."
     cut = sum(p.cut_by_edge for p in particles)
-    counted = Counter(p.verdict for p in particles if p.known).most_common()
+    counted = Counter(p.verdict for p in particles if p.named).most_common()
     shapes = [f"{n} × {escape(verdict)}" for verdict, n in counted]
     for words, n in (
+        ("of which one cannot tell", sum(p.judged and p.known and not p.named for p in particles)),
         ("of no known shape", sum(p.judged and not p.known for p in particles)),
         ("not judged", sum(not p.judged for p in particles)),
     ):
@@ -174,8 +178,8 @@ def _scale_bar(nx: int, ny: int, sampling: float) -> str:
 
 
 def _tooltip(p: ParticleResult) -> str:
-    sure = f", {p.confidence:.0%}" if p.known else ""
-    return escape(f"{p.index}: {p.verdict}{sure}, {p.diameter_nm:.2f} nm")
+    sure = f", {p.confidence:.0%}" if p.named else ""
+    return escape(f"{p.index}: {p.words}{sure}, {p.diameter_nm:.2f} nm")
 
 
 def _table(particles: list[ParticleResult], colours: dict[str, str]) -> str:
@@ -207,7 +211,7 @@ def _row(p: ParticleResult, colour: str) -> str:
         sure, other = "–", f'<span class="soft">nearest: {_words(best[0])} {best[1]:.0%}</span>'
     cells = [
         (p.index, f'<a href="#p{p.index}">{p.index}</a>', "n"),
-        (p.verdict, _dot(colour) + escape(p.verdict), ""),
+        (p.words, _dot(colour) + escape(p.words), ""),
         (p.confidence if p.known else -1, sure, "n"),
         ("", other, ""),
         (p.diameter_nm, f"{p.diameter_nm:.2f}", "n"),
@@ -272,16 +276,16 @@ def _gallery(analysis: Analysis, colours: dict[str, str]) -> str:
     for p, card in zip(analysis.particles, figure_parts(analysis)[1], strict=True):
         bars = "".join(
             f"<li><span>{_words(name)}</span>"
-            f"{_meter(value, colours[p.verdict] if p.known and name == p.shape else _FAINT)}"
+            f"{_meter(value, colours[p.verdict] if p.known and name in p.possible else _FAINT)}"
             f'<span class="n">{value:.0%}</span></li>'
             for name, value in p.probabilities.items()
         )
-        sure = f'<span class="sure">{p.confidence:.0%}</span>' if p.known else ""
+        sure = f'<span class="sure">{p.confidence:.0%}</span>' if p.named else ""
         bars = f'<ul class="bars">{bars}</ul>' if p.judged else ""
         note = f'<p class="soft">{escape("; ".join(p.remarks))}</p>' if p.remarks else ""
         cards += (
             f'<article id="p{p.index}" data-p="{p.index}"><h3><span class="no">{p.index}</span>'
-            f"{_dot(colours[p.verdict])}{escape(p.verdict)}{sure}</h3>"
+            f"{_dot(colours[p.verdict])}{escape(p.words)}{sure}</h3>"
             f'<div class="crops"><img alt="micrograph" src="{_image(card.noisy)}">'
             f'<img alt="restored" src="{_image(card.restored)}"></div>{bars}'
             f'<p class="soft">{p.diameter_nm:.2f} nm · Feret {p.feret_nm:.2f} nm</p>{note}</article>'

@@ -14,10 +14,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from facetem.analysis.analyze import FIELD, Analysis, ParticleResult
+from facetem.analysis.analyze import FIELD, NOT_JUDGED, Analysis, ParticleResult
 from facetem.core.errors import InputError
 from facetem.data.crop import crop
 from facetem.data.micrograph import save_image
+from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE
 
 SCHEMA = "facetem-analysis"
 SCHEMA_VERSION = 1
@@ -111,12 +112,12 @@ def _write_files(analysis: Analysis, folder: Path) -> None:
 
 
 def verdict_colours(analysis: Analysis) -> dict[str, str]:
-    """Colour of each verdict that this analysis could give: its shapes, "none of these", "not judged"."""
-    from facetem.figures import GREY, PALE, shape_colours
+    """Colour of each verdict that this analysis could give: its shapes, and what claims none."""
+    from facetem.figures import GREY, PALE, SLATE, shape_colours
 
     names = list(analysis.particles[0].probabilities) if analysis.particles else []
     colours = {name.replace("_", " "): colour for name, colour in shape_colours(names).items()}
-    return colours | {"none of these": GREY, "not judged": PALE}
+    return colours | {CANNOT_TELL: SLATE, NONE_OF_THESE: GREY, NOT_JUDGED: PALE}
 
 
 def figure_parts(analysis: Analysis) -> tuple[list[Any], list[Any]]:
@@ -129,7 +130,7 @@ def figure_parts(analysis: Analysis) -> tuple[list[Any], list[Any]]:
         colour = colours[particle.verdict]
         marks.append(Mark(outline.contour, outline.centroid, str(particle.index), colour))
         title = f"{particle.index}  {particle.verdict}" + (
-            f"  {particle.confidence:.0%}" if particle.known else ""
+            f"  {particle.confidence:.0%}" if particle.named else ""
         )
         noisy, restored = (
             crop(image, outline.centroid, FIELD) for image in (analysis.field, analysis.restored)
@@ -152,15 +153,17 @@ def diameters_by_verdict(analysis: Analysis) -> dict[str, list[float]]:
 def table_csv(particles: Sequence[ParticleResult]) -> str:
     """The table with one row per particle; a column for each probability, named p_<shape>."""
     shapes = list(particles[0].probabilities) if particles else []
-    columns = ["index", "verdict", "confidence", "most_probable_shape", "known", "x_nm", "y_nm", "diameter_nm",
-               "feret_nm", "circularity", "cut_by_edge", "remarks", *(f"p_{s}" for s in shapes)]  # fmt: skip
+    columns = ["index", "verdict", "possible", "confidence", "most_probable_shape", "known", "x_nm", "y_nm",
+               "diameter_nm", "feret_nm", "circularity", "cut_by_edge", "remarks",
+               *(f"p_{s}" for s in shapes)]  # fmt: skip
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     for p in particles:
         row: dict[str, Any] = {
-            "index": p.index, "verdict": p.verdict.replace(" ", "_"), "most_probable_shape": p.shape,
-            "known": int(p.known), "cut_by_edge": int(p.cut_by_edge), "remarks": "; ".join(p.remarks),
+            "index": p.index, "verdict": p.verdict.replace(" ", "_"), "possible": " ".join(p.possible),
+            "most_probable_shape": p.shape, "known": int(p.known),
+            "cut_by_edge": int(p.cut_by_edge), "remarks": "; ".join(p.remarks),
         }  # fmt: skip
         row |= {
             name: f"{getattr(p, name):.3f}"
@@ -180,7 +183,10 @@ def result_dict(analysis: Analysis) -> dict[str, Any]:
     rows = []
     for particle, outline in zip(analysis.particles, analysis.outlines, strict=True):
         contour = ((outline.contour[:, ::-1] + 0.5) * scale).round(3).tolist()
-        rows.append(_plain(asdict(particle)) | {"verdict": particle.verdict, "contour_nm": contour})
+        rows.append(
+            _plain(asdict(particle))
+            | {"verdict": particle.verdict, "words": particle.words, "contour_nm": contour}
+        )
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,

@@ -296,19 +296,20 @@ def classify(
     weights: Annotated[
         Path | None, typer.Option(help="A classifier of your own. Default: the released one.")
     ] = None,
+    coverage: Annotated[
+        float, typer.Option(help="Part of all answers that are to hold the true shape among the possible.")
+    ] = 0.9,
+    saliency: Annotated[Path | None, typer.Option(help="Also draw what decided, .png.")] = None,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
     """Name the 3D shape of the particle in an image (of the largest, if there are several)."""
-    from facetem.app.results import print_prediction
-    from facetem.data.micrograph import load_micrograph
-    from facetem.learn.predictor import classify as classify_image
+    from facetem.app.classify import run_classify
 
-    micrograph = load_micrograph(image, sampling=None if sampling_nm is None else 10 * sampling_nm)
-    prediction = classify_image(
-        micrograph.image, sampling=micrograph.sampling, weights=weights, device=device
-    )
-    print_prediction(prediction, as_json=as_json)
+    sampling = None if sampling_nm is None else 10 * sampling_nm
+    run_classify(
+        image, sampling=sampling, weights=weights, coverage=coverage, saliency=saliency, device=device, as_json=as_json
+    )  # fmt: skip
 
 
 @app.command()

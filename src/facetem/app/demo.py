@@ -147,11 +147,12 @@ def _print_comparison(truths: list[Truth], found: list[ParticleResult | None], a
         if particle is None:
             table.add_row("", place, shape_words(truth.shape), "not found", "", "✗")
             continue
-        agrees = particle.known and particle.shape == truth.shape
+        agrees = particle.named and particle.shape == truth.shape
+        open_still = particle.known and not particle.named and truth.shape in particle.possible
         right += agrees
         table.add_row(
-            str(particle.index), place, shape_words(truth.shape), particle.verdict, f"{particle.confidence:.2f}",
-            "✓" if agrees else "✗",
+            str(particle.index), place, shape_words(truth.shape), particle.words, f"{particle.confidence:.2f}",
+            "✓" if agrees else "among them" if open_still else "✗",
         )  # fmt: skip
     Console().print(table)
     extra = len(analysis.particles) - sum(particle is not None for particle in found)

@@ -8,13 +8,12 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from facetem.atoms.shapes import SHAPES
+from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, listed
 
 if TYPE_CHECKING:
     from facetem.analysis.analyze import Analysis
     from facetem.learn.predictor import Prediction
     from facetem.study.evaluation import Evaluation
-
-NONE_OF_THESE = "none of these"
 
 
 def shape_words(shape: str) -> str:
@@ -28,13 +27,21 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
         told = {
             "shape": prediction.shape,
             "known": prediction.known,
+            "verdict": prediction.verdict,
+            "possible": list(prediction.possible),
+            "coverage": prediction.coverage,
             "confidence": prediction.confidence,
             "probabilities": prediction.probabilities,
         }
         typer.echo(json.dumps(told, indent=2))
         return
-    if prediction.known:
+    if prediction.verdict == "accepted":
         typer.echo(f"{shape_words(prediction.shape)} (confidence {prediction.confidence:.2f})")
+    elif prediction.verdict == "abstained":
+        typer.echo(
+            f"{CANNOT_TELL} from this orientation: {listed(prediction.possible)} "
+            f"(possible at {prediction.coverage:.0%} coverage)"
+        )
     else:
         typer.echo(f"{NONE_OF_THESE}; the nearest is {shape_words(prediction.shape)}")
     table = Table("shape", "probability", "")
@@ -52,7 +59,7 @@ def print_particles(analysis: "Analysis") -> None:
             str(p.index),
             f"{p.x_nm:.1f}, {p.y_nm:.1f}",
             f"{p.diameter_nm:.1f}",
-            p.verdict,
+            p.words,
             f"{p.confidence:.2f}" if p.known else "",
             "; ".join(p.remarks),
         )
@@ -67,8 +74,23 @@ def print_evaluation(evaluation: "Evaluation") -> None:
         f"{evaluation.n} simulated images, recipe {evaluation.recipe.name}, seed {evaluation.recipe.seed}"
     )
     typer.echo(f"macro-averaged accuracy  {scores.accuracy:.3f}  (95 % interval {low:.3f} to {high:.3f})")
-    typer.echo(f"calibration error        {scores.calibration_error:.3f}")
+    typer.echo(f"most confident 90 %      {scores.accuracy_of_most_confident:.3f}  (accuracy)")
+    typer.echo(
+        f"calibration error        {scores.calibration_error:.3f}  "
+        f"(perfect calibration would show {scores.calibration_floor:.3f} on so many images)"
+    )
     typer.echo(f"answered as known        {evaluation.known:.3f}")
+    if evaluation.stated_coverage is not None:
+        sets = evaluation.sets
+        typer.echo(
+            f"sets of possible shapes  {sets.coverage:.3f} hold the true one "
+            f"(stated {evaluation.stated_coverage:.2f}), {sets.size:.2f} shapes in the mean"
+        )
+        right = f" ({sets.accuracy:.3f} of them right)" if sets.accepted else ""
+        typer.echo(
+            f"answered                 {sets.accepted:.3f} with one shape{right}, {sets.abstained:.3f} cannot tell, "
+            f"{sets.unknown:.3f} none of these"
+        )
     names = [shape_words(shape) for shape in SHAPES]
     confusion = Table(
         Column("true \\ named", no_wrap=True), *(name[:8] for name in names), title="Confusion (images)"

@@ -13,6 +13,7 @@ from facetem.figures.micrographs import (
     gallery,
     overview,
     restorations,
+    saliency_overlay,
     size_histogram,
 )
 from facetem.figures.scores import (
@@ -23,11 +24,21 @@ from facetem.figures.scores import (
     wilson_interval,
 )
 from facetem.figures.shapes import ShapeRow, shape_sheet
-from facetem.figures.style import GREY, PALE, PALETTE, bar_length, display_range, grey_png, png, shape_colours
+from facetem.figures.style import (
+    GREY,
+    PALE,
+    PALETTE,
+    SLATE,
+    bar_length,
+    display_range,
+    grey_png,
+    png,
+    shape_colours,
+)
 
 __all__ = [
-    "GREY", "PALE", "PALETTE", "Card", "Mark", "ShapeRow", "accuracy_against", "bar_length", "before_after",
+    "GREY", "PALE", "PALETTE", "SLATE", "Card", "Mark", "ShapeRow", "accuracy_against", "bar_length", "before_after",
     "confusion_matrix", "contact_sheet", "display_range", "gallery", "grey_png", "overview", "parameter_histograms",
-    "png", "reliability", "restorations", "shape_colours", "shape_sheet", "size_histogram", "training_curves",
-    "wilson_interval",
+    "png", "reliability", "restorations", "saliency_overlay", "shape_colours", "shape_sheet", "size_histogram",
+    "training_curves", "wilson_interval",
 ]  # fmt: skip

@@ -153,6 +153,22 @@ def restorations(
     return figure
 
 
+def saliency_overlay(image: ArrayLike, weights: ArrayLike, sampling: float, title: str) -> Figure:
+    """An image (y, x) beside itself under a map of what decided; `sampling` in Å/px.
+
+    The map is drawn in levels of its own: full colour is where it is strongest (its 99.5th percentile), none is zero.
+    """
+    strength = np.asarray(weights, dtype=np.float64)
+    strength = np.clip(strength / (np.percentile(strength, 99.5) or 1.0), 0, 1)
+    figure = Figure(figsize=(8, 4.3), layout="constrained")
+    for axes, words, over in zip(figure.subplots(1, 2), ("image", title), (False, True), strict=True):
+        show(axes, image, words)
+        if over:
+            axes.imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.75 * np.sqrt(strength))
+        scale_bar(axes, image, sampling)
+    return figure
+
+
 def _outline(axes: Axes, mark: Mark) -> None:
     halo = [patheffects.withStroke(linewidth=3, foreground="#000000B0"), patheffects.Normal()]
     axes.plot(mark.contour[:, 1], mark.contour[:, 0], color=mark.colour, lw=1.6, path_effects=halo)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 # Okabe and Ito's seven, and a wine red from Tol's muted scheme for the eighth shape.
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#882255")
+SLATE = "#4F5B66"  # "cannot tell"
 GREY = "#9AA3AD"  # "none of these"
 PALE = "#E4E7EB"  # "not judged"
 INK = "#22262B"

@@ -1,5 +1,5 @@
-"""Honest confidence: a temperature for the probabilities, a distance that says "none of these", and a factor for the
-spread of a restored image."""
+"""Honest confidence: a temperature for the probabilities, a factor for the spread of a restored image. And the "none of
+these" distance of weights released without another."""
 
 from __future__ import annotations
 
@@ -60,6 +60,21 @@ def fit_spread_scale(spread: ArrayLike, error: ArrayLike) -> float:
     return float(np.sqrt(np.square(errors).mean() / disagreement))
 
 
+def cross_fitted(logits: Tensor, labels: Tensor, *, folds: int = 10, seed: int = 0) -> Tensor:
+    """Calibrated probabilities (n, classes), each at a temperature that was fitted without the image itself.
+
+    So they are to the images' own labels what the probabilities of a new image are to its.
+    """
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    probabilities = torch.empty_like(logits)
+    for held in order.chunk(folds):
+        rest = torch.ones(len(labels), dtype=torch.bool)
+        rest[held] = False
+        temperature = fit_temperature(logits[rest], labels[rest])
+        probabilities[held] = torch.softmax(logits[held] / temperature, dim=1)
+    return probabilities
+
+
 @dataclass(frozen=True)
 class FeatureSpace:
     """Where the features of known shapes lie: class means (classes, d) and the shared precision (d, d).
@@ -67,6 +82,7 @@ class FeatureSpace:
     The squared distance of an image to the nearest class mean, in units of the shared covariance, tells an
     image of something else (Lee et al., A simple unified framework for detecting out-of-distribution samples,
     NeurIPS 2018, eq. 2). `threshold` is the distance that a stated part of held-out known images stays below.
+    Newly released weights have `Familiarity` instead, which tells more.
     """
 
     means: Tensor
@@ -106,3 +122,7 @@ class FeatureSpace:
         """Squared distance (n,) of features (n, d) to the nearest class mean."""
         offset = features[:, None] - self.means
         return torch.einsum("ncd,de,nce->nc", offset, self.precision, offset).amin(1)
+
+    def known(self, features: Tensor, images: Tensor) -> Tensor:
+        """Whether images (n, y, x), of which only the features (n, d) count, are like those of learnt shapes."""
+        return self.distance(features) <= self.threshold

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
@@ -22,8 +23,12 @@ from facetem.data.micrograph import micrograph_from_array, resample
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.calibration import FeatureSpace
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
+from facetem.learn.conformal import COVERAGE, ConformalSets, check_coverage
+from facetem.learn.familiarity import Familiarity
 from facetem.learn.normalise import normalise
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
+from facetem.learn.saliency import saliency, views
+from facetem.learn.verdict import Verdict, verdict
 
 FIELD = 256  # px of the classifier's view
 BATCH = 8  # patches or views at once: more does not run faster on a CPU
@@ -42,12 +47,22 @@ class Prediction:
     """The shape of one particle: name, calibrated probabilities of all shapes, that of the named one.
 
     `known` is False where the image is unlike those of any learnt shape: the answer is then "none of these".
+    `possible` are the shapes that the image leaves possible, the most probable first, never none: sets found so hold
+    the true shape in a part of at least `coverage` of images like those of the calibration. Weights that state no
+    coverage leave the named shape alone.
     """
 
     shape: str
     probabilities: dict[str, float]
     confidence: float
     known: bool
+    possible: tuple[str, ...]
+    coverage: float | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """`accepted` (one shape is possible), `abstained` (several are), or `unknown` (none of these)."""
+        return verdict(self.known, self.possible)
 
 
 def shipped(name: str) -> Path:
@@ -105,12 +120,13 @@ class Classifier:
         model: ShapeClassifier,
         *,
         temperature: float = 1.0,
-        space: FeatureSpace | None = None,
+        sets: ConformalSets | None = None,
+        space: FeatureSpace | Familiarity | None = None,
         name: str = "classifier",
         device: str = "cpu",
     ) -> None:
         self._model, self._device = model, device
-        self._temperature, self._space = temperature, space
+        self._temperature, self._sets, self._space = temperature, sets, space
         self.provenance = {"name": name, "device": device}
 
     @torch.inference_mode()
@@ -122,28 +138,43 @@ class Classifier:
         logits, features = [], []
         for image in images.split(max(1, BATCH // 8) if self._device == "cpu" else 64):
             scaled = normalise(image.to(self._device))
-            views = [torch.rot90(v, k, (-2, -1)) for v in (scaled, scaled.flip(-1)) for k in range(4)]
-            answers = self._model.classify(torch.cat(views).contiguous(memory_format=torch.channels_last))
+            seen = torch.cat(views(scaled)).contiguous(memory_format=torch.channels_last)
+            answers = self._model.classify(seen)
             for stack, answer in zip((logits, features), answers, strict=True):
                 stack.append(answer.view(8, len(image), -1).mean(0).cpu())
         return torch.cat(logits), torch.cat(features)
 
-    def classify(self, crops: ArrayLike) -> list[Prediction]:
-        """One prediction for each image (n, 256, 256) at 0.4 Å/px with its particle in the middle."""
+    def classify(self, crops: ArrayLike, *, coverage: float = COVERAGE) -> list[Prediction]:
+        """One prediction for each image (n, 256, 256) at 0.4 Å/px with its particle in the middle.
+
+        `coverage` is the part of all images whose set of possible shapes is to hold the true one.
+        """
+        check_coverage(coverage)
         logits, features = self.logits_and_features(crops)
         probabilities = torch.softmax(logits / self._temperature, dim=1)
         known = torch.ones(len(logits), dtype=torch.bool)
         if self._space is not None:
-            known = self._space.distance(features) <= self._space.threshold
+            known = self._space.known(features, torch.as_tensor(np.asarray(crops, dtype=np.float32)))
+        possible = functional.one_hot(probabilities.argmax(1), probabilities.shape[1]).bool()
+        if self._sets is not None:
+            possible = self._sets.possible(probabilities, coverage)
         return [
             Prediction(
                 shape=SHAPES[int(row.argmax())],
                 probabilities={shape: float(p) for shape, p in zip(SHAPES, row, strict=True)},
                 confidence=float(row.max()),
                 known=bool(fits),
+                possible=tuple(SHAPES[i] for i in row.argsort(descending=True) if inside[i]),
+                coverage=None if self._sets is None else coverage,
             )
-            for row, fits in zip(probabilities, known, strict=True)
+            for row, fits, inside in zip(probabilities, known, possible, strict=True)
         ]
+
+    def saliency(self, crop: ArrayLike, shape: str) -> NDArray[np.float32]:
+        """How much each pixel of an image (256, 256) weighs in the odds of `shape` against all others: a map (y, x)
+        that sums to 1, see `facetem.learn.saliency`."""
+        image = torch.as_tensor(np.asarray(crop, dtype=np.float32)).to(self._device)
+        return saliency(self._model, image, SHAPES.index(shape)).cpu().numpy()
 
 
 def load_network(
@@ -184,20 +215,33 @@ def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> 
     """
     device = resolve_device(device)
     model, header, extra = load_network(path, ShapeClassifier)
-    space = (
-        FeatureSpace(extra["means"], extra["precision"], header["threshold"]) if "means" in extra else None
-    )
     return Classifier(
         _ready(model, device),
         temperature=header.get("temperature", 1.0),
-        space=space,
+        sets=ConformalSets(extra["conformal"].float()) if "conformal" in extra else None,
+        space=_space(header, extra),
         name=header.get("name", "classifier"),
         device=device,
     )
 
 
+def _space(header: dict[str, Any], extra: dict[str, Tensor]) -> FeatureSpace | Familiarity | None:
+    """What a file of weights says of known images: since 0.1 more than feature means, before only these."""
+    if "bank" in extra:
+        names = ("bank", "rings", "spread", "ring_precision", "middle", "scale")
+        return Familiarity(*(extra[name] for name in names), threshold=header["unfamiliar"])
+    if "means" in extra:
+        return FeatureSpace(extra["means"], extra["precision"], header["threshold"])
+    return None
+
+
 def classify(
-    image: ArrayLike, *, sampling: float, weights: str | Path | None = None, device: str = "auto"
+    image: ArrayLike,
+    *,
+    sampling: float,
+    weights: str | Path | None = None,
+    coverage: float = COVERAGE,
+    device: str = "auto",
 ) -> Prediction:
     """The 3D shape of the particle in an image.
 
@@ -208,12 +252,21 @@ def classify(
         (the largest one) and the view centred on it; a smaller field is continued by its mirror image.
     sampling
         Pixel size [Å/px].
+    coverage
+        Part of all images whose set of possible shapes is to hold the true one.
 
     Raises
     ------
     InputError
-        If the image or its pixel size cannot be used.
+        If the image or its pixel size cannot be used, or `coverage` does not lie between 0 and 1.
     """
+    check_coverage(coverage)
+    view = particle_view(image, sampling=sampling, device=device)
+    return load_classifier(weights, device=device).classify(view[None], coverage=coverage)[0]
+
+
+def particle_view(image: ArrayLike, *, sampling: float, device: str = "auto") -> NDArray[np.float32]:
+    """What the classifier sees of an image: 256 px at 0.4 Å/px, as `classify` finds it."""
     from facetem.learn.restoration import load_restorer  # which itself reads its weights with this module
 
     micrograph = micrograph_from_array(image, sampling)
@@ -221,7 +274,7 @@ def classify(
     centre = (pixels.shape[0] / 2, pixels.shape[1] / 2)
     if max(pixels.shape) > 1.15 * FIELD:
         centre = _largest(load_restorer(device=device).restore(pixels).mask) or centre
-    return load_classifier(weights, device=device).classify(crop(pixels, centre, FIELD)[None])[0]
+    return crop(pixels, centre, FIELD)
 
 
 def _largest(mask: NDArray[np.float32]) -> tuple[float, float] | None:

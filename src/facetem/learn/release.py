@@ -9,8 +9,10 @@ import numpy as np
 
 from facetem.atoms.shapes import SHAPES
 from facetem.data.samples import Batch
-from facetem.learn.calibration import FeatureSpace, fit_spread_scale, fit_temperature
+from facetem.learn.calibration import cross_fitted, fit_spread_scale, fit_temperature
 from facetem.learn.classifier import ShapeClassifier
+from facetem.learn.conformal import ConformalSets
+from facetem.learn.familiarity import FALSE_ALARMS, Familiarity
 from facetem.learn.predictor import Classifier, save_weights
 from facetem.learn.restoration import Restorer
 from facetem.learn.restorer import ContrastRestorer
@@ -29,27 +31,39 @@ def release_classifier(
     Parameters
     ----------
     calibration
-        Held-out samples of the conditions that the confidence is stated for: they fix the temperature.
+        Held-out samples of the conditions that the confidence is stated for: they fix the temperature, the sets of
+        possible shapes, and how unfamiliar an image must be to be called so.
     familiar
-        Held-out samples of all that the network was trained on: they fix what it calls known.
+        Held-out samples of all that the network was trained on: they are what is familiar.
     training
         How the weights came about; kept in the file's header.
     """
     model = model.cpu().eval()
     classifier = Classifier(model)
-    logits, _ = classifier.logits_and_features(calibration.noisy.numpy())
-    _, features = classifier.logits_and_features(familiar.noisy.numpy())
-    space = FeatureSpace.fit(features, familiar.labels, classes=len(SHAPES))
+    logits, features = classifier.logits_and_features(calibration.noisy.numpy())
+    _, known = classifier.logits_and_features(familiar.noisy.numpy())
+    sets = ConformalSets.fit(cross_fitted(logits, calibration.labels), calibration.labels)
+    space = Familiarity.fit((known, familiar.noisy), (features, calibration.noisy))
     config = {
         "name": Path(path).stem,
         "network": model.config.as_dict(),
         "classes": list(SHAPES),
         "temperature": fit_temperature(logits, calibration.labels),
-        "threshold": space.threshold,
+        "unfamiliar": space.threshold,
+        "false_alarms": FALSE_ALARMS,
         "calibrated_on": len(calibration.labels),
         "training": training,
     }
-    save_weights(path, "classifier", model, config, {"means": space.means, "precision": space.precision})
+    extra = {
+        "conformal": sets.scores,
+        "bank": space.bank,
+        "rings": space.rings,
+        "spread": space.spread,
+        "ring_precision": space.precision,
+        "middle": space.middle,
+        "scale": space.scale,
+    }
+    save_weights(path, "classifier", model, config, extra)
 
 
 def release_restorer(

@@ -50,7 +50,10 @@ def model_card(
         "exit plane, 500 to 10 000 electrons per Å².",
         "",
         f"- Macro-averaged accuracy **{scores.accuracy:.3f}** (95 % interval {low:.3f} to {high:.3f}).",
-        f"- Calibration error {scores.calibration_error:.3f} (15 bins).",
+        f"- Accuracy of the most confident 90 % of the images: {scores.accuracy_of_most_confident:.3f}.",
+        f"- Calibration error {scores.calibration_error:.3f} (15 bins; perfect calibration would show "
+        f"{scores.calibration_floor:.3f} on so few images).",
+        *_sets(evaluation),
         f"- Images answered as known: {evaluation.known:.3f}.",
         f"- Overlap of the found with the true outline (IoU): {evaluation.mask_iou:.3f}.",
         "",
@@ -81,3 +84,17 @@ def model_card(
     if remarks:
         lines += ["", remarks.strip()]
     return "\n".join(lines) + "\n"
+
+
+def _sets(evaluation: Evaluation) -> list[str]:
+    """Lines on the sets of possible shapes, if the weights state a coverage."""
+    sets, stated = evaluation.sets, evaluation.stated_coverage
+    if stated is None:
+        return []
+    right = f", of which {sets.accuracy:.3f} are right" if sets.accepted else ""
+    return [
+        f"- Sets of possible shapes at a stated coverage of {stated:.2f}: they hold the true shape in "
+        f"{sets.coverage:.3f} of the images, {sets.size:.2f} shapes in the mean.",
+        f'- Answered with one shape: {sets.accepted:.3f} of the images{right}; with "cannot tell" and several shapes: '
+        f"{sets.abstained:.3f}.",
+    ]

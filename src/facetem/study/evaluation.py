@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import Batch, draw_set
 from facetem.learn.predictor import Classifier
 from facetem.learn.restoration import Restorer
-from facetem.study.metrics import ShapeScores, best_gaussian, psnr, shape_scores
+from facetem.study.metrics import SetScores, ShapeScores, best_gaussian, psnr, set_scores, shape_scores
 
 Progress = Callable[[str, int, int], None]
 RANGES: Mapping[str, tuple[float, ...]] = {
@@ -31,18 +32,27 @@ RANGES: Mapping[str, tuple[float, ...]] = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results on a test set. PSNR [dB] after an affine fit; contrast as `core.contrast`, medians."""
+    """Results on a test set. PSNR [dB] after an affine fit; contrast as `core.contrast`, medians.
+
+    `stated_coverage` is what the classifier states for its sets of possible shapes; None if its weights state none.
+    """
 
     recipe: Recipe
     n: int
     shapes: ShapeScores
-    known: float
+    sets: SetScores
+    stated_coverage: float | None
     accuracy_by: dict[str, list[tuple[float, float, float, int]]]
     psnr: dict[str, float]
     contrast: dict[str, float]
     mask_iou: float
     probabilities: Tensor
     labels: Tensor
+
+    @property
+    def known(self) -> float:
+        """Part of the images answered as known."""
+        return 1 - self.sets.unknown
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the single predictions, for JSON."""
@@ -52,6 +62,17 @@ class Evaluation:
             "macro_accuracy": self.shapes.accuracy,
             "accuracy_interval_95": list(self.shapes.interval),
             "calibration_error": self.shapes.calibration_error,
+            "calibration_floor": self.shapes.calibration_floor,
+            "accuracy_of_most_confident_90": self.shapes.accuracy_of_most_confident,
+            "sets": {
+                "stated_coverage": self.stated_coverage,
+                "coverage": self.sets.coverage,
+                "mean_size": self.sets.size,
+                "accepted": self.sets.accepted,
+                "accuracy_of_accepted": None if isnan(self.sets.accuracy) else self.sets.accuracy,
+                "abstained": self.sets.abstained,
+                "unknown": self.sets.unknown,
+            },
             "answered_as_known": self.known,
             "classes": list(SHAPES),
             "confusion": self.shapes.confusion.tolist(),
@@ -92,11 +113,13 @@ def score(
 ) -> Evaluation:
     """Score both networks on given samples."""
     n = len(samples.labels)
-    rows, known = [], 0
+    rows, possible, known, stated = [], [], [], None
     for i in range(n):
         prediction = classifier.classify(samples.noisy[i : i + 1].numpy())[0]
         rows.append([prediction.probabilities[shape] for shape in SHAPES])
-        known += prediction.known
+        possible.append([shape in prediction.possible for shape in SHAPES])
+        known.append(prediction.known)
+        stated = prediction.coverage
         progress("classify", i + 1, n)
     probabilities = torch.tensor(rows)
     correct = (probabilities.argmax(1) == samples.labels).numpy()
@@ -117,7 +140,8 @@ def score(
         recipe=recipe,
         n=n,
         shapes=shape_scores(probabilities, samples.labels),
-        known=known / n,
+        sets=set_scores(torch.tensor(possible), torch.tensor(known), probabilities, samples.labels),
+        stated_coverage=stated,
         accuracy_by={
             name: _by(getattr(samples, name).numpy(), correct, edges) for name, edges in RANGES.items()
         },

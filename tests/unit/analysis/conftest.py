@@ -28,6 +28,7 @@ class FakePrediction:
     probabilities: dict[str, float]
     confidence: float
     known: bool
+    possible: tuple[str, ...]
 
 
 class FakeRestorer:
@@ -61,7 +62,7 @@ class FakeClassifier:
 
     def one(self, area: float) -> FakePrediction:
         name = "cube" if area < 2000 else "icosahedron"
-        return FakePrediction(name, {n: 0.8 if n == name else 0.1 for n in NAMES}, 0.8, area < 4000)
+        return FakePrediction(name, {n: 0.8 if n == name else 0.1 for n in NAMES}, 0.8, area < 4000, (name,))
 
 
 @pytest.fixture

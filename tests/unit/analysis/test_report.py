@@ -77,6 +77,26 @@ class Page(HTMLParser):
             self.text += data
 
 
+def test_what_one_cannot_tell_is_said_with_the_shapes_that_are_possible(
+    analysis: Analysis, tmp_path: Path
+) -> None:
+    first, *others = analysis.particles
+    assert first.named
+    torn = replace(first, possible=("cube", "truncated_octahedron"))
+    assert (torn.verdict, torn.known, torn.named) == ("cannot tell", True, False)
+    save_analysis(replace(analysis, particles=[torn, *others]), tmp_path)
+    said = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert said.count("cannot tell: cube or truncated octahedron") >= 2  # in the table and in the gallery
+    assert "1 of which one cannot tell" in said
+    row = next(csv.DictReader((tmp_path / "particles.csv").read_text().splitlines()))
+    assert (row["verdict"], row["possible"]) == ("cannot_tell", "cube truncated_octahedron")
+    told = json.loads((tmp_path / "result.json").read_text())["particles"][0]
+    assert told["words"] == "cannot tell: cube or truncated octahedron"
+    assert told["possible"] == ["cube", "truncated_octahedron"]
+    # A particle that is not judged is possible in any shape: nothing is told of it.
+    assert replace(torn, judged=False, known=False).words == "not judged"
+
+
 def test_all_files_are_there(analysis: Analysis, tmp_path: Path) -> None:
     page = save_analysis(analysis, tmp_path / "out")
     assert page == tmp_path / "out" / "report.html"

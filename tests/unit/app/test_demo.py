@@ -19,6 +19,7 @@ def particle(index: int, x: float, y: float, shape: str = "cube") -> ParticleRes
         judged=True,
         known=True,
         probabilities={shape: 0.8},
+        possible=(shape,),
     )
 
 

@@ -8,6 +8,7 @@ from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.learn.calibration import FeatureSpace
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
+from facetem.learn.conformal import ConformalSets
 from facetem.learn.predictor import Classifier, load_classifier, load_network, save_weights
 from facetem.learn.restoration import load_restorer
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
@@ -57,6 +58,48 @@ def test_unfamiliar_images_are_answered_as_unknown(images: np.ndarray) -> None:
     far = FeatureSpace(features[:1].repeat(8, 1) + 100, torch.eye(features.shape[1]), threshold=1.0)
     assert all(p.known for p in Classifier(model, space=near).classify(images))
     assert not any(p.known for p in Classifier(model, space=far).classify(images))
+
+
+def test_possible_shapes_begin_with_the_named_one_and_grow_with_the_coverage(images: np.ndarray) -> None:
+    model = small_classifier()
+    with torch.no_grad():
+        model.head.weight.mul_(30)
+    sets = ConformalSets(torch.linspace(0, 1, 99))  # of 1 - p: at coverage c, all shapes of p >= 1 - c
+    classifier = Classifier(model, sets=sets)
+    for coverage in (0.5, 0.9, 0.98):
+        for prediction in classifier.classify(images, coverage=coverage):
+            p = prediction.probabilities
+            assert prediction.possible[0] == prediction.shape
+            assert prediction.coverage == coverage
+            ranked = sorted(prediction.possible, key=lambda shape: -p[shape])
+            assert list(prediction.possible) == ranked
+            limit = 1 - float(sets.scores[round(100 * coverage) - 1]) - 1e-6
+            assert set(prediction.possible) == {s for s in p if p[s] >= limit} | {prediction.shape}
+            assert prediction.verdict == ("accepted" if len(ranked) == 1 else "abstained")
+    with pytest.raises(InputError, match="coverage"):
+        classifier.classify(images, coverage=95)
+
+
+def test_weights_without_scores_name_one_shape_and_state_no_coverage(
+    tmp_path: Path, images: np.ndarray
+) -> None:
+    """Files from before: feature means alone, with their threshold."""
+    path = tmp_path / "older.safetensors"
+    space = {"means": torch.zeros(8, 16), "precision": torch.eye(16)}
+    for threshold, verdict in ((1e9, "accepted"), (-1.0, "unknown")):
+        header = {"network": SMALL.as_dict(), "temperature": 2.0, "threshold": threshold}
+        save_weights(path, "classifier", small_classifier(), header, space)
+        for prediction in load_classifier(path, device="cpu").classify(images):
+            assert prediction.possible == (prediction.shape,)
+            assert prediction.coverage is None
+            assert prediction.verdict == verdict
+
+
+def test_saliency_of_a_classifier_is_a_share_of_each_pixel(images: np.ndarray) -> None:
+    weight = Classifier(small_classifier()).saliency(images[0], "cube")
+    assert weight.shape == (256, 256)
+    assert weight.min() >= 0
+    assert weight.sum() == pytest.approx(1, abs=1e-3)
 
 
 def test_weights_come_back_from_their_file(tmp_path: Path, images: np.ndarray) -> None:

@@ -3,7 +3,14 @@ import pytest
 import torch
 
 from facetem.core.contrast import contrast
-from facetem.study.metrics import affine_fit, best_gaussian, psnr, shape_scores
+from facetem.study.metrics import (
+    accuracy_of_most_confident,
+    affine_fit,
+    best_gaussian,
+    psnr,
+    set_scores,
+    shape_scores,
+)
 
 
 def test_scores_of_a_known_confusion() -> None:
@@ -59,3 +66,45 @@ def test_contrast_is_one_without_a_particle_and_its_amplitude_with_one() -> None
     assert float(contrast(100 * darker, particle)) == pytest.approx(
         float(contrast(darker, particle)), rel=1e-4
     )
+
+
+def test_accuracy_of_the_most_confident_leaves_out_the_least() -> None:
+    """Nine of ten are kept: the wrong answer that is left out was the least sure, the other one stays."""
+    sure = torch.tensor([0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.52])
+    probabilities = torch.stack([sure, 1 - sure], dim=1)
+    labels = torch.tensor([0, 1, 0, 0, 0, 0, 0, 0, 0, 1])
+    assert accuracy_of_most_confident(probabilities, labels) == pytest.approx(8 / 9)
+    assert accuracy_of_most_confident(probabilities, labels, part=1.0) == pytest.approx(8 / 10)
+    assert shape_scores(probabilities, labels).accuracy_of_most_confident == pytest.approx(8 / 9)
+
+
+def test_honest_answers_show_the_calibration_error_of_counting_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    honest = torch.softmax(2 * torch.randn(400, 8, generator=generator), 1)
+    labels = torch.multinomial(honest, 1, generator=generator)[:, 0]
+    scores = shape_scores(honest, labels)
+    assert 0.02 < scores.calibration_floor < 0.08
+    assert scores.calibration_error == pytest.approx(scores.calibration_floor, abs=0.03)
+    overconfident = torch.softmax(3 * honest.log(), 1)
+    worse = shape_scores(overconfident, labels)
+    assert worse.calibration_error > 3 * worse.calibration_floor
+    # Of many images the floor goes to zero, as the inverse square root of their number.
+    many = shape_scores(honest.repeat(16, 1), labels.repeat(16))
+    assert many.calibration_floor == pytest.approx(scores.calibration_floor / 4, rel=0.25)
+
+
+def test_scores_of_known_sets() -> None:
+    possible = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1], [0, 1, 0]]).bool()
+    probabilities = torch.tensor(
+        [[0.8, 0.1, 0.1], [0.5, 0.4, 0.1], [0.1, 0.5, 0.4], [0.1, 0.1, 0.8], [0.1, 0.8, 0.1]]
+    )
+    labels = torch.tensor([0, 1, 0, 1, 1])
+    known = torch.tensor([True, True, True, True, False])
+    scores = set_scores(possible, known, probabilities, labels)
+    assert scores.coverage == pytest.approx(3 / 5)  # unknown ones among them
+    assert scores.size == pytest.approx(7 / 5)
+    assert (scores.accepted, scores.abstained, scores.unknown) == pytest.approx((2 / 5, 2 / 5, 1 / 5))
+    assert scores.accuracy == pytest.approx(1 / 2)
+    nothing = set_scores(possible, torch.zeros(5).bool(), probabilities, labels)
+    assert nothing.accepted == 0
+    assert np.isnan(nothing.accuracy)

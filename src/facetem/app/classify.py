@@ -1,0 +1,42 @@
+"""`facetem classify`: the shape in an image, and where in it the network found that."""
+
+from pathlib import Path
+
+import typer
+
+from facetem.app.command import check_suffix, whole_file
+from facetem.app.results import print_prediction, shape_words
+from facetem.data.draw import PIXEL
+from facetem.data.micrograph import load_micrograph
+from facetem.learn.conformal import check_coverage
+from facetem.learn.predictor import load_classifier, particle_view
+
+
+def run_classify(
+    image: Path,
+    *,
+    sampling: float | None,
+    weights: Path | None,
+    coverage: float,
+    saliency: Path | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Print the prediction; with `saliency`, write a picture of what decided (.png). `sampling` in Å/px."""
+    check_coverage(coverage)
+    if saliency is not None:
+        check_suffix(saliency, (".png",))
+    micrograph = load_micrograph(image, sampling=sampling)
+    classifier = load_classifier(weights, device=device)
+    view = particle_view(micrograph.image, sampling=micrograph.sampling, device=device)
+    prediction = classifier.classify(view[None], coverage=coverage)[0]
+    if saliency is not None:
+        from facetem.figures import png, saliency_overlay
+
+        with whole_file(saliency) as partial:
+            weight = classifier.saliency(view, prediction.shape)
+            title = f"what speaks for or against {shape_words(prediction.shape)}"
+            partial.write_bytes(png(saliency_overlay(view, weight, PIXEL, title)))
+    print_prediction(prediction, as_json=as_json)
+    if saliency is not None:
+        typer.echo(f"{saliency}: what decided", err=True)  # not among the JSON

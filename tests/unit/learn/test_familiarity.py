@@ -1,0 +1,88 @@
+import pytest
+import torch
+from torch import Tensor
+
+from facetem.core.errors import InputError
+from facetem.data.draw import PIXEL
+from facetem.learn.familiarity import Familiarity
+from facetem.learn.spectra import END, RINGS, ring_spectra
+
+SIDE, D = 64, 16
+
+
+def images(n: int, seed: int, spacing: float = 2.35, strength: float = 0.7, blur: float = 0.0) -> Tensor:
+    """Fringes of a spacing [Å] in any direction on noise, which a blur [px] makes smooth."""
+    generator = torch.Generator().manual_seed(seed)
+    y, x = (PIXEL * axis for axis in torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij"))
+    turn = 2 * torch.pi * torch.rand(n, 1, 1, generator=generator)
+    noise = torch.randn(n, SIDE, SIDE, generator=generator)
+    k = torch.fft.fftfreq(SIDE)
+    envelope = torch.exp(-2 * (torch.pi * blur) ** 2 * (k[:, None] ** 2 + k[None, :] ** 2))
+    noise = torch.fft.ifft2(torch.fft.fft2(noise) * envelope).real
+    return noise + strength * torch.cos(2 * torch.pi * (x * turn.cos() + y * turn.sin()) / spacing + turn)
+
+
+def features(n: int, seed: int, about: float = 1.0) -> Tensor:
+    """A cloud about one direction, at lengths that do not matter."""
+    generator = torch.Generator().manual_seed(seed)
+    cloud = about * torch.ones(D) + 0.3 * torch.randn(n, D, generator=generator)
+    return cloud * (1 + torch.rand(n, 1, generator=generator))
+
+
+@pytest.fixture(scope="module")
+def space() -> Familiarity:
+    return Familiarity.fit((features(200, 0), images(200, 0)), (features(400, 1), images(400, 1)))
+
+
+def part_known(space: Familiarity, of: Tensor, seen: Tensor) -> float:
+    return float(space.known(of, seen).float().mean())
+
+
+def test_a_stated_part_of_known_images_is_called_unknown(space: Familiarity) -> None:
+    alarms = 1 - part_known(space, features(1000, 2), images(1000, 2))
+    assert 0.005 < alarms < 0.04  # 2 % stated; twice the error of counting 400 and 1000
+    # It is a finite-sample statement: of 400 held-out images, 7 lie above, 8 of 401 with the new one.
+    above = ~space.known(features(400, 1), images(400, 1))
+    assert int(above.sum()) == 7
+
+
+@pytest.mark.parametrize(
+    ("about", "changed"),
+    [
+        (-1.0, {}),  # features of something else
+        (1.0, {"strength": 0.0}),  # no lattice
+        (1.0, {"blur": 2.0}),  # another camera or focus
+    ],
+    ids=["features", "no lattice", "spectrum"],
+)
+def test_each_sign_alone_gives_away_what_is_unlike(
+    space: Familiarity, about: float, changed: dict[str, float]
+) -> None:
+    assert part_known(space, features(100, 3, about), images(100, 3, **changed)) < 0.3
+
+
+def test_length_of_the_features_and_scale_of_the_image_say_nothing(space: Familiarity) -> None:
+    own, seen = features(20, 4), images(20, 4)
+    torch.testing.assert_close(
+        space.score(5 * own, 7 * seen + 3), space.score(own, seen), atol=2e-3, rtol=1e-3
+    )
+
+
+def test_too_few_images_are_refused() -> None:
+    with pytest.raises(InputError, match="at least 5 familiar and 2 held-out"):
+        Familiarity.fit((features(4, 0), images(4, 0)), (features(9, 0), images(9, 0)))
+
+
+def test_rings_are_those_of_the_frequencies_and_a_lattice_stands_out_of_its_own() -> None:
+    spectra, spots = ring_spectra(images(8, 5, spacing=2.5, strength=5.0))
+    assert spectra.shape == (8, RINGS)
+    strongest = spectra.argmax(1).float() / RINGS * END
+    assert strongest.numpy() == pytest.approx(0.4, abs=0.04)  # 1 / 2.5 Å; a pixel is 0.04 / Å
+    white = ring_spectra(images(8, 5, strength=0.0))
+    first, second = (
+        half[half > -10].mean() for half in white[0].split(RINGS // 2, dim=1)
+    )  # a few rings are empty
+    assert float(first) == pytest.approx(float(second), abs=0.25)
+    assert spots.min() > white[1].max() + 0.3
+    outside = ring_spectra(images(8, 5, spacing=1 / (1.3 * END), strength=5.0))
+    assert outside[1].max() < spots.min()

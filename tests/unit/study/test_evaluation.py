@@ -1,0 +1,96 @@
+"""The standard test on stand-ins for both networks: what is counted, written and told."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+
+from facetem.app.results import print_evaluation
+from facetem.atoms.shapes import SHAPES
+from facetem.data.recipe_file import shipped_recipe
+from facetem.data.samples import Batch
+from facetem.learn.predictor import Classifier, Prediction, Restorer
+from facetem.study.card import model_card
+from facetem.study.evaluation import Evaluation, score
+
+
+class Answers:
+    """Answers images in turn, as it was told to: shapes that are possible, and whether the image is known."""
+
+    def __init__(self, answers: Sequence[tuple[tuple[str, ...], bool]], coverage: float | None) -> None:
+        self._answers, self._coverage = iter(answers), coverage
+
+    def classify(self, crops: Any) -> list[Prediction]:
+        possible, known = next(self._answers)
+        odds = {
+            shape: 10.0 if shape == possible[0] else 2.0 if shape in possible else 0.1 for shape in SHAPES
+        }
+        probabilities = {shape: value / sum(odds.values()) for shape, value in odds.items()}
+        sure = probabilities[possible[0]]
+        return [Prediction(possible[0], probabilities, sure, known, possible, self._coverage)]
+
+
+class Same:
+    """Restores nothing; what is dark is particle."""
+
+    def restore(self, field: Any) -> Any:
+        from facetem.learn.predictor import Restoration
+
+        return Restoration(np.asarray(field), (np.asarray(field) < 0.8).astype(np.float32))
+
+
+def evaluated(coverage: float | None) -> Evaluation:
+    n = 5
+    noisy = 1 + 0.05 * torch.randn(n, 64, 64, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(n, 64, 64)
+    mask[:, 20:40, 20:40] = 1
+    noisy = noisy - 0.5 * mask
+    labels = torch.tensor([SHAPES.index(s) for s in ("cube", "cube", "twin", "decahedron", "octahedron")])
+    dose, defocus = torch.full((n,), 800.0), torch.zeros(n)
+    samples = Batch(noisy, noisy, noisy, mask, mask, labels, dose, defocus)
+    answers = [
+        (("cube",), True),
+        (("twin",), True),
+        (("twin", "cube"), True),
+        (("cube", "twin"), True),
+        (("octahedron",), False),
+    ]
+    classifier, restorer = cast(Classifier, Answers(answers, coverage)), cast(Restorer, Same())
+    recipe = shipped_recipe("au-4-8nm-test")
+    return score(classifier, restorer, samples, recipe=recipe, progress=lambda step, done, total: None)
+
+
+def test_what_is_counted_and_written() -> None:
+    told = json.loads(json.dumps(evaluated(0.9).as_dict()))
+    assert told["sets"] == pytest.approx(
+        {
+            "stated_coverage": 0.9,
+            "coverage": 3 / 5,
+            "mean_size": 7 / 5,
+            "accepted": 2 / 5,
+            "accuracy_of_accepted": 1 / 2,
+            "abstained": 2 / 5,
+            "unknown": 1 / 5,
+        }
+    )
+    assert told["answered_as_known"] == pytest.approx(4 / 5)
+    assert told["accuracy_of_most_confident_90"] == pytest.approx(3 / 5)  # of five, all are nine tenths
+
+
+def test_card_and_terminal_tell_of_sets_only_where_a_coverage_is_stated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stated, without = evaluated(0.9), evaluated(None)
+    card = model_card(stated, classifier={}, restorer={})
+    assert "stated coverage of 0.90: they hold the true shape in 0.600 of the images, 1.40 shapes" in card
+    assert 'one shape: 0.400 of the images, of which 0.500 are right; with "cannot tell"' in card
+    assert "stated coverage" not in model_card(without, classifier={}, restorer={})
+    print_evaluation(stated)
+    said = capsys.readouterr().out
+    assert "0.600 hold the true one (stated 0.90), 1.40 shapes in the mean" in said
+    assert "0.400 with one shape (0.500 of them right), 0.400 cannot tell, 0.200 none of these" in said
+    print_evaluation(without)
+    assert "cannot tell" not in capsys.readouterr().out
