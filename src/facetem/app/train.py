@@ -19,7 +19,7 @@ from facetem.core.errors import InputError
 from facetem.data.make import make_store
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import find_recipe, load_recipe, shipped_recipe
-from facetem.data.samples import draw_set
+from facetem.data.samples import Batch, draw_set
 from facetem.data.sources import LiveSource, Source, StoreSource
 from facetem.data.store import open_store
 from facetem.data.workers import local_makers
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 Begun = TypeVar("Begun", ShapeClassifier, ContrastRestorer)
 CLASSIFIER_SHARE = 0.6  # of the time for both: the restorer is pleased sooner, its every pixel is a lesson
+SPREAD_IMAGES = 64  # held out, to tell how large a restored image's error is where its patches disagree
 LIVE_BLOCK, LIVE_REPEATS = 64, 4  # specimens held at once, and how often each is shown before the next come
 
 
@@ -114,16 +115,18 @@ def run_training(
         "device": devices + kind,
         "specimens": len(source),
     }
+    # Confidence is stated for the conditions of the standard test, familiarity for all that was trained on.
+    stated = shipped_recipe("au-4-8nm-test") if recipe is None and store is None else wanted
+    calibration = _held_out(stated, validation, device)
     for which, model in trained.items():
         said = {**told, "minutes": plans[which].minutes}
+        path = output / f"{which.value}.safetensors"
         if isinstance(model, ShapeClassifier):
-            # Confidence is stated for the conditions of the standard test, familiarity for all that was trained on.
-            stated = shipped_recipe("au-4-8nm-test") if recipe is None and store is None else wanted
-            _release_classifier(model, output, (stated, wanted), validation, said, device)
+            familiar = calibration if stated is wanted else _held_out(wanted, validation, device)
+            release_classifier(model, path, calibration=calibration, familiar=familiar, training=said)
         elif isinstance(model, ContrastRestorer):
-            path = output / "restorer.safetensors"
-            release_restorer(model, path, training=said)
-            typer.echo(f"{path}: use it with --weights, or with --restorer of facetem analyze")
+            release_restorer(model, path, calibration=calibration.first(SPREAD_IMAGES), training=said)
+        typer.echo(f"{path}: use it with --weights, or with --{which.value} of facetem analyze")
     (output / "recipe.yaml").write_text(wanted.to_yaml(), encoding="utf-8")
     if network is Network.all:
         _write_card(output, device)
@@ -139,21 +142,9 @@ def _told(step: str, fabric: Fabric) -> Iterator[Callable[[float, dict[str, floa
         yield show
 
 
-def _release_classifier(
-    model: ShapeClassifier,
-    output: Path,
-    recipes: tuple[Recipe, Recipe],
-    n: int,
-    training: dict[str, Any],
-    device: str,
-) -> None:
+def _held_out(recipe: Recipe, n: int, device: str) -> Batch:
     with progress_bar("calibrating") as tell:
-        held_out = [
-            draw_set(recipe, split="validation", n=n, device=device, progress=tell) for recipe in recipes
-        ]
-    path = output / "classifier.safetensors"
-    release_classifier(model, path, calibration=held_out[0], familiar=held_out[1], training=training)
-    typer.echo(f"{path}: use it with --weights, or with --classifier of facetem analyze")
+        return draw_set(recipe, split="validation", n=n, device=device, progress=tell)
 
 
 def _write_card(output: Path, device: str) -> None:

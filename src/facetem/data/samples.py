@@ -40,6 +40,10 @@ class Batch:
     dose: Tensor
     defocus: Tensor
 
+    def first(self, n: int) -> Batch:
+        """The first `n` samples."""
+        return Batch(*(getattr(self, item.name)[:n] for item in fields(self)))
+
 
 NEIGHBOUR_DISTANCE = (85.0, 150.0)  # px between the middles of the fields of two particles shown together
 

@@ -12,7 +12,9 @@ from facetem.app.results import print_evaluation
 from facetem.atoms.shapes import SHAPES
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import Batch
-from facetem.learn.predictor import Classifier, Prediction, Restorer
+from facetem.learn.predictor import Classifier, Prediction
+from facetem.learn.restoration import Restoration, Restorer
+from facetem.learn.support import lattice_support
 from facetem.study.card import model_card
 from facetem.study.evaluation import Evaluation, score
 
@@ -37,9 +39,9 @@ class Same:
     """Restores nothing; what is dark is particle."""
 
     def restore(self, field: Any) -> Any:
-        from facetem.learn.predictor import Restoration
-
-        return Restoration(np.asarray(field), (np.asarray(field) < 0.8).astype(np.float32))
+        image = np.asarray(field)
+        mask = (image < 0.8).astype(np.float32)
+        return Restoration(image, mask, spread=0 * image, support=lattice_support(image, image, sampling=0.4))
 
 
 def evaluated(coverage: float | None) -> Evaluation:
