@@ -62,7 +62,8 @@ def size_of(store: Store) -> dict[str, int]:
 
 
 def rate(arguments: argparse.Namespace) -> dict[str, object]:
-    """Specimens a second of 1 and 2 processes, without the start of the processes and their first shards."""
+    """Specimens a second of 1 and 2 processes, while all are at work: each builds its own blocks of random carbon with
+    its first specimens, and at the end one is left alone."""
     recipe = shipped_recipe(arguments.recipe)
     recipe = recipe.model_copy(update={"stored": Stored(shard=arguments.shard)})
     rates: dict[int, list[float]] = {1: [], 2: []}
@@ -71,8 +72,8 @@ def rate(arguments: argparse.Namespace) -> dict[str, object]:
         for workers in (1, 2) if repeat % 2 == 0 else (2, 1):
             with tempfile.TemporaryDirectory() as folder:
                 store, steps = made(recipe, arguments.n, workers, Path(folder) / "store")
-                first = steps[workers]  # all processes have made a shard and hold their films
-                rates[workers].append((steps[-1][0] - first[0]) / (steps[-1][1] - first[1]))
+                first, last = steps[8 * workers], steps[-workers]
+                rates[workers].append((last[0] - first[0]) / (last[1] - first[1]))
                 bytes_each = {kind: size / store.samples for kind, size in size_of(store).items()}
             print(f"{workers} process(es): {rates[workers][-1]:.3f} specimens/s", flush=True)
     one, two = median(rates[1]), median(rates[2])
@@ -192,7 +193,7 @@ def main() -> None:
     parser.add_argument("what", choices=("rate", "flat", "loader"))
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--recipe", default="au-4-8nm")
-    parser.add_argument("--n", type=int, help="specimens; default 64, 10000 for flat, 128 for loader")
+    parser.add_argument("--n", type=int, help="specimens; default 160, 10000 for flat, 128 for loader")
     parser.add_argument("--shard", type=int, default=4, help="specimens a shard, for rate")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--store", type=Path, help="for loader: a data set that is there")
@@ -204,7 +205,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     what = {"rate": rate, "flat": flat, "loader": loader}[arguments.what]
-    arguments.n = arguments.n or {"rate": 64, "flat": 10_000, "loader": 128}[arguments.what]
+    arguments.n = arguments.n or {"rate": 160, "flat": 10_000, "loader": 128}[arguments.what]
     arguments.output.mkdir(parents=True, exist_ok=True)
     told = what(arguments)
     print(json.dumps(told, indent=1))
