@@ -13,7 +13,7 @@ benchmarks/confidence.py compares this with other scores.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -55,21 +55,25 @@ class Familiarity:
 
     @classmethod
     def fit(cls, familiar: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor]) -> Familiarity:
-        """Of features (m, d) and images (m, y, x) of all that was trained on; and those of other images, of the
-        conditions that the false alarms are stated for: a new image like these exceeds the threshold with a chance of
-        at most `FALSE_ALARMS`, if they are 49 or more.
+        """Of features (m, d) and images (m, y, x) of all that was trained on, and those of other images, of the
+        conditions that confidence is stated for.
+
+        Every other one of the familiar images is what is known. A new image like the rest of them, or like the others,
+        exceeds the threshold with a chance of at most `FALSE_ALARMS`, if each of these are 49 or more: a field in
+        which particles have neighbours is no less familiar than a particle alone.
 
         Raises
         ------
         InputError
             If there are too few images.
         """
-        features, images = familiar
-        if len(features) < NEIGHBOUR or len(held_out[0]) < 2:
+        if len(familiar[0]) < 2 * NEIGHBOUR or len(held_out[0]) < 2:
             raise InputError(
-                f"images: expected at least {NEIGHBOUR} familiar and 2 held-out ones, got {len(features)} and "
+                f"images: expected at least {2 * NEIGHBOUR} familiar and 2 held-out ones, got {len(familiar[0])} and "
                 f"{len(held_out[0])}"
             )
+        features, images = (part[::2] for part in familiar)
+        rest = familiar[0][1::2], familiar[1][1::2]
         # Half precision now, so that the threshold is that of the bank as it comes back from a file.
         bank = functional.normalize(features[:LARGEST].float(), dim=1).half()
         spectra = ring_spectra(images)[0].double()
@@ -81,9 +85,11 @@ class Familiarity:
         parts = (bank, rings.float(), spread.float(), precision.float())
         signs = cls(*parts, torch.zeros(3), torch.ones(3), float("inf")).signs(*held_out)
         middle, scale = signs.mean(0), signs.std(0).clamp_min(1e-6)
-        scores = ((signs - middle) / scale).sum(1)
-        threshold = min(conformal_quantile(scores, 1 - FALSE_ALARMS), float(scores.max()))
-        return cls(*parts, middle, scale, threshold)
+        known = cls(*parts, middle, scale, float("inf"))
+        thresholds = []
+        for scores in (known.score(*held_out), known.score(*rest)):
+            thresholds.append(min(conformal_quantile(scores, 1 - FALSE_ALARMS), float(scores.max())))
+        return replace(known, threshold=max(thresholds))
 
     def signs(self, features: Tensor, images: Tensor) -> Tensor:
         """The three signs (n, 3) of features (n, d) and images (n, y, x), the larger the less familiar."""

@@ -61,6 +61,16 @@ def test_each_sign_alone_gives_away_what_is_unlike(
     assert part_known(space, features(100, 3, about), images(100, 3, **changed)) < 0.3
 
 
+def test_what_was_trained_on_is_as_familiar_as_what_confidence_is_stated_for() -> None:
+    """Trained on smooth images too, such as the stated conditions lack: those are no reason to say "none of these"."""
+    trained = torch.cat([images(200, 0), images(200, 6, blur=1.0)])[
+        torch.randperm(400, generator=torch.Generator().manual_seed(0))
+    ]
+    wide = Familiarity.fit((features(400, 0), trained), (features(400, 1), images(400, 1)))
+    assert part_known(wide, features(300, 3), images(300, 3, blur=1.0)) > 0.93
+    assert part_known(wide, features(300, 3), images(300, 3)) > 0.95
+
+
 def test_length_of_the_features_and_scale_of_the_image_say_nothing(space: Familiarity) -> None:
     own, seen = features(20, 4), images(20, 4)
     torch.testing.assert_close(
@@ -69,7 +79,7 @@ def test_length_of_the_features_and_scale_of_the_image_say_nothing(space: Famili
 
 
 def test_too_few_images_are_refused() -> None:
-    with pytest.raises(InputError, match="at least 5 familiar and 2 held-out"):
+    with pytest.raises(InputError, match="at least 10 familiar and 2 held-out"):
         Familiarity.fit((features(4, 0), images(4, 0)), (features(9, 0), images(9, 0)))
 
 
