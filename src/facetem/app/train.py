@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Begun = TypeVar("Begun", ShapeClassifier, ContrastRestorer)
 CLASSIFIER_SHARE = 0.6  # of the time for both: the restorer is pleased sooner, its every pixel is a lesson
-SPREAD_IMAGES = 64  # held out, to tell how large a restored image's error is where its patches disagree
+SPREAD_IMAGES = 32  # held out, to tell how large a restored image's error is where its patches disagree
 LIVE_BLOCK, LIVE_REPEATS = 64, 4  # specimens held at once, and how often each is shown before the next come
 
 
@@ -117,7 +117,7 @@ def run_training(
     }
     # Confidence is stated for the conditions of the standard test, familiarity for all that was trained on.
     stated = shipped_recipe("au-4-8nm-test") if recipe is None and store is None else wanted
-    calibration = _held_out(stated, validation, device)
+    calibration = _held_out(stated, validation if Network.classifier in trained else SPREAD_IMAGES, device)
     for which, model in trained.items():
         said = {**told, "minutes": plans[which].minutes}
         path = output / f"{which.value}.safetensors"
