@@ -41,7 +41,7 @@ def test_python_examples_run(source: str) -> None:
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_commands_and_options_exist(words: list[str]) -> None:
     command, *rest = words
-    depth = 2 if command == "train" else 1
+    depth = 2 if command in ("train", "recipe", "dataset") else 1
     told = CliRunner().invoke(app, [*words[:depth], "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
     assert told.exit_code == 0
     for option in (word for word in rest if word.startswith("-")):
