@@ -244,9 +244,10 @@ def test_train_resumes_and_its_weights_work(folder: Path, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("weights")
-def test_demo_shows_truth_beside_prediction(tmp_path: Path) -> None:
+def test_demo_shows_truth_beside_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from facetem import SHAPES
 
+    monkeypatch.setenv("COLUMNS", "200")  # no name is broken over two lines
     said = run("demo", "-o", tmp_path / "demo", "--device", "cpu").stdout
     for shape in SHAPES:
         assert shape.replace("_", " ") in said
