@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 # Before numpy and torch are imported: the tests run side by side, one process a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,6 +33,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def repository() -> Path:
     """The root of the repository."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def small() -> dict[str, Any]:
+    """A recipe, as a file holds it, whose specimens take hundredths of a second each."""
+    return {
+        "name": "small",
+        "seed": 3,
+        "field_nm": 4.8,
+        "accuracy": "draft",
+        "particles": {"shapes": ["icosahedron", "cube"], "diameter_nm": [1.4, 1.8], "offset_nm": 0.2},
+        "films": {"kinds": "random", "thickness_nm": [0.5, 1], "hard_cores_A": [1.2]},
+        "stored": {"shard": 2},
+    }
 
 
 @pytest.fixture(scope="session")

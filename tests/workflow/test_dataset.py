@@ -23,15 +23,6 @@ from facetem.data.publish import whole_shards
 
 SIZE, SHARDS = 6, 16
 N = SIZE * SHARDS
-RECIPE = {
-    "name": "small",
-    "seed": 3,
-    "field_nm": 4.8,
-    "accuracy": "draft",
-    "particles": {"shapes": ["icosahedron", "cube"], "diameter_nm": [1.4, 1.8], "offset_nm": 0.2},
-    "films": {"kinds": "random", "thickness_nm": [0.5, 1], "hard_cores_A": [1.2]},
-    "stored": {"shard": SIZE},
-}
 PATIENCE = 120.0  # s, for what takes seconds on an idle machine
 
 
@@ -49,10 +40,10 @@ def complaint(*words: object, status: int = 2) -> str:
 
 
 @pytest.fixture(scope="session")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recipe(small: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of a recipe whose specimens take hundredths of a second."""
     path = tmp_path_factory.mktemp("recipe") / "small.yaml"
-    path.write_text(yaml.safe_dump(RECIPE))
+    path.write_text(yaml.safe_dump({**small, "stored": {"shard": SIZE}}))
     return path
 
 
@@ -320,7 +311,7 @@ def test_export_writes_images_and_labels(
     assert len(list((tmp_path / "out").glob("*/*.tif"))) == 4
 
 
-def test_bad_input_is_one_line(recipe: Path, copy: Path, tmp_path: Path) -> None:
+def test_bad_input_is_one_line(recipe: Path, small: dict[str, Any], copy: Path, tmp_path: Path) -> None:
     make = ("dataset", "make")
     new = ("-o", tmp_path / "new", "--n", 4)
     assert "au-4-8nm" in complaint(*make, "nothing", *new)
@@ -334,7 +325,7 @@ def test_bad_input_is_one_line(recipe: Path, copy: Path, tmp_path: Path) -> None
     assert "made by facetem" in complaint("dataset", "info", tmp_path)
     assert "made by facetem" in complaint("dataset", "export", tmp_path, "-o", tmp_path / "o", "--to", "tiff")
     contradiction = tmp_path / "contradiction.yaml"
-    contradiction.write_text(yaml.safe_dump({**RECIPE, "particles": {"diameter_nm": [4, 8]}}))
+    contradiction.write_text(yaml.safe_dump({**small, "particles": {"diameter_nm": [4, 8]}}))
     assert "particles of up to 8 nm do not fit a field_nm of 4.8" in complaint(*make, contradiction, *new)
     assert "another recipe or split" in complaint(*make, recipe, "-o", copy, "--split", "test")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["contradiction.yaml", "copy"]

@@ -40,11 +40,11 @@ def test_show_lists_the_recipes_and_prints_one_whole() -> None:
 
 def test_check_tells_everything_that_is_wrong(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("seed: one\nfield_nm: 2\nparticles:\n  diameter_nm: [8, 4]\n")
+    path.write_text("sed: 1\nseed: one\nfield_nm: 2\nparticles:\n  diameter_nm: [8, 4]\n  offset: 3\n")
     code, out, told = facetem("recipe", "check", path)
     assert (code, out) == (2, "")
-    assert len(told.splitlines()) == 3
-    for key in ("seed", "field_nm", "particles.diameter_nm"):
+    assert len(told.splitlines()) == 5
+    for key in ("sed", "seed", "field_nm", "particles.diameter_nm", "particles.offset"):
         assert f"{path}: {key}: " in told
     path.write_text(yaml.safe_dump(TINY))
     code, out, told = facetem("recipe", "check", path)

@@ -13,7 +13,7 @@ from facetem.data.draw import PIXEL, Row, draw_specimen, image_shape
 from facetem.data.recipe import Recipe
 from facetem.data.samples import draw_set
 
-Columns = dict[str, list[float] | list[str]]
+Columns = dict[str, list[str | float]]
 # What is shown of the columns, by which title and in which unit
 SPECIMEN = {"energy": ("energy (kV)", 1e-3), "n_particles": ("particles", 1), "film": ("film", 1),
             "film_thickness": ("film thickness (nm)", 0.1), "film_density": ("film density (g/cm3)", 1),
@@ -71,7 +71,7 @@ def drawn_columns(
             }
         )
         progress(i + 1, draws)
-    return {name: [row[name] for row in rows] for name in rows[0]}, titles  # type: ignore[misc]
+    return {name: [row[name] for row in rows] for name in rows[0]}, titles
 
 
 def _called(particles: list[Row]) -> str:

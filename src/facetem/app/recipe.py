@@ -31,10 +31,9 @@ def show(
         typer.echo(load_recipe(find_recipe(recipe)).to_yaml(), nl=False)
         return
     for name, path in shipped_recipes().items():
-        said = [
-            line.removeprefix("#").strip() for line in path.read_text().splitlines() if line.startswith("#")
-        ]
-        typer.echo(f"{name:18} {' '.join(said).split(': ' if name in said[0] else '. ')[0]}")
+        lines = path.read_text(encoding="utf-8").splitlines()
+        said = " ".join(line.removeprefix("# ") for line in lines if line.startswith("# "))
+        typer.echo(f"{name:18} {said.split('. ')[0].rstrip('.')}")
 
 
 @recipe_app.command()

@@ -96,33 +96,34 @@ def parts_of(model: type[BaseModel], name: str) -> type[BaseModel] | None:
     return None
 
 
-def internal(
-    values: Mapping[str, Any], model: type[BaseModel], keys: dict[tuple, str], at: tuple = ()
-) -> dict:
+@dataclass
+class Reading:
+    """What was found while a file was read: the key that was written for each place, and what is wrong with keys."""
+
+    keys: dict[tuple, str]
+    faults: list[str]
+
+
+def internal(values: Mapping[str, Any], model: type[BaseModel], reading: Reading, at: tuple = ()) -> dict:
     """A file's mapping with the fields' own names and in internal units.
 
-    Parameters
-    ----------
-    keys
-        Filled with the key that was written for each place in the result.
-
-    Raises
-    ------
-    ValueError
-        If a key is unknown or its unit is missing or of another kind: the first argument is the key, the second the
-        complaint.
+    A key that is unknown, or whose unit is missing or of another kind, is left out and told in `reading`.
     """
     result = {}
     for key, value in values.items():
-        name, factor = _read_key(str(key), model, ".".join(str(part) for part in (*at, key)))
+        try:
+            name, factor = _read_key(str(key), model)
+        except ValueError as fault:
+            reading.faults.append(f"{'.'.join(str(part) for part in (*at, key))}: {fault}")
+            continue
         here = (*at, name)
-        keys[here] = str(key)
+        reading.keys[here] = str(key)
         inner = parts_of(model, name)
         if inner is not None and isinstance(value, Mapping):
-            value = internal(value, inner, keys, here)
+            value = internal(value, inner, reading, here)
         elif inner is not None and isinstance(value, list):
             value = [
-                internal(item, inner, keys, (*here, i)) if isinstance(item, Mapping) else item
+                internal(item, inner, reading, (*here, i)) if isinstance(item, Mapping) else item
                 for i, item in enumerate(value)
             ]
         result[name] = _scaled(value, factor, READ_DIGITS)
@@ -141,7 +142,7 @@ def written(values: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]
     return result
 
 
-def _read_key(key: str, model: type[BaseModel], place: str) -> tuple[str, float]:
+def _read_key(key: str, model: type[BaseModel]) -> tuple[str, float]:
     for name in model.model_fields:
         quantity = quantity_of(model, name)
         if key == name and (quantity is None or not quantity.unit):
@@ -150,14 +151,14 @@ def _read_key(key: str, model: type[BaseModel], place: str) -> tuple[str, float]
             continue
         written_as = ", ".join(f"{name}_{unit}" for unit in quantity.units)
         if key == name:
-            raise ValueError(place, f"expected the unit in the key, one of {written_as}")
+            raise ValueError(f"expected the unit in the key, one of {written_as}")
         unit = key.removeprefix(f"{name}_")
         if unit in quantity.units:
             return name, quantity.units[unit]
         if key.startswith(f"{name}_") and key not in model.model_fields:
-            raise ValueError(place, f"unknown unit; expected one of {written_as}")
+            raise ValueError(f"unknown unit; expected one of {written_as}")
     known = ", ".join(written_name(model, name) for name in model.model_fields)
-    raise ValueError(place, f"unknown key; known here: {known}")
+    raise ValueError(f"unknown key; known here: {known}")
 
 
 def _scaled(value: Any, factor: float, digits: int) -> Any:

@@ -33,7 +33,7 @@ def contact_sheet(
     return figure
 
 
-def parameter_histograms(columns: Mapping[str, Sequence[float] | Sequence[str]], width: int = 4) -> Figure:
+def parameter_histograms(columns: Mapping[str, Sequence[str | float]], width: int = 4) -> Figure:
     """How often each value of each parameter was drawn: bars of names, histograms of numbers."""
     rows = max(1, math.ceil(len(columns) / width))
     figure = Figure(figsize=(3.1 * width, 2.3 * rows), layout="constrained")

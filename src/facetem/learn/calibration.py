@@ -1,9 +1,6 @@
-"""Honest confidence: a temperature for the probabilities, a factor for the spread of a restored image. And the "none of
-these" distance of weights released without another."""
+"""Honest confidence: a temperature for the probabilities, and a factor for the spread of a restored image."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -73,56 +70,3 @@ def cross_fitted(logits: Tensor, labels: Tensor, *, folds: int = 10, seed: int =
         temperature = fit_temperature(logits[rest], labels[rest])
         probabilities[held] = torch.softmax(logits[held] / temperature, dim=1)
     return probabilities
-
-
-@dataclass(frozen=True)
-class FeatureSpace:
-    """Where the features of known shapes lie: class means (classes, d) and the shared precision (d, d).
-
-    The squared distance of an image to the nearest class mean, in units of the shared covariance, tells an
-    image of something else (Lee et al., A simple unified framework for detecting out-of-distribution samples,
-    NeurIPS 2018, eq. 2). `threshold` is the distance that a stated part of held-out known images stays below.
-    Newly released weights have `Familiarity` instead, which tells more.
-    """
-
-    means: Tensor
-    precision: Tensor
-    threshold: float
-
-    @classmethod
-    def fit(cls, features: Tensor, labels: Tensor, *, classes: int, coverage: float = 0.98) -> FeatureSpace:
-        """Of features (n, d) with labels (n,): every other image of each class fits, the rest set the threshold.
-
-        Raises
-        ------
-        InputError
-            If a class has fewer than two images.
-        """
-        counts = torch.bincount(labels, minlength=classes)
-        if int(counts.min()) < 2:
-            raise InputError(f"features: expected at least two images of each class, got {counts.tolist()}")
-        half = torch.zeros(len(features), dtype=torch.bool)
-        for c in range(classes):
-            half[torch.nonzero(labels == c)[::2, 0]] = True
-        fitted, held = features[half].double(), features[~half].double()
-        means = torch.stack([fitted[labels[half] == c].mean(0) for c in range(classes)])
-        centred = fitted - means[labels[half]]
-        covariance = centred.T @ centred / len(centred)
-        # Shrunk towards its mean variance: a few hundred images do not fix all directions.
-        shrink = 0.1
-        scale = covariance.diagonal().mean()
-        covariance = (1 - shrink) * covariance + shrink * scale * torch.eye(
-            len(covariance), dtype=torch.float64
-        )
-        space = cls(means.float(), torch.linalg.inv(covariance).float(), float("inf"))
-        threshold = torch.quantile(space.distance(held.float()), coverage)
-        return cls(space.means, space.precision, float(threshold))
-
-    def distance(self, features: Tensor) -> Tensor:
-        """Squared distance (n,) of features (n, d) to the nearest class mean."""
-        offset = features[:, None] - self.means
-        return torch.einsum("ncd,de,nce->nc", offset, self.precision, offset).amin(1)
-
-    def known(self, features: Tensor, images: Tensor) -> Tensor:
-        """Whether images (n, y, x), of which only the features (n, d) count, are like those of learnt shapes."""
-        return self.distance(features) <= self.threshold

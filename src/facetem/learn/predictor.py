@@ -21,7 +21,6 @@ from facetem.data.crop import crop
 from facetem.data.draw import PIXEL
 from facetem.data.micrograph import micrograph_from_array, resample
 from facetem.hrtem.simulate import resolve_device
-from facetem.learn.calibration import FeatureSpace
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.conformal import COVERAGE, ConformalSets, check_coverage
 from facetem.learn.familiarity import Familiarity
@@ -121,7 +120,7 @@ class Classifier:
         *,
         temperature: float = 1.0,
         sets: ConformalSets | None = None,
-        space: FeatureSpace | Familiarity | None = None,
+        space: Familiarity | None = None,
         name: str = "classifier",
         device: str = "cpu",
     ) -> None:
@@ -225,14 +224,12 @@ def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> 
     )
 
 
-def _space(header: dict[str, Any], extra: dict[str, Tensor]) -> FeatureSpace | Familiarity | None:
-    """What a file of weights says of known images: since 0.1 more than feature means, before only these."""
-    if "bank" in extra:
-        names = ("bank", "rings", "spread", "ring_precision", "middle", "scale")
-        return Familiarity(*(extra[name] for name in names), threshold=header["unfamiliar"])
-    if "means" in extra:
-        return FeatureSpace(extra["means"], extra["precision"], header["threshold"])
-    return None
+def _space(header: dict[str, Any], extra: dict[str, Tensor]) -> Familiarity | None:
+    """What a file of weights says of known images, if anything."""
+    if "bank" not in extra:
+        return None
+    names = ("bank", "rings", "spread", "ring_precision", "middle", "scale")
+    return Familiarity(*(extra[name] for name in names), threshold=header["unfamiliar"])
 
 
 def classify(

@@ -129,21 +129,10 @@ def write_mrc() -> DmWriter:
     return write
 
 
-SMALL = {
-    "name": "small",
-    "seed": 3,
-    "field_nm": 4.8,
-    "accuracy": "draft",
-    "particles": {"shapes": ["icosahedron", "cube"], "diameter_nm": [1.4, 1.8], "offset_nm": 0.2},
-    "films": {"kinds": "random", "thickness_nm": [0.5, 1], "hard_cores_A": [1.2]},
-    "stored": {"shard": 2},
-}
-
-
 @pytest.fixture(scope="session")
-def small_recipe() -> Recipe:
+def small_recipe(small: dict[str, Any]) -> Recipe:
     """Specimens that take hundredths of a second each."""
-    return recipe_from(SMALL)
+    return recipe_from(small)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from facetem.core.errors import InputError
-from facetem.learn.calibration import FeatureSpace, cross_fitted, fit_spread_scale, fit_temperature
+from facetem.learn.calibration import cross_fitted, fit_spread_scale, fit_temperature
 
 
 def test_temperature_recovers_the_factor_that_made_the_logits_overconfident() -> None:
@@ -27,35 +27,6 @@ def test_cross_fitted_probabilities_do_not_know_their_own_labels() -> None:
     after = cross_fitted(logits, turned)
     torch.testing.assert_close(after[7], before[7])
     assert ((after - before).abs().amax(1) > 1e-3).sum() >= 45  # all but those of its own part
-
-
-def test_feature_space_knows_its_own_and_not_what_lies_elsewhere() -> None:
-    generator = torch.Generator().manual_seed(1)
-    centres = 4 * torch.randn(8, 16, generator=generator)
-    labels = torch.arange(1600) % 8
-    features = centres[labels] + torch.randn(1600, 16, generator=generator)
-    space = FeatureSpace.fit(features, labels, classes=8, coverage=0.98)
-    fresh = centres[labels] + torch.randn(1600, 16, generator=generator)
-    known = (space.distance(fresh) <= space.threshold).float().mean()
-    assert 0.95 < known < 0.995
-    strange = 12 * torch.randn(400, 16, generator=generator)
-    assert (space.distance(strange) <= space.threshold).float().mean() < 0.05
-
-
-def test_feature_space_fits_every_class_when_shapes_take_turns() -> None:
-    """Every other image of the whole set would leave half of the classes without a mean."""
-    labels = torch.arange(64) % 8
-    features = torch.nn.functional.one_hot(labels, 8).float() * 10 + torch.randn(
-        64, 8, generator=torch.Generator().manual_seed(2)
-    )
-    space = FeatureSpace.fit(features, labels, classes=8)
-    assert torch.isfinite(space.means).all()
-    assert (space.means.argmax(1) == torch.arange(8)).all()
-
-
-def test_feature_space_refuses_a_missing_class() -> None:
-    with pytest.raises(InputError, match="at least two images of each class"):
-        FeatureSpace.fit(torch.randn(20, 4), torch.zeros(20, dtype=torch.int64), classes=2)
 
 
 def test_spread_scale_recovers_how_much_too_small_the_spread_was() -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +7,9 @@ import torch
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
-from facetem.learn.calibration import FeatureSpace
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.conformal import ConformalSets
+from facetem.learn.familiarity import Familiarity
 from facetem.learn.predictor import Classifier, load_classifier, load_network, save_weights
 from facetem.learn.restoration import load_restorer
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
@@ -54,8 +55,10 @@ def test_probabilities_are_named_and_sum_to_one_and_temperature_softens(images: 
 def test_unfamiliar_images_are_answered_as_unknown(images: np.ndarray) -> None:
     model = small_classifier()
     _, features = Classifier(model).logits_and_features(images)
-    near = FeatureSpace(features[:1].repeat(8, 1), torch.eye(features.shape[1]), threshold=1e6)
-    far = FeatureSpace(features[:1].repeat(8, 1) + 100, torch.eye(features.shape[1]), threshold=1.0)
+    seen = torch.as_tensor(images)
+    space = Familiarity.fit((features.repeat(10, 1), seen.repeat(10, 1, 1)), (features, seen))
+    lowest = float(space.score(features, seen).min())
+    near, far = (replace(space, threshold=threshold) for threshold in (float("inf"), lowest - 1))
     assert all(p.known for p in Classifier(model, space=near).classify(images))
     assert not any(p.known for p in Classifier(model, space=far).classify(images))
 
