@@ -83,19 +83,16 @@ def test_possible_shapes_begin_with_the_named_one_and_grow_with_the_coverage(ima
         classifier.classify(images, coverage=95)
 
 
-def test_weights_without_scores_name_one_shape_and_state_no_coverage(
+def test_weights_without_a_calibration_name_one_shape_and_state_no_coverage(
     tmp_path: Path, images: np.ndarray
 ) -> None:
-    """Files from before: feature means alone, with their threshold."""
-    path = tmp_path / "older.safetensors"
-    space = {"means": torch.zeros(8, 16), "precision": torch.eye(16)}
-    for threshold, verdict in ((1e9, "accepted"), (-1.0, "unknown")):
-        header = {"network": SMALL.as_dict(), "temperature": 2.0, "threshold": threshold}
-        save_weights(path, "classifier", small_classifier(), header, space)
-        for prediction in load_classifier(path, device="cpu").classify(images):
-            assert prediction.possible == (prediction.shape,)
-            assert prediction.coverage is None
-            assert prediction.verdict == verdict
+    path = tmp_path / "bare.safetensors"
+    save_weights(path, "classifier", small_classifier(), {"network": SMALL.as_dict()}, {})
+    for prediction in load_classifier(path, device="cpu").classify(images):
+        assert prediction.possible == (prediction.shape,)
+        assert prediction.coverage is None
+        assert prediction.known
+        assert prediction.verdict == "accepted"
 
 
 def test_saliency_of_a_classifier_is_a_share_of_each_pixel(images: np.ndarray) -> None:
