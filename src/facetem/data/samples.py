@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facetem.atoms.placement import matrices
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
 from facetem.data.conditions import draw_camera
@@ -29,7 +30,9 @@ from facetem.hrtem.camera import Camera, record_each
 class Batch:
     """Samples (n, y, x) at `PIXEL`: camera image `noisy` and noise-free `clean` (vacuum about 1), `target`,
     `mask` (float 0 or 1), `thickness` [Å]; `labels` (n,) are indices into `SHAPES`, -1 for a shape that is none
-    of them; `dose`, `defocus` (n,) [e/Å^2, Å]."""
+    of them; `dose`, `defocus` (n,) [e/Å^2, Å]; `diameter` (n,), volume-equivalent, of the first particle in the image's
+    own scale [Å]; `orientation` (n, 3, 3), from the axes of its shape to those of the image (x, y, beam), improper
+    where the image is mirrored. NaN where there is no particle."""
 
     noisy: Tensor
     clean: Tensor
@@ -39,6 +42,8 @@ class Batch:
     labels: Tensor
     dose: Tensor
     defocus: Tensor
+    diameter: Tensor
+    orientation: Tensor
 
     def first(self, n: int) -> Batch:
         """The first `n` samples."""
@@ -135,7 +140,14 @@ class SampleStream:
             labels=torch.tensor([showing.item.label for showing in showings]).to(self._device),
             dose=torch.tensor([view.camera.dose for view in views]),
             defocus=torch.tensor([foci[shot] for shot in shots]),
+            diameter=torch.tensor([showing.item.diameter for showing in showings]),
+            orientation=self._orientations(showings, views),
         )
+
+    def _orientations(self, showings: Sequence[Showing], views: Sequence[_View]) -> Tensor:
+        lie = matrices(torch.tensor([showing.item.quaternion for showing in showings], dtype=torch.float64))
+        turns = torch.from_numpy(np.stack([self._windows.turns[view.turn] for view in views]))
+        return (turns @ lie).float()
 
     def _view(self, visit: Visit) -> _View:
         rng = generator(self._recipe, self._seed, visit.index, VIEW, visit.round)

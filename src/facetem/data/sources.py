@@ -31,7 +31,8 @@ from facetem.data.store import ARRAYS, Store, open_store
 class Item:
     """One specimen as it is stored, in any precision and on any device: exit wave (2, y, x), its real and imaginary
     part; target, mask and thickness [Å] (y', x') at `PIXEL`; index of the shape, -1 for one that is no class;
-    energy [eV]."""
+    energy [eV]; volume-equivalent diameter [Å], with the error of the pixel size, and the unit quaternion (w, x, y, z)
+    from the shape's axes to the specimen's, both of the first particle."""
 
     wave: Tensor
     target: Tensor
@@ -39,6 +40,8 @@ class Item:
     thickness: Tensor
     label: int
     energy: float
+    diameter: float = 0.0
+    quaternion: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,10 @@ class _Shelf:
             self._arrays = {name: self.store.array(name) for name in ARRAYS}
         labels = self.store.table("labels", shard)
         classes, energies = list(labels["label"]), list(labels["energy"])
+        particles = self.store.table("particles", shard).groupby("index").first()
+        lies = particles.reindex(labels["index"])
+        diameters = lies["diameter"].to_numpy() * (1 + labels["calibration"].to_numpy())
+        turns = lies[["qw", "qx", "qy", "qz"]].to_numpy()
         blocks = {name: torch.from_numpy(self._rows(name, first, rows)) for name in ARRAYS}
         return {
             first + row: Item(
@@ -207,6 +214,8 @@ class _Shelf:
                 blocks["thickness"][k],
                 class_index(classes[row]),
                 float(energies[row]),
+                float(diameters[row]),
+                (*map(float, turns[row]),),
             )
             for k, row in enumerate(rows)
         }
@@ -221,6 +230,14 @@ class _Shelf:
 def class_index(label: str) -> int:
     """The index of a class in `SHAPES`, -1 for what is none of them."""
     return SHAPES.index(label) if label in SHAPES else -1
+
+
+def _pose(specimen: Specimen) -> tuple[float, tuple[float, float, float, float]]:
+    """Diameter, as it appears, and quaternion of the first particle; NaN without one."""
+    nan = float("nan")
+    row = specimen.particles[0] if specimen.particles else {}
+    w, x, y, z = (float(row.get(name, nan)) for name in ("qw", "qx", "qy", "qz"))
+    return float(row.get("diameter", nan)) * (1 + float(specimen.parameters["calibration"])), (w, x, y, z)
 
 
 AHEAD = 2  # blocks whose atoms are built before they are needed
@@ -316,6 +333,7 @@ class LiveSource:
                 truth.thickness[k],
                 class_index(specimen.label),
                 specimen.energy,
+                *_pose(specimen),
             )
             for k, (index, specimen) in enumerate(specimens)
         }

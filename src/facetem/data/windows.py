@@ -19,6 +19,13 @@ def upload(parts: Sequence[Tensor], device: torch.device) -> Tensor:
     return stack.to(device, non_blocking=True)
 
 
+def turn_matrix(turn: int) -> np.ndarray:
+    """How directions (x, y, z) of a field turn into its window (3, 3): `turn` % 4 quarters, then mirrored from 4 on."""
+    quarter = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
+    mirror = np.diag([-1.0 if turn >= 4 else 1.0, 1, 1])
+    return mirror @ np.linalg.matrix_power(quarter, turn % 4)
+
+
 class Windows:
     """Pixels of square windows on a field of `shape` (y, x).
 
@@ -28,6 +35,7 @@ class Windows:
 
     def __init__(self, size: int, shape: tuple[int, int]) -> None:
         self.size, self.shape = size, shape
+        self.turns = [turn_matrix(turn) for turn in range(8)]
         y, x = np.mgrid[:size, :size]
         self._ways: list[
             tuple[bool, np.ndarray, np.ndarray]

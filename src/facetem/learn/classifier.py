@@ -3,6 +3,8 @@
 The stem looks at the image through filters of 20 px (8 Å) at a stride of four: like a bank of Gabor filters, it
 tells the direction and spacing of lattice fringes before the resolution drops. Four residual stages follow.
 
+Besides the shape it answers whether the particle is any of the shapes it knows, how large it is, and how it lies.
+
 In training the stages also feed a picture of what there is to see: the projected thickness of the particle, its
 mask and its image at best focus. Three bits of label per image teach a network slowly; a thickness in every
 pixel, from which the 3D shape follows, teaches it fast.
@@ -15,6 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from facetem.learn.orientation import MOMENTS
+
+TYPICAL = 60.0  # Å, of diameters
+HIDDEN = 128  # width of the layers that tell size, orientation and the unknown
 FOLD = 4  # the image enters as FOLD x FOLD pixels folded into channels: filters at a stride of FOLD, quicker
 
 
@@ -47,6 +53,29 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inner = torch.relu(self.first_norm(self.first(x)))
         return torch.relu(x + self.second_norm(self.second(inner)))
+
+
+class Answer(NamedTuple):
+    """What the network says of images.
+
+    Parameters
+    ----------
+    logits : (n, classes)
+    unknown : (n,)
+        Logit of "none of these".
+    log_diameter : (n,)
+        Natural logarithm of the volume-equivalent diameter in units of `TYPICAL`.
+    moments : (n, 25)
+        How the particle lies, see `facetem.learn.orientation`.
+    features : (n, 2 c)
+        What all of these are read from.
+    """
+
+    logits: Tensor
+    unknown: Tensor
+    log_diameter: Tensor
+    moments: Tensor
+    features: Tensor
 
 
 class Picture(NamedTuple):
@@ -87,6 +116,10 @@ class ShapeClassifier(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(2 * before, config.classes)
+        self.unknown = nn.Sequential(nn.Linear(2 * before, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
+        self.pose = nn.Sequential(
+            nn.Linear(2 * before, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1 + len(MOMENTS))
+        )
 
     @staticmethod
     def pool(stage: Tensor) -> Tensor:
@@ -94,13 +127,17 @@ class ShapeClassifier(nn.Module):
         there at all, such as a twin plane."""
         return torch.cat([stage.mean(dim=(-2, -1)), stage.amax(dim=(-2, -1))], dim=1)
 
-    def classify(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (n, classes) and features (n, 2 c), without the picture."""
-        features = self.pool(self.features(functional.pixel_unshuffle(images, FOLD)))
-        return self.head(features), features
+    def read(self, features: Tensor) -> Answer:
+        """The answer in features (n, 2 c)."""
+        pose = self.pose(features)
+        return Answer(self.head(features), self.unknown(features)[:, 0], pose[:, 0], pose[:, 1:], features)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Picture]:
-        """Logits, and the picture that training compares with the truth."""
+    def classify(self, images: Tensor) -> Answer:
+        """The answer, without the picture."""
+        return self.read(self.pool(self.features(functional.pixel_unshuffle(images, FOLD))))
+
+    def forward(self, images: Tensor) -> tuple[Answer, Picture]:
+        """The answer, and the picture that training compares with the truth."""
         x, stages = functional.pixel_unshuffle(images, FOLD), []
         for i, layer in enumerate(self.features):
             x = layer(x)
@@ -112,6 +149,6 @@ class ShapeClassifier(nn.Module):
             total = here if total is None else here + functional.interpolate(total, scale_factor=2.0)
         assert total is not None
         drawn = self.draw(torch.relu(total)).float()
-        logits = self.head(self.dropout(self.pool(x)))
+        answer = self.read(self.dropout(self.pool(x)))
         *_, thickness, mask = drawn.unbind(1)
-        return logits, Picture(functional.pixel_shuffle(drawn[:, :-2], FOLD)[:, 0], thickness, mask)
+        return answer, Picture(functional.pixel_shuffle(drawn[:, :-2], FOLD)[:, 0], thickness, mask)

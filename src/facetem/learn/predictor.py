@@ -21,10 +21,11 @@ from facetem.data.crop import crop
 from facetem.data.draw import PIXEL
 from facetem.data.micrograph import micrograph_from_array, resample
 from facetem.hrtem.simulate import resolve_device
-from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
+from facetem.learn.classifier import TYPICAL, Answer, ClassifierConfig, ShapeClassifier
 from facetem.learn.conformal import COVERAGE, ConformalSets, check_coverage
 from facetem.learn.familiarity import Familiarity
 from facetem.learn.normalise import normalise
+from facetem.learn.orientation import FAMILIES, Orientation, find_orientation, turned
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
 from facetem.learn.saliency import saliency, views
 from facetem.learn.verdict import Verdict, verdict
@@ -32,6 +33,7 @@ from facetem.learn.verdict import Verdict, verdict
 FIELD = 256  # px of the classifier's view
 BATCH = 8  # patches or views at once: more does not run faster on a CPU
 FORMAT = 1
+TURNS_BACK = (0, 3, 2, 1, 4, 7, 6, 5)  # of the views; those that are mirrored are their own way back
 
 Progress = Callable[[int, int], None]
 Network = TypeVar("Network", bound=nn.Module)
@@ -49,6 +51,10 @@ class Prediction:
     `possible` are the shapes that the image leaves possible, the most probable first, never none: sets found so hold
     the true shape in a part of at least `coverage` of images like those of the calibration. Weights that state no
     coverage leave the named shape alone.
+
+    `families` are the probabilities of the structural families, each the sum of its shapes', and `family` is the most
+    probable one: not always that of the named shape. `diameter` is the volume-equivalent one [Å]; `orientation` is that
+    of a particle of the named shape.
     """
 
     shape: str
@@ -57,6 +63,18 @@ class Prediction:
     known: bool
     possible: tuple[str, ...]
     coverage: float | None
+    diameter: float
+    orientation: Orientation
+
+    @property
+    def families(self) -> dict[str, float]:
+        """Probabilities of the structural families."""
+        return {name: sum(self.probabilities[shape] for shape in shapes) for name, shapes in FAMILIES.items()}
+
+    @property
+    def family(self) -> str:
+        """The most probable family."""
+        return max(self.families, key=self.families.__getitem__)
 
     @property
     def verdict(self) -> Verdict:
@@ -129,19 +147,23 @@ class Classifier:
         self.provenance = {"name": name, "device": device}
 
     @torch.inference_mode()
-    def logits_and_features(self, crops: ArrayLike) -> tuple[Tensor, Tensor]:
-        """Mean logits (n, classes) and pooled features (n, d) of images (n, y, x) at 0.4 Å/px, on the CPU."""
+    def answers(self, crops: ArrayLike) -> Answer:
+        """What the network says of images (n, y, x) at 0.4 Å/px, averaged over the eight views, on the CPU."""
         images = torch.as_tensor(np.asarray(crops, dtype=np.float32))
         if images.ndim != 3:
             raise InputError(f"crops: expected (n, y, x), got shape {tuple(images.shape)}")
-        logits, features = [], []
+        parts: list[Answer] = []
         for image in images.split(max(1, BATCH // 8) if self._device == "cpu" else 64):
             scaled = normalise(image.to(self._device))
             seen = torch.cat(views(scaled)).contiguous(memory_format=torch.channels_last)
-            answers = self._model.classify(seen)
-            for stack, answer in zip((logits, features), answers, strict=True):
-                stack.append(answer.view(8, len(image), -1).mean(0).cpu())
-        return torch.cat(logits), torch.cat(features)
+            answer = self._model.classify(seen)
+            lies = answer.moments.view(8, len(image), -1)
+            back = torch.stack([turned(view, turn) for view, turn in zip(lies, TURNS_BACK, strict=True)])
+            answer = answer._replace(moments=back.flatten(0, 1))
+            parts.append(
+                Answer(*(part.view(8, len(image), *part.shape[1:]).mean(0).cpu() for part in answer))
+            )
+        return Answer(*(torch.cat(stack) for stack in zip(*parts, strict=True)))
 
     def classify(self, crops: ArrayLike, *, coverage: float = COVERAGE) -> list[Prediction]:
         """One prediction for each image (n, 256, 256) at 0.4 Å/px with its particle in the middle.
@@ -149,7 +171,8 @@ class Classifier:
         `coverage` is the part of all images whose set of possible shapes is to hold the true one.
         """
         check_coverage(coverage)
-        logits, features = self.logits_and_features(crops)
+        answers = self.answers(crops)
+        logits, features = answers.logits, answers.features
         probabilities = torch.softmax(logits / self._temperature, dim=1)
         known = torch.ones(len(logits), dtype=torch.bool)
         if self._space is not None:
@@ -165,8 +188,12 @@ class Classifier:
                 known=bool(fits),
                 possible=tuple(SHAPES[i] for i in row.argsort(descending=True) if inside[i]),
                 coverage=None if self._sets is None else coverage,
+                diameter=TYPICAL * float(size.exp()),
+                orientation=find_orientation(SHAPES[int(row.argmax())], lies),
             )
-            for row, fits, inside in zip(probabilities, known, possible, strict=True)
+            for row, fits, inside, size, lies in zip(
+                probabilities, known, possible, answers.log_diameter, answers.moments.numpy(), strict=True
+            )
         ]
 
     def saliency(self, crop: ArrayLike, shape: str) -> NDArray[np.float32]:

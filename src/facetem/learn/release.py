@@ -40,8 +40,9 @@ def release_classifier(
     """
     model = model.cpu().eval()
     classifier = Classifier(model)
-    logits, features = classifier.logits_and_features(calibration.noisy.numpy())
-    _, known = classifier.logits_and_features(familiar.noisy.numpy())
+    answers = classifier.answers(calibration.noisy.numpy())
+    logits, features = answers.logits, answers.features
+    known = classifier.answers(familiar.noisy.numpy()).features
     sets = ConformalSets.fit(cross_fitted(logits, calibration.labels), calibration.labels)
     space = Familiarity.fit((known, familiar.noisy), (features, calibration.noisy))
     config = {

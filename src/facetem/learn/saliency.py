@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from facetem.learn.classifier import Answer
 from facetem.learn.normalise import normalise
 
 SAMPLES = 4  # noisy copies of each of the eight views
@@ -21,9 +22,9 @@ BLUR = 4.0  # px (1.6 Å): fringes flip the sign of a gradient, what lies within
 
 
 class Network(Protocol):
-    """What answers images (n, 1, y, x) with logits (n, classes) and features."""
+    """What answers images (n, 1, y, x) with logits (n, classes) and more."""
 
-    def classify(self, images: Tensor) -> tuple[Tensor, Tensor]: ...
+    def classify(self, images: Tensor) -> Answer: ...
 
 
 def views(images: Tensor) -> list[Tensor]:
@@ -54,7 +55,7 @@ def saliency(
         pixels = scaled.clone().requires_grad_()
         seen = torch.cat(views(pixels))
         added = noise * torch.randn(seen.shape, generator=generator).to(seen)
-        logits = network.classify((seen + added).contiguous(memory_format=torch.channels_last))[0].float()
+        logits = network.classify((seen + added).contiguous(memory_format=torch.channels_last)).logits.float()
         others = torch.cat([logits[:, :shape], logits[:, shape + 1 :]], dim=1)
         odds = (logits[:, shape] - others.logsumexp(1)).mean()
         total += torch.autograd.grad(odds, pixels)[0][0, 0]

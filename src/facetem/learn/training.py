@@ -10,16 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.data.feed import feed
 from facetem.data.samples import Batch, SampleStream
 from facetem.data.sources import Share, Source
-from facetem.learn.classifier import ShapeClassifier
+from facetem.learn.classifier import TYPICAL, Answer, ShapeClassifier
 from facetem.learn.normalise import normalise, uneven
+from facetem.learn.orientation import FAMILIES, MOMENTS, moments, normals_of
 from facetem.learn.processes import Precision, make_fabric, mean_of_all, own_part, seed_of_step
 from facetem.learn.restorer import PATCH, ContrastRestorer
 from facetem.learn.run import Run
@@ -91,9 +94,10 @@ class Task(Protocol):
 
 
 class ShapeTask:
-    """Cross-entropy of the shape, labels smoothed by 5 %, and of what the network pictures on the way.
+    """Cross-entropy of the shape, labels smoothed by 5 %, whether it is one of those known, size and orientation, and
+    what the network pictures on the way.
 
-    A shape that is no class (label -1) teaches the picture alone.
+    A shape that is no class (label -1) teaches the picture and that it is none of them.
     """
 
     name = "classifier"
@@ -103,9 +107,10 @@ class ShapeTask:
         self.model: nn.Module = model or ShapeClassifier()
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        logits, picture = self.model(channels_last(normalise(uneven(batch.noisy, generator))))
-        logits = logits.float()
-        known = (batch.labels >= 0).sum().clamp_min(1)
+        answer, picture = self.model(channels_last(normalise(uneven(batch.noisy, generator))))
+        logits = answer.logits.float()
+        is_known = batch.labels >= 0
+        known = is_known.sum().clamp_min(1)
         shape = functional.cross_entropy(
             logits, batch.labels, label_smoothing=0.05, ignore_index=-1, reduction="sum"
         )
@@ -115,8 +120,42 @@ class ShapeTask:
         mask = functional.binary_cross_entropy_with_logits(picture.mask, functional.avg_pool2d(batch.mask, 4))
         image = functional.smooth_l1_loss(picture.target, batch.target - 1, beta=0.1)
         accuracy = (logits.argmax(1) == batch.labels).sum() / known
-        figures = {"loss": shape, "accuracy": accuracy, "thickness": thick, "mask": mask, "image": image}
-        return shape + thick + 0.5 * mask + 3 * image, {k: v.detach() for k, v in figures.items()}
+        unknown = functional.binary_cross_entropy_with_logits(answer.unknown.float(), (~is_known).float())
+        size, lies = pose_losses(answer, batch)
+        figures = {
+            "loss": shape,
+            "accuracy": accuracy,
+            "unknown": unknown,
+            "diameter": size,
+            "orientation": lies,
+            "thickness": thick,
+            "mask": mask,
+            "image": image,
+        }
+        total = shape + 0.5 * unknown + 2 * size + 2 * lies + thick + 0.5 * mask + 3 * image
+        return total, {k: v.detach() for k, v in figures.items()}
+
+
+def pose_losses(answer: Answer, batch: Batch) -> tuple[Tensor, Tensor]:
+    """How far diameter (relative, Huber with a bend at 5 %) and moments of the orientation (mean square) are from the
+    truth, in the mean over the particles of known shape."""
+    device = answer.logits.device
+    labels = batch.labels.tolist()
+    rows = [i for i, label in enumerate(labels) if label >= 0]
+    if not rows:
+        return answer.log_diameter.sum() * 0, answer.moments.sum() * 0
+    truth = np.empty((len(rows), len(MOMENTS)))
+    orientations = batch.orientation.double().numpy()
+    for kind, shapes in FAMILIES.items():
+        some = [k for k, i in enumerate(rows) if SHAPES[labels[i]] in shapes]
+        if some:
+            truth[some] = moments(
+                np.einsum("nij,kj->nki", orientations[[rows[k] for k in some]], normals_of(kind))
+            )
+    wanted = torch.from_numpy(truth).float().to(device)
+    lies = functional.mse_loss(answer.moments[rows].float(), wanted)
+    size = torch.log(batch.diameter[rows].float() / TYPICAL).to(device)
+    return functional.smooth_l1_loss(answer.log_diameter[rows].float(), size, beta=0.05), lies
 
 
 class ContrastTask:

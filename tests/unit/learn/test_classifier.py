@@ -1,12 +1,15 @@
 import torch
 
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
+from facetem.learn.orientation import MOMENTS
 
 
 def test_the_picture_has_the_sizes_it_is_compared_with() -> None:
     model = ShapeClassifier(ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))).eval()
-    logits, picture = model(torch.randn(2, 1, 256, 256))
-    assert logits.shape == (2, 8)
+    answer, picture = model(torch.randn(2, 1, 256, 256))
+    assert answer.logits.shape == (2, 8)
+    assert answer.unknown.shape == answer.log_diameter.shape == (2,)
+    assert answer.moments.shape == (2, len(MOMENTS))
     assert picture.target.shape == (2, 256, 256)
     assert picture.thickness.shape == picture.mask.shape == (2, 64, 64)
 
@@ -15,8 +18,9 @@ def test_with_and_without_the_picture_the_logits_are_the_same() -> None:
     torch.manual_seed(0)
     model = ShapeClassifier(ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))).eval()
     images = torch.randn(2, 1, 256, 256)
-    logits, _ = model(images)
-    torch.testing.assert_close(logits, model.classify(images)[0])
+    answer, _ = model(images)
+    for part, alone in zip(answer, model.classify(images), strict=True):
+        torch.testing.assert_close(part, alone)
 
 
 def test_every_stage_and_the_stem_see_the_picture() -> None:

@@ -10,6 +10,7 @@ from facetem.core.errors import InputError
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.conformal import ConformalSets
 from facetem.learn.familiarity import Familiarity
+from facetem.learn.orientation import turned
 from facetem.learn.predictor import Classifier, load_classifier, load_network, save_weights
 from facetem.learn.restoration import load_restorer
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
@@ -30,12 +31,26 @@ def small_classifier() -> ShapeClassifier:
 
 def test_answers_do_not_depend_on_scale_turn_mirror_or_batch(images: np.ndarray) -> None:
     classifier = Classifier(small_classifier())
-    together, _ = classifier.logits_and_features(images)
-    alone = torch.cat([classifier.logits_and_features(i[None])[0] for i in images])
+    together = classifier.answers(images).logits
+    alone = torch.cat([classifier.answers(i[None]).logits for i in images])
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
     for other in (7 * images + 3, np.rot90(images, 1, (1, 2)), images[:, :, ::-1]):
-        answer, _ = classifier.logits_and_features(np.ascontiguousarray(other))
+        answer = classifier.answers(np.ascontiguousarray(other)).logits
         torch.testing.assert_close(together, answer, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("turn", range(8))
+def test_orientations_turn_with_the_image(images: np.ndarray, turn: int) -> None:
+    """The mean over the views is turned back: of a turned image it is the turned mean."""
+    classifier = Classifier(small_classifier())
+    straight = classifier.answers(images).moments
+    turned_images = np.rot90(images, turn % 4, (1, 2))[:, :, :: -1 if turn >= 4 else 1]
+    torch.testing.assert_close(
+        classifier.answers(np.ascontiguousarray(turned_images)).moments,
+        turned(straight, turn),
+        atol=1e-3,
+        rtol=1e-3,
+    )
 
 
 def test_probabilities_are_named_and_sum_to_one_and_temperature_softens(images: np.ndarray) -> None:
@@ -50,11 +65,15 @@ def test_probabilities_are_named_and_sum_to_one_and_temperature_softens(images: 
         assert a.confidence == max(a.probabilities.values()) == a.probabilities[a.shape]
         assert a.shape == b.shape
         assert b.confidence < a.confidence
+        assert sum(a.families.values()) == pytest.approx(1, abs=1e-5)
+        assert a.families["decahedral"] == a.probabilities["decahedron"]
+        assert a.families[a.family] == max(a.families.values()) >= a.confidence
+        assert a.diameter == b.diameter > 0
 
 
 def test_unfamiliar_images_are_answered_as_unknown(images: np.ndarray) -> None:
     model = small_classifier()
-    _, features = Classifier(model).logits_and_features(images)
+    features = Classifier(model).answers(images).features
     seen = torch.as_tensor(images)
     space = Familiarity.fit((features.repeat(10, 1), seen.repeat(10, 1, 1)), (features, seen))
     lowest = float(space.score(features, seen).min())

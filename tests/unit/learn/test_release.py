@@ -19,7 +19,18 @@ def samples(n: int, seed: int) -> Batch:
     """Noise whose labels come in turn, as those of every data set do."""
     noisy = 1 + 0.1 * torch.randn(n, 256, 256, generator=torch.Generator().manual_seed(seed))
     nothing = torch.zeros(n)
-    return Batch(noisy, noisy, noisy, noisy, noisy, torch.arange(n) % 8, nothing, nothing)
+    return Batch(
+        noisy,
+        noisy,
+        noisy,
+        noisy,
+        noisy,
+        torch.arange(n) % 8,
+        nothing,
+        nothing,
+        nothing + 60,
+        torch.eye(3).repeat(n, 1, 1),
+    )
 
 
 def test_released_classifier_is_calibrated_for_every_shape(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from torch import Tensor
 from facetem.atoms.shapes import SHAPES
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import draw_set
+from facetem.learn.classifier import Answer
 from facetem.learn.predictor import load_classifier
 from facetem.learn.saliency import saliency, views
 
@@ -15,16 +16,16 @@ class Linear:
     def __init__(self, weights: Tensor) -> None:
         self.weights = weights
 
-    def classify(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def classify(self, images: Tensor) -> Answer:
         score = (images[:, 0] * self.weights).sum((1, 2))
         nothing = torch.zeros(len(images), 2)
-        return torch.cat([score[:, None], nothing], dim=1), nothing
+        return Answer(torch.cat([score[:, None], nothing], dim=1), *4 * (nothing,))
 
 
 class Quadratic(Linear):
     """Logit 0 is half the sum of weighted squares: its gradient is the image itself, weighted."""
 
-    def classify(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def classify(self, images: Tensor) -> Answer:
         return super().classify(0.5 * images**2)
 
 

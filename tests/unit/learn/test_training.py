@@ -40,7 +40,7 @@ def test_easing_goes_from_targets_to_the_full_noise() -> None:
     n = 400
     clean, noisy, target = torch.ones(n, 2, 2), torch.full((n, 2, 2), 3.0), torch.zeros(n, 2, 2)
     other = torch.zeros(n)
-    batch = Batch(noisy, clean, target, clean, clean, other, other, other)
+    batch = Batch(noisy, clean, target, clean, clean, other, other, other, other, other)
     torch.testing.assert_close(eased(batch, 0.0, generator).noisy, target)
     half = eased(batch, 0.5, generator).noisy[:, 0, 0]
     assert set(half.tolist()) == {0.0, 2.0}  # the target, or half the noise
@@ -77,7 +77,18 @@ def test_both_losses_fall_on_a_batch_that_is_shown_again() -> None:
     noisy = 1 + 0.2 * torch.randn(8, 64, 64, generator=generator)
     target = 1 + 0.5 * (noisy - 1)
     mask = (noisy > 1.1).float()
-    batch = Batch(noisy, target, target, mask, 10 * mask, torch.arange(8), torch.ones(8), torch.zeros(8))
+    batch = Batch(
+        noisy,
+        target,
+        target,
+        mask,
+        10 * mask,
+        torch.arange(8),
+        torch.ones(8),
+        torch.zeros(8),
+        torch.full((8,), 60.0),
+        torch.eye(3).repeat(8, 1, 1),
+    )
     shapes = ShapeClassifier(replace(SMALL, dropout=0))
     contrast = ContrastRestorer(RestorerConfig(widths=(8, 16)))
     for task in (ShapeTask(shapes), ContrastTask(contrast)):

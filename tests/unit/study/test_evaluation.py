@@ -12,11 +12,14 @@ from facetem.app.results import print_evaluation
 from facetem.atoms.shapes import SHAPES
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import Batch
+from facetem.learn.orientation import Orientation
 from facetem.learn.predictor import Classifier, Prediction
 from facetem.learn.restoration import Restoration, Restorer
 from facetem.learn.support import lattice_support
 from facetem.study.card import model_card
 from facetem.study.evaluation import Evaluation, score
+
+UPRIGHT = Orientation((1.0, 0.0, 0.0, 0.0), None, None, 1.0)
 
 
 class Answers:
@@ -32,7 +35,7 @@ class Answers:
         }
         probabilities = {shape: value / sum(odds.values()) for shape, value in odds.items()}
         sure = probabilities[possible[0]]
-        return [Prediction(possible[0], probabilities, sure, known, possible, self._coverage)]
+        return [Prediction(possible[0], probabilities, sure, known, possible, self._coverage, 60.0, UPRIGHT)]
 
 
 class Same:
@@ -52,7 +55,18 @@ def evaluated(coverage: float | None) -> Evaluation:
     noisy = noisy - 0.5 * mask
     labels = torch.tensor([SHAPES.index(s) for s in ("cube", "cube", "twin", "decahedron", "octahedron")])
     dose, defocus = torch.full((n,), 800.0), torch.zeros(n)
-    samples = Batch(noisy, noisy, noisy, mask, mask, labels, dose, defocus)
+    samples = Batch(
+        noisy,
+        noisy,
+        noisy,
+        mask,
+        mask,
+        labels,
+        dose,
+        defocus,
+        0 * dose + 60,
+        torch.eye(3).repeat(len(dose), 1, 1),
+    )
     answers = [
         (("cube",), True),
         (("twin",), True),

@@ -1,0 +1,210 @@
+"""How a particle lies, as numbers that a network can learn: symmetric by construction.
+
+Orientations that a shape's symmetry makes alike are one orientation, and an image cannot tell a particle from its
+mirror image along the beam. A network that answers with a rotation would have to choose among all of them. Here it
+answers with moments of the sphere: the real spherical harmonics Y_lm, up to degree `DEGREE`, averaged over the normals
+of the particle's {100} faces (of its {111} faces where it has none). Equal orientations have equal moments, and the
+moments with odd l + m, which change sign in the mirror, are left out. `find_orientation` turns moments back
+into a rotation, the one whose moments are nearest.
+
+The single crystals share one set of normals, since what is seen is their lattice: the cube axes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from facetem.atoms.library import family
+from facetem.atoms.placement import quaternions, zone_axes
+from facetem.atoms.truth import rotation_group, truth
+
+Array = NDArray[np.float64]
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "single crystal": ("truncated_octahedron", "cuboctahedron", "octahedron", "cube", "tetrahedron"),
+    "singly twinned": ("twin",),
+    "decahedral": ("decahedron",),
+    "icosahedral": ("icosahedron",),
+}
+# Whose faces stand for a family's, and whose rotations are its symmetry.
+PROTOTYPES = {
+    "single crystal": "cuboctahedron",
+    "singly twinned": "twin",
+    "decahedral": "ino_decahedron",
+    "icosahedral": "icosahedron",
+}
+DEGREE = 6  # the lowest that tells how an icosahedron lies
+MOMENTS: tuple[tuple[int, int], ...] = tuple(
+    (degree, order)
+    for degree in range(2, DEGREE + 1)
+    for order in range(-degree, degree + 1)
+    if (degree + order) % 2 == 0
+)
+ROTATIONS = 12_000  # that moments are compared with at first: 9 degrees apart, 3 for a cubic crystal
+INVERSION, MIRROR = -np.eye(3), np.diag([1.0, 1.0, -1.0])
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How a particle lies.
+
+    Parameters
+    ----------
+    quaternion : (w, x, y, z)
+        Unit, w >= 0: from the shape's axes (cubic axes; five-fold axis or twin normal along z) to the image's x, y and
+        the beam.
+    zone : (u, v, w) or None
+        The zone axis of a single crystal that is nearest to the beam.
+    zone_angle : float or None
+        Between it and the beam [deg].
+    fit : float
+        The correlation of this orientation's moments with those that the network saw: 1 at best.
+    """
+
+    quaternion: tuple[float, float, float, float]
+    zone: tuple[int, int, int] | None
+    zone_angle: float | None
+    fit: float
+
+    @property
+    def rotation(self) -> Array:
+        """The same as a matrix (3, 3)."""
+        w, x, y, z = self.quaternion
+        return Rotation.from_quat([x, y, z, w]).as_matrix()
+
+
+def family_of(shape: str) -> str:
+    """The structural family of a class of the classifier."""
+    return next(name for name, shapes in FAMILIES.items() if shape in shapes)
+
+
+@lru_cache(maxsize=len(FAMILIES))
+def normals_of(family_name: str) -> Array:
+    """Unit vectors (k, 3) that stand for how particles of a family lie."""
+    shape = PROTOTYPES[family_name]
+    faces = truth(shape, family(shape).ideal, diameter=60.0, lattice_constant=4.078).facets
+    square = [face.normal for face in faces if face.kind == "100"]
+    return np.array(square or [face.normal for face in faces])
+
+
+def moments(directions: ArrayLike) -> Array:
+    """The moments (..., 25) of sets of unit vectors (..., k, 3), of length about 1."""
+    from scipy.special import sph_harm_y
+
+    x, y, z = np.moveaxis(np.asarray(directions, dtype=np.float64), -1, 0)
+    polar, azimuth = np.arccos(np.clip(z, -1, 1)), np.arctan2(y, x)
+    parts = []
+    for degree, order in MOMENTS:
+        value = np.sqrt(4 * np.pi) * sph_harm_y(degree, abs(order), polar, azimuth)
+        part = value.real if order >= 0 else value.imag
+        parts.append((part * (np.sqrt(2) if order else 1.0)).mean(axis=-1))
+    return np.stack(parts, axis=-1)
+
+
+def moments_of(shape: str, rotations: ArrayLike) -> Array:
+    """The moments (..., 25) of a class of the classifier under rotations (..., 3, 3), which may be improper."""
+    normals = normals_of(family_of(shape))
+    return moments(np.einsum("...ij,kj->...ki", np.asarray(rotations, dtype=np.float64), normals))
+
+
+def turned(values: Tensor, turn: int) -> Tensor:
+    """Moments (..., 25) of what is turned by `turn` % 4 quarters from y to x, and from 4 on then mirrored (x to -x), as
+    `facetem.data.windows.turn_matrix` does it."""
+    at = {moment: i for i, moment in enumerate(MOMENTS)}
+    result = torch.empty_like(values)
+    for degree, order in MOMENTS:
+        if order < 0:
+            continue
+        cosine = values[..., at[degree, order]]
+        sine = values[..., at[degree, -order]] if order else torch.zeros_like(cosine)
+        angle = -order * (turn % 4) * np.pi / 2
+        c, s = float(np.cos(angle)), float(np.sin(angle))
+        cosine, sine = c * cosine - s * sine, s * cosine + c * sine
+        if turn >= 4:  # the azimuth becomes pi - azimuth
+            sign = (-1.0) ** order
+            cosine, sine = sign * cosine, -sign * sine
+        result[..., at[degree, order]] = cosine
+        if order:
+            result[..., at[degree, -order]] = sine
+    return result
+
+
+class Finder:
+    """Turns moments back into orientations of a family."""
+
+    def __init__(self, kind: str, *, seed: int = 0) -> None:
+        self._kind, self._normals = kind, normals_of(kind)
+        self._rotations = Rotation.random(ROTATIONS, random_state=seed).as_matrix()
+        self._moments = self._moments_of(self._rotations)
+
+    def _moments_of(self, rotations: Array) -> Array:
+        """The moments of rotations (n, 3, 3), of length 1."""
+        return _unit(moments(np.einsum("nij,kj->nki", rotations, self._normals)))
+
+    def find(self, values: ArrayLike, *, rounds: int = 8, tries: int = 40) -> Orientation:
+        """The orientation whose moments correlate best with `values` (25,).
+
+        The best of many random rotations is improved by small random ones, each round by smaller ones.
+        """
+        wanted = _unit(np.asarray(values, dtype=np.float64))
+        fits = self._moments @ wanted
+        best = int(fits.argmax())
+        rotation, fit = self._rotations[best], float(fits[best])
+        rng = np.random.default_rng(0)
+        for reach in np.deg2rad(6.0) / 2.0 ** np.arange(rounds):
+            some = Rotation.from_rotvec(rng.normal(size=(tries, 3)) * reach).as_matrix() @ rotation
+            fits = self._moments_of(some) @ wanted
+            if fits.max() > fit:
+                rotation, fit = some[fits.argmax()], float(fits.max())
+        zone, angle = None, None
+        as_tensor = torch.as_tensor(rotation)[None]
+        if self._kind == "single crystal":
+            axes, angles = zone_axes(as_tensor)
+            u, v, w = (int(i) for i in axes[0].tolist())
+            zone, angle = (u, v, w), float(np.rad2deg(float(angles[0])))
+        w, x, y, z = quaternions(as_tensor)[0].tolist()
+        return Orientation((w, x, y, z), zone, angle, fit)
+
+
+def _unit(values: Array) -> Array:
+    return values / np.linalg.norm(values, axis=-1, keepdims=True).clip(1e-12)
+
+
+@lru_cache(maxsize=len(FAMILIES))
+def _finder(kind: str) -> Finder:
+    return Finder(kind)
+
+
+def find_orientation(shape: str, values: ArrayLike) -> Orientation:
+    """The orientation of a class of the classifier whose moments are nearest to `values` (25,)."""
+    return _finder(family_of(shape)).find(values)
+
+
+def alike(shape: str, rotation: ArrayLike) -> Array:
+    """All rotations (n, 3, 3) of a class that look like `rotation` (3, 3), proper or improper.
+
+    The shape's symmetry turns some into each other; the others are mirror images along the beam, and proper by a
+    symmetry of the shape that is not: the inversion, or the mirror plane across a five-fold axis or in a twin plane.
+    """
+    kind = family_of(shape)
+    symmetric = np.asarray(rotation, dtype=np.float64) @ rotation_group(PROTOTYPES[kind])
+    improper = MIRROR if kind in ("decahedral", "singly twinned") else INVERSION
+    some = [symmetric, MIRROR @ symmetric, symmetric @ improper, MIRROR @ symmetric @ improper]
+    return np.concatenate([part for part in some if np.linalg.det(part[0]) > 0])
+
+
+def angle_between(shape: str, first: ArrayLike, second: ArrayLike) -> float:
+    """The angle [deg] of the smallest rotation between two orientations (3, 3) of a class, which may be improper.
+
+    Those that look alike are one orientation.
+    """
+    one = alike(shape, first)[0]
+    cosines = (np.einsum("ij,nij->n", one, alike(shape, second)) - 1) / 2
+    return float(np.rad2deg(np.arccos(np.clip(cosines.max(), -1, 1))))
