@@ -23,7 +23,7 @@ from torch.nn import functional
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import draw_set
 from facetem.data.sources import StoreSource
-from facetem.learn.classifier import FOLD, Answer, ClassifierConfig, ShapeClassifier
+from facetem.learn.classifier import FOLD, Answer, ClassifierConfig, Residual, ShapeClassifier
 from facetem.learn.normalise import normalise
 from facetem.learn.predictor import Classifier
 from facetem.learn.training import CLASSIFIER_PLAN, ShapeTask, train
@@ -48,10 +48,7 @@ class NextClassifier(ShapeClassifier):
 
     def __init__(self, config: ClassifierConfig | None = None) -> None:
         super().__init__(config)
-        blocks = [
-            NextBlock(layer.first.in_channels) if hasattr(layer, "first") else layer
-            for layer in self.features
-        ]
+        blocks = [NextBlock(layer.width) if isinstance(layer, Residual) else layer for layer in self.features]
         self.features = nn.Sequential(*blocks)
 
 

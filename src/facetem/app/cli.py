@@ -113,6 +113,9 @@ def train(
     store: Annotated[
         Path | None, typer.Option(help="Folder for the specimens. Default: simulate them as they are needed.")
     ] = None,
+    unknown: Annotated[
+        Path | None, typer.Option(help="Folder of a store of particles that are none of the shapes.")
+    ] = None,
     start: Annotated[
         Path | None, typer.Option(help="Weights to learn on from: a file, or a folder with those of both.")
     ] = None,
@@ -141,6 +144,7 @@ def train(
         output,
         recipe=recipe,
         store=store,
+        unknown=unknown,
         start=start,
         specimens=specimens,
         validation=validation,

@@ -23,7 +23,7 @@ from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.data.draw import Specimen, draw_specimen
 from facetem.data.recipe import Recipe, Split
-from facetem.data.specimens import truth_of
+from facetem.data.specimens import truth_of, wave_grid
 from facetem.data.store import ARRAYS, Store, open_store
 
 
@@ -118,6 +118,7 @@ def _specimens_of(group: Iterable[Visit]) -> list[int]:
     return sorted(index for index in shown if index is not None)
 
 
+APART = 1 << 32  # between the indices of specimens of different stores
 WINDOW = 1e9  # bytes of specimens that are shuffled together: none is shown before they are all read
 
 
@@ -127,6 +128,9 @@ class StoreSource:
 
     Parameters
     ----------
+    beside
+        Another store, of the same field, whose specimens are mixed in: such as particles of unknown shape. The
+        recipe is that of the first.
     memory
         Bytes for specimens. A store that fits is kept; a larger one is read anew in every epoch, the next window of
         shards while one is shown. Shards are in random order, and specimens in random order within a window, which
@@ -135,39 +139,59 @@ class StoreSource:
         Whole shards are taken in until there are as many specimens.
     """
 
-    def __init__(self, path: str | Path, *, memory: float = 8e9, limit: int | None = None) -> None:
-        self._shelf = _Shelf(open_store(path))
-        self.recipe = self._shelf.store.recipe
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        beside: str | Path | None = None,
+        memory: float = 8e9,
+        limit: int | None = None,
+    ) -> None:
+        paths = [path] if beside is None else [path, beside]
+        self._shelves = [_Shelf(open_store(place)) for place in paths]
+        self.recipe = self._shelves[0].store.recipe
         self._memory, self._limit = memory, limit
-        self._shards: list[int] = []
+        self._shards: list[list[int]] = [[] for _ in paths]  # of each store
         self._kept: dict[int, Item] = {}
         self.refresh()
-        if not self._shards:
-            raise InputError(f"{path}: expected a store with at least one whole shard, found none")
+        for place, shelf, shards in zip(paths, self._shelves, self._shards, strict=True):
+            if not shards:
+                raise InputError(f"{place}: expected a store with at least one whole shard, found none")
+            if wave_grid(shelf.store.recipe) != wave_grid(self.recipe):
+                raise InputError(
+                    f"{place}: expected specimens in a field of {self.recipe.field / 10:g} nm, as in {path}, got "
+                    f"{shelf.store.recipe.field / 10:g} nm"
+                )
 
     def refresh(self) -> None:
         """Take in the shards that have been made meanwhile."""
-        known = set(self._shards)
-        for shard in self._shelf.store.shards():
-            if shard not in known and not (self._limit and len(self) >= self._limit):
-                self._shards.append(shard)
+        for shelf, shards in zip(self._shelves, self._shards, strict=True):
+            known = set(shards)
+            for shard in shelf.store.shards():
+                if shard not in known and not (self._limit and len(shards) * shelf.rows >= self._limit):
+                    shards.append(shard)
 
     def __len__(self) -> int:
-        return len(self._shards) * self._shelf.store.shard_size
+        return sum(
+            len(shards) * shelf.rows for shelf, shards in zip(self._shelves, self._shards, strict=True)
+        )
 
     @property
     def _fits(self) -> bool:
-        return len(self) * self._shelf.size <= self._memory
+        return len(self) * self._shelves[0].size <= self._memory
 
     def order(self, epoch: int, share: Share) -> Iterator[list[Visit]]:
         self.refresh()
         rng = np.random.default_rng([share.seed, epoch])
-        shards = rng.permutation(sorted(self._shards))
-        size = self._shelf.store.shard_size
-        window = max(1, int(min(self._memory / 2, WINDOW) / (size * self._shelf.size)))
-        for some in np.array_split(shards, -(-len(shards) // window)):
-            rows = (some[:, None] * size + np.arange(size)).ravel()
-            yield _pairs(rng.permutation(rows).tolist(), epoch, share)
+        shards = [(k, shard) for k, some in enumerate(self._shards) for shard in sorted(some)]
+        shards = [shards[i] for i in rng.permutation(len(shards))]
+        size = self._shelves[0].rows * self._shelves[0].size
+        window = max(1, int(min(self._memory / 2, WINDOW) / size))
+        for some in np.array_split(np.array(shards), -(-len(shards) // window)):
+            rows = [
+                k * APART + index for k, shard in some for index in self._shelves[k].store.indices(int(shard))
+            ]
+            yield _pairs([int(i) for i in rng.permutation(rows)], epoch, share)
 
     def load(self, groups: Iterable[list[Visit]]) -> Iterator[list[Showing] | None]:
         for group in groups:
@@ -176,9 +200,12 @@ class StoreSource:
             indices = _specimens_of(group)
             items = {index: self._kept[index] for index in indices if index in self._kept}
             missing = [index for index in indices if index not in items]
-            size = self._shelf.store.shard_size
-            for shard in sorted({index // size for index in missing}):
-                items |= self._shelf.read(shard, [i % size for i in missing if i // size == shard])
+            wanted: dict[tuple[int, int], list[int]] = {}
+            for index in missing:
+                k, row = divmod(index, APART)
+                wanted.setdefault((k, row // self._shelves[k].rows), []).append(row % self._shelves[k].rows)
+            for (k, shard), rows in sorted(wanted.items()):
+                items |= {k * APART + i: item for i, item in self._shelves[k].read(shard, rows).items()}
                 yield None
             if self._fits:
                 self._kept |= items
@@ -193,6 +220,7 @@ class _Shelf:
         self._arrays = {name: store.array(name) for name in ARRAYS}
         one = (array.dtype.itemsize * int(np.prod(array.shape[1:])) for array in self._arrays.values())
         self.size = sum(one)  # bytes of one specimen
+        self.rows = store.shard_size
 
     def read(self, shard: int, rows: list[int]) -> dict[int, Item]:
         """Those specimens of a shard, by index."""
@@ -204,7 +232,7 @@ class _Shelf:
         particles = self.store.table("particles", shard).groupby("index").first()
         lies = particles.reindex(labels["index"])
         diameters = lies["diameter"].to_numpy() * (1 + labels["calibration"].to_numpy())
-        turns = lies[["qw", "qx", "qy", "qz"]].to_numpy()
+        turns = lies[["qw", "qx", "qy", "qz"]].to_numpy(dtype=float)
         blocks = {name: torch.from_numpy(self._rows(name, first, rows)) for name in ARRAYS}
         return {
             first + row: Item(
@@ -215,7 +243,7 @@ class _Shelf:
                 class_index(classes[row]),
                 float(energies[row]),
                 float(diameters[row]),
-                (*map(float, turns[row]),),
+                _quaternion(turns[row]),
             )
             for k, row in enumerate(rows)
         }
@@ -232,12 +260,17 @@ def class_index(label: str) -> int:
     return SHAPES.index(label) if label in SHAPES else -1
 
 
+def _quaternion(values: Iterable[float]) -> tuple[float, float, float, float]:
+    w, x, y, z = (float(value) for value in values)
+    return w, x, y, z
+
+
 def _pose(specimen: Specimen) -> tuple[float, tuple[float, float, float, float]]:
     """Diameter, as it appears, and quaternion of the first particle; NaN without one."""
     nan = float("nan")
     row = specimen.particles[0] if specimen.particles else {}
-    w, x, y, z = (float(row.get(name, nan)) for name in ("qw", "qx", "qy", "qz"))
-    return float(row.get("diameter", nan)) * (1 + float(specimen.parameters["calibration"])), (w, x, y, z)
+    diameter = float(row.get("diameter", nan)) * (1 + float(specimen.parameters["calibration"]))
+    return diameter, _quaternion(float(row.get(name, nan)) for name in ("qw", "qx", "qy", "qz"))
 
 
 AHEAD = 2  # blocks whose atoms are built before they are needed

@@ -22,7 +22,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from facetem.atoms.library import family
-from facetem.atoms.placement import quaternions, zone_axes
+from facetem.atoms.placement import draw_rotations, quaternions, zone_axes
 from facetem.atoms.truth import rotation_group, truth
 
 Array = NDArray[np.float64]
@@ -141,7 +141,8 @@ class Finder:
 
     def __init__(self, kind: str, *, seed: int = 0) -> None:
         self._kind, self._normals = kind, normals_of(kind)
-        self._rotations = Rotation.random(ROTATIONS, random_state=seed).as_matrix()
+        generator = torch.Generator().manual_seed(seed)
+        self._rotations = draw_rotations(ROTATIONS, generator, dtype=torch.float64).numpy()
         self._moments = self._moments_of(self._rotations)
 
     def _moments_of(self, rotations: Array) -> Array:

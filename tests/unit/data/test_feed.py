@@ -18,7 +18,7 @@ from facetem.data.layout import ARRAYS, array_file, array_options, encoded_array
 from facetem.data.publish import publish_shard
 from facetem.data.recipe import Particles, Recipe, Stored
 from facetem.data.samples import Batch, SampleStream
-from facetem.data.sources import LiveSource, Share, Showing, StoreSource, Visit, visits_after
+from facetem.data.sources import APART, LiveSource, Share, Showing, StoreSource, Visit, visits_after
 from facetem.data.store import create_store, open_store
 from facetem.data.windows import Windows, grown
 
@@ -115,6 +115,26 @@ def test_what_fits_is_read_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_specimens_of_no_class_have_no_label(path: Path) -> None:
     labels = {s.visit.index: s.item.label for group in loaded(StoreSource(path), 0) for s in group}
     assert [labels[i] for i in range(SHARD)] == [3, 2, -1, 7]
+
+
+def test_two_stores_are_mixed_specimen_by_specimen(path: Path) -> None:
+    source = StoreSource(path, beside=path)
+    (group,) = loaded(source, 0)
+    assert len(source) == len(group) == 2 * SHARD * SHARDS
+    assert [float(s.item.thickness[0, 0]) for s in group] == [s.visit.index % APART for s in group]
+    second = [s.visit.index >= APART for s in group]
+    assert sum(second) == SHARD * SHARDS
+    assert second not in (sorted(second), sorted(second, reverse=True))
+    again = [v.index for g in StoreSource(path, beside=path, memory=1).order(0, Share()) for v in g]
+    assert sorted(again) == sorted(s.visit.index for s in group)
+
+
+def test_stores_of_different_fields_are_not_mixed(path: Path, tmp_path: Path) -> None:
+    wide = RECIPE.model_copy(update={"field": 64.0})
+    create_store(wide, tmp_path / "wide", split="train", n=SHARD)
+    publish_shard(tmp_path / "wide", 0, {}, {})
+    with pytest.raises(InputError, match=r"wide: expected specimens in a field of 4.8 nm.*got 6.4 nm"):
+        StoreSource(path, beside=tmp_path / "wide")
 
 
 def test_size_and_orientation_are_those_of_the_first_particle_as_it_is_seen(path: Path) -> None:
