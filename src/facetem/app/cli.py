@@ -113,8 +113,8 @@ def train(
     store: Annotated[
         Path | None, typer.Option(help="Folder for the specimens. Default: simulate them as they are needed.")
     ] = None,
-    unknown: Annotated[
-        Path | None, typer.Option(help="Folder of a store of particles that are none of the shapes.")
+    beside: Annotated[
+        Path | None, typer.Option(help="Another store, whose specimens are mixed in as they are.")
     ] = None,
     start: Annotated[
         Path | None, typer.Option(help="Weights to learn on from: a file, or a folder with those of both.")
@@ -144,7 +144,7 @@ def train(
         output,
         recipe=recipe,
         store=store,
-        unknown=unknown,
+        beside=beside,
         start=start,
         specimens=specimens,
         validation=validation,

@@ -32,6 +32,15 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
             "coverage": prediction.coverage,
             "confidence": prediction.confidence,
             "probabilities": prediction.probabilities,
+            "family": prediction.family,
+            "families": prediction.families,
+            "diameter_nm": prediction.diameter / 10,
+            "orientation": {
+                "quaternion": list(prediction.orientation.quaternion),
+                "zone": prediction.orientation.zone,
+                "zone_angle_deg": prediction.orientation.zone_angle,
+                "fit": prediction.orientation.fit,
+            },
         }
         typer.echo(json.dumps(told, indent=2))
         return
@@ -44,6 +53,8 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
         )
     else:
         typer.echo(f"{NONE_OF_THESE}; the nearest is {shape_words(prediction.shape)}")
+    typer.echo(f"{prediction.family} ({prediction.families[prediction.family]:.2f})")
+    typer.echo(f"{prediction.diameter / 10:.1f} nm, volume-equivalent")
     table = Table("shape", "probability", "")
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     for shape, probability in ranked:
@@ -75,6 +86,12 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     )
     typer.echo(f"macro-averaged accuracy  {scores.accuracy:.3f}  (95 % interval {low:.3f} to {high:.3f})")
     typer.echo(f"most confident 90 %      {scores.accuracy_of_most_confident:.3f}  (accuracy)")
+    typer.echo(f"structural family        {evaluation.pose.family_accuracy:.3f}  (accuracy)")
+    typer.echo(f"diameter                 {evaluation.pose.diameter_error:.1%}  (median error)")
+    typer.echo(
+        f"orientation              {evaluation.pose.orientation_error:.1f} deg  (median error where the shape is "
+        f"right; a guess: {evaluation.pose.orientation_guess:.1f})"
+    )
     typer.echo(
         f"calibration error        {scores.calibration_error:.3f}  "
         f"(perfect calibration would show {scores.calibration_floor:.3f} on so many images)"

@@ -56,7 +56,7 @@ def run_training(
     *,
     recipe: Path | None,
     store: Path | None,
-    unknown: Path | None = None,
+    beside: Path | None = None,
     start: Path | None,
     specimens: int,
     validation: int,
@@ -70,7 +70,7 @@ def run_training(
     simulated specimens and writes their model card.
 
     With `store`, the specimens are simulated once and kept there; without, they are simulated as they are needed.
-    With `unknown`, a store of particles of no class, the classifier learns what is none of its shapes.
+    With `beside`, another store, its specimens are mixed in.
     With `start`, a file of weights or a folder that holds those of both, the networks learn on from there.
     A run that was stopped goes on from its last checkpoint when it is called again in the same way.
     """
@@ -93,7 +93,7 @@ def run_training(
         own_part(plan.batch, fabric)  # said before others are started
     fabric.launch()
     device = str(fabric.device)
-    source = _source(wanted, store, unknown, specimens, workers, fabric)
+    source = _source(wanted, store, beside, specimens, workers, fabric)
     trained: dict[Network, nn.Module] = {}
     for which, plan in plans.items():
         task = (
@@ -187,12 +187,12 @@ def _recipe(recipe: Path | None, store: Path | None) -> Recipe:
 
 
 def _source(
-    recipe: Recipe, store: Path | None, unknown: Path | None, specimens: int, workers: int, fabric: Fabric
+    recipe: Recipe, store: Path | None, beside: Path | None, specimens: int, workers: int, fabric: Fabric
 ) -> Source:
     if specimens < 1:
         raise InputError(f"specimens: expected at least 1, got {specimens}")
-    if unknown is not None and store is None:
-        raise InputError("unknown: expected a --store with it, to mix its specimens with, got none")
+    if beside is not None and store is None:
+        raise InputError("beside: expected a --store with it, to mix its specimens with, got none")
     device = str(fabric.device)
     if store is None:
         return LiveSource(
@@ -206,9 +206,9 @@ def _source(
         )
     if fabric.world_size > 1:
         # Simulation takes longer than processes wait for each other: the store is taken as it is.
-        return StoreSource(store, beside=unknown)
+        return StoreSource(store, beside=beside)
     with progress_bar("simulating") as show:
         # Workers are processes on the CPU; a GPU is fed from one.
         there = device if workers <= 1 else "cpu"
         make_store(recipe, store, n=specimens, makers=local_makers(workers, there), progress=show)
-    return StoreSource(store, beside=unknown)
+    return StoreSource(store, beside=beside)

@@ -129,8 +129,7 @@ class StoreSource:
     Parameters
     ----------
     beside
-        Another store, of the same field, whose specimens are mixed in: such as particles of unknown shape. The
-        recipe is that of the first.
+        Another store, of the same field, whose specimens are mixed in. The recipe is that of the first.
     memory
         Bytes for specimens. A store that fits is kept; a larger one is read anew in every epoch, the next window of
         shards while one is shown. Shards are in random order, and specimens in random order within a window, which

@@ -3,7 +3,7 @@
 The stem looks at the image through filters of 20 px (8 Å) at a stride of four: like a bank of Gabor filters, it
 tells the direction and spacing of lattice fringes before the resolution drops. Four residual stages follow.
 
-Besides the shape it answers whether the particle is any of the shapes it knows, how large it is, and how it lies.
+Besides the shape it answers how large the particle is and how it lies.
 
 In training the stages also feed a picture of what there is to see: the projected thickness of the particle, its
 mask and its image at best focus. Three bits of label per image teach a network slowly; a thickness in every
@@ -20,7 +20,7 @@ from torch.nn import functional
 from facetem.learn.orientation import MOMENTS
 
 TYPICAL = 60.0  # Å, of diameters
-HIDDEN = 128  # width of the layers that tell size, orientation and the unknown
+HIDDEN = 128  # width of the layer before size and orientation
 FOLD = 4  # the image enters as FOLD x FOLD pixels folded into channels: filters at a stride of FOLD, quicker
 
 
@@ -62,8 +62,6 @@ class Answer(NamedTuple):
     Parameters
     ----------
     logits : (n, classes)
-    unknown : (n,)
-        Logit of "none of these".
     log_diameter : (n,)
         Natural logarithm of the volume-equivalent diameter in units of `TYPICAL`.
     moments : (n, 25)
@@ -73,7 +71,6 @@ class Answer(NamedTuple):
     """
 
     logits: Tensor
-    unknown: Tensor
     log_diameter: Tensor
     moments: Tensor
     features: Tensor
@@ -117,7 +114,6 @@ class ShapeClassifier(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(2 * before, config.classes)
-        self.unknown = nn.Sequential(nn.Linear(2 * before, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
         self.pose = nn.Sequential(
             nn.Linear(2 * before, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1 + len(MOMENTS))
         )
@@ -131,7 +127,7 @@ class ShapeClassifier(nn.Module):
     def read(self, features: Tensor) -> Answer:
         """The answer in features (n, 2 c)."""
         pose = self.pose(features)
-        return Answer(self.head(features), self.unknown(features)[:, 0], pose[:, 0], pose[:, 1:], features)
+        return Answer(self.head(features), pose[:, 0], pose[:, 1:], features)
 
     def classify(self, images: Tensor) -> Answer:
         """The answer, without the picture."""

@@ -94,10 +94,10 @@ class Task(Protocol):
 
 
 class ShapeTask:
-    """Cross-entropy of the shape, labels smoothed by 5 %, whether it is one of those known, size and orientation, and
-    what the network pictures on the way.
+    """Cross-entropy of the shape, labels smoothed by 5 %, size and orientation, and what the network pictures on the
+    way.
 
-    A shape that is no class (label -1) teaches the picture and that it is none of them.
+    A shape that is no class (label -1) teaches the picture alone.
     """
 
     name = "classifier"
@@ -109,8 +109,7 @@ class ShapeTask:
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         answer, picture = self.model(channels_last(normalise(uneven(batch.noisy, generator))))
         logits = answer.logits.float()
-        is_known = batch.labels >= 0
-        known = is_known.sum().clamp_min(1)
+        known = (batch.labels >= 0).sum().clamp_min(1)
         shape = functional.cross_entropy(
             logits, batch.labels, label_smoothing=0.05, ignore_index=-1, reduction="sum"
         )
@@ -120,19 +119,17 @@ class ShapeTask:
         mask = functional.binary_cross_entropy_with_logits(picture.mask, functional.avg_pool2d(batch.mask, 4))
         image = functional.smooth_l1_loss(picture.target, batch.target - 1, beta=0.1)
         accuracy = (logits.argmax(1) == batch.labels).sum() / known
-        unknown = functional.binary_cross_entropy_with_logits(answer.unknown.float(), (~is_known).float())
         size, lies = pose_losses(answer, batch)
         figures = {
             "loss": shape,
             "accuracy": accuracy,
-            "unknown": unknown,
             "diameter": size,
             "orientation": lies,
             "thickness": thick,
             "mask": mask,
             "image": image,
         }
-        total = shape + 0.5 * unknown + 2 * size + 2 * lies + thick + 0.5 * mask + 3 * image
+        total = shape + 2 * size + 2 * lies + thick + 0.5 * mask + 3 * image
         return total, {k: v.detach() for k, v in figures.items()}
 
 

@@ -54,6 +54,10 @@ def model_card(
         f"- Calibration error {scores.calibration_error:.3f} (15 bins; perfect calibration would show "
         f"{scores.calibration_floor:.3f} on so few images).",
         *_sets(evaluation),
+        f"- Structural family (single crystal, singly twinned, decahedral, icosahedral): accuracy "
+        f"{evaluation.pose.family_accuracy:.3f}.",
+        f"- Diameter: median error {evaluation.pose.diameter_error:.1%}. Orientation, where the shape is right: median "
+        f"error {evaluation.pose.orientation_error:.1f} degrees (a guess: {evaluation.pose.orientation_guess:.1f}).",
         f"- Images answered as known: {evaluation.known:.3f}.",
         f"- Overlap of the found with the true outline (IoU): {evaluation.mask_iou:.3f}.",
         "",

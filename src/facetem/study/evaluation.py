@@ -19,9 +19,10 @@ from facetem.core.contrast import contrast
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import Batch, draw_set
-from facetem.learn.predictor import Classifier
+from facetem.learn.predictor import Classifier, Prediction
 from facetem.learn.restoration import Restorer
 from facetem.study.metrics import SetScores, ShapeScores, best_gaussian, psnr, set_scores, shape_scores
+from facetem.study.pose import PoseScores, pose_scores
 
 Progress = Callable[[str, int, int], None]
 RANGES: Mapping[str, tuple[float, ...]] = {
@@ -41,6 +42,7 @@ class Evaluation:
     n: int
     shapes: ShapeScores
     sets: SetScores
+    pose: PoseScores
     stated_coverage: float | None
     accuracy_by: dict[str, list[tuple[float, float, float, int]]]
     psnr: dict[str, float]
@@ -69,11 +71,18 @@ class Evaluation:
                 "coverage": self.sets.coverage,
                 "mean_size": self.sets.size,
                 "accepted": self.sets.accepted,
-                "accuracy_of_accepted": None if isnan(self.sets.accuracy) else self.sets.accuracy,
+                "accuracy_of_accepted": _number(self.sets.accuracy),
                 "abstained": self.sets.abstained,
                 "unknown": self.sets.unknown,
             },
             "answered_as_known": self.known,
+            "family_accuracy": self.pose.family_accuracy,
+            "diameter_error_median": self.pose.diameter_error,
+            "orientation_error_deg_median": {
+                "shape_right": _number(self.pose.orientation_error),
+                "accepted_and_right": _number(self.pose.orientation_accepted),
+                "guess": _number(self.pose.orientation_guess),
+            },
             "classes": list(SHAPES),
             "confusion": self.shapes.confusion.tolist(),
             "accuracy_by": {
@@ -114,8 +123,10 @@ def score(
     """Score both networks on given samples."""
     n = len(samples.labels)
     rows, possible, known, stated = [], [], [], None
+    predictions: list[Prediction] = []
     for i in range(n):
         prediction = classifier.classify(samples.noisy[i : i + 1].numpy())[0]
+        predictions.append(prediction)
         rows.append([prediction.probabilities[shape] for shape in SHAPES])
         possible.append([shape in prediction.possible for shape in SHAPES])
         known.append(prediction.known)
@@ -141,6 +152,7 @@ def score(
         n=n,
         shapes=shape_scores(probabilities, samples.labels),
         sets=set_scores(torch.tensor(possible), torch.tensor(known), probabilities, samples.labels),
+        pose=pose_scores(predictions, samples.labels, samples.diameter, samples.orientation),
         stated_coverage=stated,
         accuracy_by={
             name: _by(getattr(samples, name).numpy(), correct, edges) for name, edges in RANGES.items()
@@ -154,6 +166,10 @@ def score(
         probabilities=probabilities,
         labels=samples.labels,
     )
+
+
+def _number(value: float) -> float | None:
+    return None if isnan(value) else value
 
 
 def _by(

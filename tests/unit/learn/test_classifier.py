@@ -8,7 +8,7 @@ def test_the_picture_has_the_sizes_it_is_compared_with() -> None:
     model = ShapeClassifier(ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))).eval()
     answer, picture = model(torch.randn(2, 1, 256, 256))
     assert answer.logits.shape == (2, 8)
-    assert answer.unknown.shape == answer.log_diameter.shape == (2,)
+    assert answer.log_diameter.shape == (2,)
     assert answer.moments.shape == (2, len(MOMENTS))
     assert picture.target.shape == (2, 256, 256)
     assert picture.thickness.shape == picture.mask.shape == (2, 64, 64)

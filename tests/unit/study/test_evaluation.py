@@ -92,6 +92,9 @@ def test_what_is_counted_and_written() -> None:
             "unknown": 1 / 5,
         }
     )
+    assert told["family_accuracy"] == pytest.approx(3 / 5)
+    assert told["diameter_error_median"] == pytest.approx(0, abs=1e-6)
+    assert told["orientation_error_deg_median"]["shape_right"] == pytest.approx(0, abs=1e-3)
     assert told["answered_as_known"] == pytest.approx(4 / 5)
     assert told["accuracy_of_most_confident_90"] == pytest.approx(3 / 5)  # of five, all are nine tenths
 
