@@ -80,7 +80,7 @@ class Particles(_Part):
     number: Annotated[tuple[int, int], Field(description="particles a field, at least and at most")] = (1, 1)
     # Of a lone particle from the middle of the field, at most; several lie anywhere without overlap.
     offset: Annotated[float, AfterValidator(Quantity("nm", 0))] = 10.0
-    calibration: Annotated[float, Field(ge=0, lt=0.2)] = 0.02  # relative error of the pixel size, at most
+    calibration: Annotated[float, Field(ge=0, lt=0.2)] = 0.05  # relative error of the pixel size, at most
     varied: bool = True  # families of forms; False: the ideal form only
 
     @model_validator(mode="after")
@@ -154,7 +154,7 @@ class Microscope(_Part):
         300e3,
         300e3,
     )
-    defocus: Annotated[Range, AfterValidator(Quantity("nm", -10_000, 10_000))] = (-140.0, 160.0)
+    defocus: Annotated[Range, AfterValidator(Quantity("nm", -10_000, 10_000))] = (-200.0, 200.0)
     scherzer: Range | None = None
     C12: Annotated[Range, AfterValidator(Quantity("nm", 0))] = (0.0, 25.0)
     C21: Annotated[Range, AfterValidator(Quantity("nm", 0))] = (0.0, 350.0)
@@ -210,7 +210,7 @@ class Detector(_Part):
 class Images(_Part):
     """What is recorded. The dose is log-uniform [electrons per Å^2]."""
 
-    dose: Annotated[Range, AfterValidator(Quantity("per_A2", 0, above=True))] = (400.0, 12000.0)
+    dose: Annotated[Range, AfterValidator(Quantity("per_A2", 0, above=True))] = (200.0, 20000.0)
     coarse: Fraction = 0.3  # of the images, taken with larger pixels or low-pass filtered: they end at `band`
     band: Annotated[Range, AfterValidator(Quantity("per_nm", 0, above=True))] = (0.45, 1.2)
     neighbour: Fraction = 0.25  # of the images, which show part of a second particle
