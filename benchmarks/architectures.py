@@ -23,7 +23,7 @@ from torch.nn import functional
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import draw_set
 from facetem.data.sources import StoreSource
-from facetem.learn.classifier import FOLD, Answer, ClassifierConfig, Residual, ShapeClassifier
+from facetem.learn.classifier import FOLD, Answer, ClassifierConfig, Picture, Residual, ShapeClassifier
 from facetem.learn.normalise import normalise
 from facetem.learn.predictor import Classifier
 from facetem.learn.training import CLASSIFIER_PLAN, ShapeTask, train
@@ -70,24 +70,16 @@ class SpectrumClassifier(ShapeClassifier):
         power = torch.fft.fftshift(power, dim=(-2, -1))[..., n // 4 : -n // 4, n // 4 : -n // 4]
         return normalise(torch.log(power + 1e-3 * power.mean((-2, -1), keepdim=True))[:, 0])
 
-    def classify(self, images: Tensor) -> Answer:
-        return self.read(
-            self._both(self.pool(self.features(functional.pixel_unshuffle(images, FOLD))), images)
-        )
-
-    def _both(self, features: Tensor, images: Tensor) -> Tensor:
+    def _with_spectrum(self, answer: Answer, images: Tensor) -> Answer:
         beside = self.pool(self.beside(functional.pixel_unshuffle(self._spectrum(images), FOLD)))
-        return features + self.join(beside)
+        return self.read(answer.features + self.join(beside))
 
-    def forward(self, images: Tensor):  # type: ignore[override]
-        self._images = images  # `read`, which the plain network's `forward` calls, has the features alone
-        try:
-            return super().forward(images)
-        finally:
-            del self._images
+    def classify(self, images: Tensor) -> Answer:
+        return self._with_spectrum(super().classify(images), images)
 
-    def read(self, features: Tensor) -> Answer:
-        return super().read(self._both(features, self._images) if hasattr(self, "_images") else features)
+    def forward(self, images: Tensor) -> tuple[Answer, Picture]:
+        answer, picture = super().forward(images)
+        return self._with_spectrum(answer, images), picture
 
 
 NETWORKS = {"residual": ShapeClassifier, "convnext": NextClassifier, "spectrum": SpectrumClassifier}
@@ -131,13 +123,14 @@ def main() -> None:
     task = ShapeTask(NETWORKS[given.network]())
     plan = replace(CLASSIFIER_PLAN, minutes=given.minutes, batch=16, ease=0.25)
     model = train(task, StoreSource(given.store), plan, given.output / given.network)
+    assert isinstance(model, ShapeClassifier)
     lines = (given.output / given.network / "classifier-history.jsonl").read_text().splitlines()
     last = [json.loads(line) for line in lines[-10:]]
     result = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "samples": plan.batch * last[-1]["step"],
         "orientation": sum(row["orientation"] for row in last) / len(last),
-        **score(model, given.output / "held-out.pt", given.n),  # type: ignore[arg-type]
+        **score(model, given.output / "held-out.pt", given.n),
     }
     (given.output / f"{given.network}.json").write_text(json.dumps(result, indent=2) + "\n")
 

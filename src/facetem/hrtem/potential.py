@@ -163,8 +163,17 @@ def _transformed(
         if layer.loss is not None:
             loss = spectrum * layer.loss if loss is None else loss + spectrum * layer.loss
     assert phase is not None  # an occupied step has atoms
-    inverse = [torch.fft.irfft2(x, s=grid.shape) for x in (phase, loss) if x is not None]
+    inverse = [_inverse(x, grid) for x in (phase, loss) if x is not None]
     return inverse[0], inverse[1] if loss is not None else None
+
+
+def _inverse(spectrum: Tensor, grid: Grid) -> Tensor:
+    """`irfft2` that transforms columns side by side in memory, in about the same time.
+
+    With strides between them, FFT libraries take columns together across the specimens of a batch, and round each as its
+    place among them has it: by the batch, in the end.
+    """
+    return torch.fft.irfft(torch.fft.ifft(spectrum.mT.contiguous()).mT, n=grid.shape[1])
 
 
 def projected_potential(structure: Structure, grid: Grid, settings: Multislice | None = None) -> Tensor:
@@ -182,5 +191,5 @@ def projected_potential(structure: Structure, grid: Grid, settings: Multislice |
     for e, number in enumerate(numbers.tolist()):
         spectrum = torch.fft.rfft2(points.densities((element == e).to(potential.dtype)[None])[0])
         v = form(number, grid, (1.0,), settings, potential.device, potential.dtype).phase
-        potential = potential + torch.fft.irfft2(spectrum * v, s=grid.shape)
+        potential = potential + _inverse(spectrum * v, grid)
     return potential

@@ -48,6 +48,7 @@ MOMENTS: tuple[tuple[int, int], ...] = tuple(
     if (degree + order) % 2 == 0
 )
 ROTATIONS = 12_000  # that moments are compared with at first: 9 degrees apart, 3 for a cubic crystal
+STARTS = 4  # of them that are improved
 INVERSION, MIRROR = -np.eye(3), np.diag([1.0, 1.0, -1.0])
 
 
@@ -149,21 +150,25 @@ class Finder:
         """The moments of rotations (n, 3, 3), of length 1."""
         return _unit(moments(np.einsum("nij,kj->nki", rotations, self._normals)))
 
-    def find(self, values: ArrayLike, *, rounds: int = 8, tries: int = 40) -> Orientation:
+    def find(self, values: ArrayLike) -> Orientation:
         """The orientation whose moments correlate best with `values` (25,).
 
-        The best of many random rotations is improved by small random ones, each round by smaller ones.
+        Least squares from the `STARTS` random rotations that fit best: near a zone axis an orientation and its mirror
+        image along the beam lie close to each other, with a shallow ridge between.
         """
+        from scipy.optimize import least_squares
+
         wanted = _unit(np.asarray(values, dtype=np.float64))
-        fits = self._moments @ wanted
-        best = int(fits.argmax())
-        rotation, fit = self._rotations[best], float(fits[best])
-        rng = np.random.default_rng(0)
-        for reach in np.deg2rad(6.0) / 2.0 ** np.arange(rounds):
-            some = Rotation.from_rotvec(rng.normal(size=(tries, 3)) * reach).as_matrix() @ rotation
-            fits = self._moments_of(some) @ wanted
-            if fits.max() > fit:
-                rotation, fit = some[fits.argmax()], float(fits.max())
+        starts = self._rotations[np.argsort(self._moments @ wanted)[-STARTS:]]
+        found = [
+            least_squares(
+                lambda step, start=start: self._moments_of(_step(step) @ start)[0] - wanted, np.zeros(3)
+            )
+            for start in starts
+        ]
+        best = min(range(len(found)), key=lambda k: found[k].cost)
+        rotation = _step(found[best].x)[0] @ starts[best]
+        fit = 1 - float(found[best].cost)  # half the squared distance of two unit vectors
         zone, angle = None, None
         as_tensor = torch.as_tensor(rotation)[None]
         if self._kind == "single crystal":
@@ -172,6 +177,11 @@ class Finder:
             zone, angle = (u, v, w), float(np.rad2deg(float(angles[0])))
         w, x, y, z = quaternions(as_tensor)[0].tolist()
         return Orientation((w, x, y, z), zone, angle, fit)
+
+
+def _step(vector: Array) -> Array:
+    """The rotation (1, 3, 3) about a vector (3,) by its length [rad]."""
+    return Rotation.from_rotvec(vector[None]).as_matrix()
 
 
 def _unit(values: Array) -> Array:

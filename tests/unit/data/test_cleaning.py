@@ -72,6 +72,17 @@ def test_hot_and_dead_pixels_take_the_median_of_their_neighbours() -> None:
     assert_array_equal(loaded.image[untouched], image[untouched])
 
 
+def test_a_spot_as_wide_as_the_lens_makes_it_is_no_outlier_unless_it_is_an_x_ray() -> None:
+    """A lone bright spot of 3 px, 15 standard deviations high, is a column of atoms; one of 80 is an X-ray."""
+    y, x = np.mgrid[:200, :200]
+    image = np.random.default_rng(0).normal(1, 0.02, (200, 200))
+    spot = np.exp(-((y - 100) ** 2 + (x - 100) ** 2) / (2 * 1.3**2))
+    assert "outliers_replaced" not in micrograph_from_array(image + 0.3 * spot, 0.4).metadata
+    loaded = micrograph_from_array(image + 1.6 * spot, 0.4)
+    assert loaded.metadata["outliers_replaced"] > 3
+    assert loaded.image[100, 100] < 1.6
+
+
 def test_bright_atom_columns_are_no_outliers() -> None:
     y, x = np.mgrid[:200, :200]
     columns = 100 + 900 * np.exp(-((y % 12 - 6) ** 2 + (x % 12 - 6) ** 2) / 2.0)

@@ -55,8 +55,7 @@ def test_all_forms_hold_the_same_images(exported: Path) -> None:
     stacks = images(exported)
     assert stacks["hspy"].shape == (4, SIDE, SIDE)
     np.testing.assert_array_equal(stacks["tiff"], stacks["hspy"])
-    # Read as micrographs, they may lose a pixel that noise alone made so bright that it is taken for a hot one.
-    assert (stacks["folders"] != stacks["hspy"]).sum() <= 2
+    np.testing.assert_array_equal(stacks["folders"], stacks["hspy"])
     assert stacks["hspy"].mean() == pytest.approx(1, abs=0.1)
     assert len({image.tobytes() for image in stacks["hspy"]}) == 4
 

@@ -39,7 +39,7 @@ def test_what_does_not_look_alike_has_other_moments(shape):
 def test_moments_lead_back_to_the_orientation(shape):
     for rotation in Rotation.random(6, random_state=3).as_matrix():
         found = o.find_orientation(shape, o.moments_of(shape, rotation))
-        assert o.angle_between(shape, found.rotation, rotation) < 0.2
+        assert o.angle_between(shape, found.rotation, rotation) < 0.05
         assert found.fit == pytest.approx(1, abs=1e-3)
 
 
