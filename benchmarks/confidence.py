@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from facetem.data.sources import NO_CLASS
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.conformal import conformal_quantile
 from facetem.learn.normalise import normalise
@@ -53,9 +52,10 @@ def seen(path: Path, network: ShapeClassifier, keep: Path) -> Seen:
         noisy = batch["noisy"]
         with torch.inference_mode():
             answers = [network.classify(torch.cat(views(normalise(image[None].float())))) for image in noisy]
-        logits, features = (torch.stack(parts) for parts in zip(*answers, strict=True))
+        logits = torch.stack([answer.logits for answer in answers])
+        features = torch.stack([answer.features for answer in answers])
         keep.mkdir(parents=True, exist_ok=True)
-        labels = batch.get("labels", torch.full((len(noisy),), NO_CLASS))
+        labels = batch.get("labels", torch.full((len(noisy),), -1))
         torch.save((logits, features, labels, *ring_spectra(noisy.float())), kept)
     return Seen(*torch.load(kept))
 

@@ -8,26 +8,26 @@ file of tensors (n, 256, 256) for each kind and split; a file that is there is n
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from facetem.atoms.library import OPEN_SET
 from facetem.data.draw import draw_specimen
+from facetem.data.items import simulated
 from facetem.data.recipe import Recipe, Split
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import SampleStream, draw_set
-from facetem.data.sources import NO_CLASS, Item
+from facetem.data.sources import Showing, Visit
 from facetem.data.specimens import truth_of
 
 DISORDERED = ("polycrystal", "amorphous")  # kinds of their own
 OTHER_SHAPES = tuple(shape for shape in OPEN_SET if shape not in DISORDERED)
 METALS = ("Pt", "Cu", "Ag")  # lattice constants 3.92, 3.61, 4.09 Å; gold has 4.08
-FAR = (550.0, 650.0)  # Å of defocus; the classifier was trained to 160
+FAR = (550.0, 650.0)  # Å of defocus; the classifier was trained to 200
 
 Draw = Callable[[Recipe, Split, int], Tensor]
 
@@ -53,37 +53,22 @@ def material(recipe: Recipe, split: Split, n: int) -> Tensor:
 
 
 def far_defocus(recipe: Recipe, split: Split, n: int) -> Tensor:
-    """The learnt shapes in gold, at four to five times the defocus that any training image had."""
+    """The learnt shapes in gold, at about three times the defocus that any training image had."""
     far = tuple(microscope.model_copy(update={"defocus": FAR}) for microscope in recipe.microscopes)
     return draw_set(recipe.model_copy(update={"microscopes": far}), split=split, n=n).noisy
 
 
-class BareFilms:
-    """Films of a recipe, from whose specimens the particle was taken away: a source of one image each."""
-
-    def __init__(self, recipe: Recipe, split: Split, n: int) -> None:
-        self.recipe, self._split, self._n = recipe, split, n
-
-    def __len__(self) -> int:
-        return self._n
-
-    def epoch(self, rng: np.random.Generator) -> Iterator[int]:
-        yield from range(self._n)
-
-    def item(self, index: int) -> Item:
-        specimen = draw_specimen(self.recipe, self._split, index)
+def bare_film(recipe: Recipe, split: Split, n: int) -> Tensor:
+    """The film alone, of specimens from which the particle was taken away."""
+    stream = SampleStream(recipe)
+    images = []
+    for index in range(n):
+        specimen = draw_specimen(recipe, split, index)
         film = specimen.atoms[specimen.atoms.get_tags() == 0]
         bare = replace(specimen, atoms=film, masks=0 * specimen.masks, thickness=0 * specimen.thickness)
-        truth = truth_of([bare], self.recipe, "cpu")
-        mask = (truth.masks[0] > 0).float()
-        return Item(truth.waves[0], truth.targets[0], mask, truth.thickness[0], NO_CLASS, specimen.energy)
-
-
-def bare_film(recipe: Recipe, split: Split, n: int) -> Tensor:
-    """The film alone."""
-    stream = SampleStream(BareFilms(recipe, split, n))
-    rng = np.random.default_rng([recipe.seed, n])
-    return torch.cat([stream.draw([index], rng).noisy for index in range(n)])
+        item = simulated(truth_of([bare], recipe, "cpu"), 0, bare)
+        images.append(stream.draw([Showing(Visit(index, 0, None), item)]).noisy)
+    return torch.cat(images)
 
 
 def no_micrograph(recipe: Recipe, split: Split, n: int) -> Tensor:

@@ -56,7 +56,7 @@ def run_training(
     *,
     recipe: Path | None,
     store: Path | None,
-    beside: Path | None = None,
+    beside: Path | None,
     start: Path | None,
     specimens: int,
     validation: int,

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from facetem.data.conditions import draw_loss, draw_microscope, draw_optics
 from facetem.data.draw import image_shape
+from facetem.data.items import Item
 from facetem.data.recipe import Recipe
-from facetem.data.sources import Item
 from facetem.data.specimens import WAVE_BAND, wave_grid
 from facetem.data.windows import upload
 from facetem.hrtem.optics import clean_images

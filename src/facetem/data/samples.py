@@ -20,8 +20,9 @@ from facetem.core.grid import Grid
 from facetem.data.conditions import draw_camera
 from facetem.data.draw import PIXEL, image_shape
 from facetem.data.imaging import VIEW, Imager, Shot, generator
+from facetem.data.items import Item
 from facetem.data.recipe import Recipe, Split
-from facetem.data.sources import Item, LiveSource, Showing, Visit
+from facetem.data.sources import LiveSource, Showing, Visit
 from facetem.data.windows import Windows, grown
 from facetem.hrtem.camera import Camera, record_each
 

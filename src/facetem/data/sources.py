@@ -16,32 +16,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.data.draw import Specimen, draw_specimen
+from facetem.data.items import Item, Shelf, simulated
 from facetem.data.recipe import Recipe, Split
 from facetem.data.specimens import truth_of, wave_grid
-from facetem.data.store import ARRAYS, Store, open_store
-
-
-@dataclass(frozen=True)
-class Item:
-    """One specimen as it is stored, in any precision and on any device: exit wave (2, y, x), its real and imaginary
-    part; target, mask and thickness [Å] (y', x') at `PIXEL`; index of the shape, -1 for one that is no class;
-    energy [eV]; volume-equivalent diameter [Å], with the error of the pixel size, and the unit quaternion (w, x, y, z)
-    from the shape's axes to the specimen's, both of the first particle."""
-
-    wave: Tensor
-    target: Tensor
-    mask: Tensor
-    thickness: Tensor
-    label: int
-    energy: float
-    diameter: float = 0.0
-    quaternion: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
+from facetem.data.store import open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +128,7 @@ class StoreSource:
         limit: int | None = None,
     ) -> None:
         paths = [path] if beside is None else [path, beside]
-        self._shelves = [_Shelf(open_store(place)) for place in paths]
+        self._shelves = [Shelf(open_store(place)) for place in paths]
         self.recipe = self._shelves[0].store.recipe
         self._memory, self._limit = memory, limit
         self._shards: list[list[int]] = [[] for _ in paths]  # of each store
@@ -177,15 +158,19 @@ class StoreSource:
 
     @property
     def _fits(self) -> bool:
-        return len(self) * self._shelves[0].size <= self._memory
+        return self._bytes <= self._memory
+
+    @property
+    def _bytes(self) -> float:
+        shelves = zip(self._shelves, self._shards, strict=True)
+        return sum(len(shards) * shelf.rows * shelf.size for shelf, shards in shelves)
 
     def order(self, epoch: int, share: Share) -> Iterator[list[Visit]]:
         self.refresh()
         rng = np.random.default_rng([share.seed, epoch])
         shards = [(k, shard) for k, some in enumerate(self._shards) for shard in sorted(some)]
         shards = [shards[i] for i in rng.permutation(len(shards))]
-        size = self._shelves[0].rows * self._shelves[0].size
-        window = max(1, int(min(self._memory / 2, WINDOW) / size))
+        window = max(1, int(min(self._memory / 2, WINDOW) / (self._bytes / len(shards))))
         for some in np.array_split(np.array(shards), -(-len(shards) // window)):
             rows = [
                 k * APART + index for k, shard in some for index in self._shelves[k].store.indices(int(shard))
@@ -209,67 +194,6 @@ class StoreSource:
             if self._fits:
                 self._kept |= items
             yield _showings(group, items)
-
-
-class _Shelf:
-    """Reads specimens of a store, in the precision that they have there."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self._arrays = {name: store.array(name) for name in ARRAYS}
-        one = (array.dtype.itemsize * int(np.prod(array.shape[1:])) for array in self._arrays.values())
-        self.size = sum(one)  # bytes of one specimen
-        self.rows = store.shard_size
-
-    def read(self, shard: int, rows: list[int]) -> dict[int, Item]:
-        """Those specimens of a shard, by index."""
-        first, *_, last = self.store.indices(shard)
-        if last >= self._arrays["waves"].shape[0]:  # the store has been extended
-            self._arrays = {name: self.store.array(name) for name in ARRAYS}
-        labels = self.store.table("labels", shard)
-        classes, energies = list(labels["label"]), list(labels["energy"])
-        particles = self.store.table("particles", shard).groupby("index").first()
-        lies = particles.reindex(labels["index"])
-        diameters = lies["diameter"].to_numpy() * (1 + labels["calibration"].to_numpy())
-        turns = lies[["qw", "qx", "qy", "qz"]].to_numpy(dtype=float)
-        blocks = {name: torch.from_numpy(self._rows(name, first, rows)) for name in ARRAYS}
-        return {
-            first + row: Item(
-                blocks["waves"][k],
-                blocks["targets"][k],
-                blocks["masks"][k],
-                blocks["thickness"][k],
-                class_index(classes[row]),
-                float(energies[row]),
-                float(diameters[row]),
-                _quaternion(turns[row]),
-            )
-            for k, row in enumerate(rows)
-        }
-
-    def _rows(self, name: str, first: int, rows: list[int]) -> np.ndarray:
-        array = self._arrays[name]
-        if len(rows) == self.store.shard_size:
-            return array[first : first + len(rows)]
-        return array.oindex[np.asarray(rows) + first]  # no other specimen's bytes are read
-
-
-def class_index(label: str) -> int:
-    """The index of a class in `SHAPES`, -1 for what is none of them."""
-    return SHAPES.index(label) if label in SHAPES else -1
-
-
-def _quaternion(values: Iterable[float]) -> tuple[float, float, float, float]:
-    w, x, y, z = (float(value) for value in values)
-    return w, x, y, z
-
-
-def _pose(specimen: Specimen) -> tuple[float, tuple[float, float, float, float]]:
-    """Diameter, as it appears, and quaternion of the first particle; NaN without one."""
-    nan = float("nan")
-    row = specimen.particles[0] if specimen.particles else {}
-    diameter = float(row.get("diameter", nan)) * (1 + float(specimen.parameters["calibration"]))
-    return diameter, _quaternion(float(row.get(name, nan)) for name in ("qw", "qx", "qy", "qz"))
 
 
 AHEAD = 2  # blocks whose atoms are built before they are needed
@@ -357,15 +281,4 @@ class LiveSource:
 
     def _simulated(self, specimens: list[tuple[int, Specimen]]) -> dict[int, Item]:
         truth = truth_of([specimen for _, specimen in specimens], self.recipe, self._device)
-        return {
-            index: Item(
-                torch.view_as_real(truth.waves[k]).movedim(-1, 0),
-                truth.targets[k],
-                truth.masks[k],
-                truth.thickness[k],
-                class_index(specimen.label),
-                specimen.energy,
-                *_pose(specimen),
-            )
-            for k, (index, specimen) in enumerate(specimens)
-        }
+        return {index: simulated(truth, k, specimen) for k, (index, specimen) in enumerate(specimens)}

@@ -170,8 +170,8 @@ def _transformed(
 def _inverse(spectrum: Tensor, grid: Grid) -> Tensor:
     """`irfft2` that transforms columns side by side in memory, in about the same time.
 
-    With strides between them, FFT libraries take columns together across the specimens of a batch, and round each as its
-    place among them has it: by the batch, in the end.
+    With strides between them, FFT libraries take columns together across the specimens of a batch, and round each by
+    its place among them: by the batch, in the end.
     """
     return torch.fft.irfft(torch.fft.ifft(spectrum.mT.contiguous()).mT, n=grid.shape[1])
 

@@ -95,13 +95,13 @@ def test_a_store_larger_than_the_memory_goes_by_in_windows_of_several_shards(pat
 
 def test_what_fits_is_read_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    whole = sources._Shelf.read
+    whole = sources.Shelf.read
 
     def counted(self: Any, shard: int, rows: list[int]) -> Any:
         read.append(shard)
         return whole(self, shard, rows)
 
-    monkeypatch.setattr(sources._Shelf, "read", counted)
+    monkeypatch.setattr(sources.Shelf, "read", counted)
     fits, small = StoreSource(path), StoreSource(path, memory=bytes_of_a_shard(path))
     for epoch in range(3):
         loaded(fits, epoch)

@@ -9,11 +9,12 @@ from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.data import samples
 from facetem.data.generate import make_shard
+from facetem.data.items import Item
 from facetem.data.make import make_store
 from facetem.data.recipe import PERFECT, Detector, Images, Microscope, Recipe
 from facetem.data.recipe_file import recipe_from
 from facetem.data.samples import Batch, SampleStream, draw_set
-from facetem.data.sources import Item, LiveSource, Share, Showing, Source, StoreSource, Visit
+from facetem.data.sources import LiveSource, Share, Showing, Source, StoreSource, Visit
 from facetem.data.store import create_store
 
 SIZE = 64

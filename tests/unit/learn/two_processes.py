@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from facetem.data.draw import image_shape
+from facetem.data.items import Item
 from facetem.data.recipe import Particles, Recipe
 from facetem.data.samples import Batch
-from facetem.data.sources import Item, Share, Showing, Visit
+from facetem.data.sources import Share, Showing, Visit
 from facetem.data.specimens import wave_grid
 from facetem.learn import run
 from facetem.learn.processes import make_fabric
@@ -54,6 +55,8 @@ class Stripes:
             torch.zeros(shape),
             index,
             200e3,
+            60.0,
+            (1.0, 0.0, 0.0, 0.0),
         )
 
 
