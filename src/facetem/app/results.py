@@ -53,8 +53,9 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
         )
     else:
         typer.echo(f"{NONE_OF_THESE}; the nearest is {shape_words(prediction.shape)}")
-    typer.echo(f"{prediction.family} ({prediction.families[prediction.family]:.2f})")
-    typer.echo(f"{prediction.diameter / 10:.1f} nm, volume-equivalent")
+    if prediction.known:  # of what the network has not learnt it knows neither
+        typer.echo(f"{prediction.family} ({prediction.families[prediction.family]:.2f})")
+        typer.echo(f"{prediction.diameter / 10:.1f} nm, volume-equivalent")
     table = Table("shape", "probability", "")
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     for shape, probability in ranked:
