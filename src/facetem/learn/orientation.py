@@ -99,14 +99,11 @@ def moments(directions: ArrayLike) -> Array:
     """The moments (..., 25) of sets of unit vectors (..., k, 3), of length about 1."""
     from scipy.special import sph_harm_y
 
-    x, y, z = np.moveaxis(np.asarray(directions, dtype=np.float64), -1, 0)
+    x, y, z = np.moveaxis(np.asarray(directions, dtype=np.float64), -1, 0)[..., None]
     polar, azimuth = np.arccos(np.clip(z, -1, 1)), np.arctan2(y, x)
-    parts = []
-    for degree, order in MOMENTS:
-        value = np.sqrt(4 * np.pi) * sph_harm_y(degree, abs(order), polar, azimuth)
-        part = value.real if order >= 0 else value.imag
-        parts.append((part * (np.sqrt(2) if order else 1.0)).mean(axis=-1))
-    return np.stack(parts, axis=-1)
+    degree, order = np.array(MOMENTS).T
+    values = np.sqrt(4 * np.pi) * sph_harm_y(degree, np.abs(order), polar, azimuth).mean(axis=-2)
+    return np.where(order < 0, values.imag, values.real) * np.where(order == 0, 1.0, np.sqrt(2))
 
 
 def moments_of(shape: str, rotations: ArrayLike) -> Array:
@@ -162,7 +159,10 @@ class Finder:
         starts = self._rotations[np.argsort(self._moments @ wanted)[-STARTS:]]
         found = [
             least_squares(
-                lambda step, start=start: self._moments_of(_step(step) @ start)[0] - wanted, np.zeros(3)
+                lambda step, start=start: self._moments_of(_step(step) @ start)[0] - wanted,
+                np.zeros(3),
+                method="lm",
+                xtol=1e-4,  # rad
             )
             for start in starts
         ]
