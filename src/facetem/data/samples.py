@@ -22,7 +22,7 @@ from facetem.data.draw import PIXEL, image_shape
 from facetem.data.imaging import VIEW, Imager, Shot, generator
 from facetem.data.items import Item
 from facetem.data.recipe import Recipe, Split
-from facetem.data.sources import LiveSource, Showing, Visit
+from facetem.data.sources import LiveSource, Showing, Source, Visit
 from facetem.data.windows import Windows, grown
 from facetem.hrtem.camera import Camera, record_each
 
@@ -31,9 +31,9 @@ from facetem.hrtem.camera import Camera, record_each
 class Batch:
     """Samples (n, y, x) at `PIXEL`: camera image `noisy` and noise-free `clean` (vacuum about 1), `target`,
     `mask` (float 0 or 1), `thickness` [Å]; `labels` (n,) are indices into `SHAPES`, -1 for a shape that is none
-    of them; `dose`, `defocus` (n,) [e/Å^2, Å]; `diameter` (n,), volume-equivalent, of the first particle in the image's
-    own scale [Å]; `orientation` (n, 3, 3), from the axes of its shape to those of the image (x, y, beam), improper
-    where the image is mirrored. NaN where there is no particle."""
+    of them; `dose`, `defocus`, `energy` (n,) [e/Å^2, Å, eV]; `diameter` (n,), volume-equivalent, of the first
+    particle in the image's own scale [Å]; `orientation` (n, 3, 3), from the axes of its shape to those of the image
+    (x, y, beam), improper where the image is mirrored. NaN where there is no particle."""
 
     noisy: Tensor
     clean: Tensor
@@ -43,6 +43,7 @@ class Batch:
     labels: Tensor
     dose: Tensor
     defocus: Tensor
+    energy: Tensor
     diameter: Tensor
     orientation: Tensor
 
@@ -141,6 +142,7 @@ class SampleStream:
             labels=torch.tensor([showing.item.label for showing in showings]).to(self._device),
             dose=torch.tensor([view.camera.dose for view in views]),
             defocus=torch.tensor([foci[shot] for shot in shots]),
+            energy=torch.tensor([showing.item.energy for showing in showings]),
             diameter=torch.tensor([showing.item.diameter for showing in showings]),
             orientation=self._orientations(showings, views),
         )
@@ -224,13 +226,30 @@ def draw_set(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Batch:
-    """Specimens 0 to `n` of a split, each imaged once; on the CPU. `seed` is that of optics, camera and noise."""
-    at_once = 2 if device == "cpu" else 32
-    source = LiveSource(recipe, split=split, n=n, device=device, batch=at_once)
+    """Specimens 0 to `n` of a split, simulated and imaged once; on the CPU. `seed` is that of optics, camera and
+    noise."""
+    source = LiveSource(recipe, split=split, n=n, device=device, batch=_at_once(device))
+    return image_set(source, recipe, n=n, size=size, device=device, seed=seed, progress=progress)
+
+
+def image_set(
+    source: Source,
+    recipe: Recipe,
+    *,
+    n: int,
+    size: int = 256,
+    device: str = "cpu",
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Batch:
+    """Specimens 0 to `n` of a source, imaged once under the conditions of `recipe`; on the CPU.
+
+    Of recipes that differ in the range of one condition, the draws of all others are the same.
+    """
     stream = SampleStream(recipe, size=size, seed=seed, device=device)
+    step = _at_once(device)
     groups = (
-        [Visit(index, 0, None) for index in range(first, min(first + at_once, n))]
-        for first in range(0, n, at_once)
+        [Visit(index, 0, None) for index in range(first, min(first + step, n))] for first in range(0, n, step)
     )
     parts: list[Batch] = []
     done = 0
@@ -241,3 +260,7 @@ def draw_set(
         if progress:
             progress(done, n)
     return Batch(*(torch.cat([getattr(part, item.name) for part in parts]) for item in fields(Batch)))
+
+
+def _at_once(device: str) -> int:
+    return 2 if device == "cpu" else 32

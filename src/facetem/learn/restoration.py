@@ -114,7 +114,7 @@ class Restorer:
         for some in _chunks(patches, BATCH if self._device == "cpu" else 8 * BATCH):
             stack = torch.stack([p.seen(data[p.y : p.y + PATCH, p.x : p.x + PATCH]) for p in some])
             scaled = normalise(stack.to(self._device)).contiguous(memory_format=torch.channels_last)
-            answers = self._model(scaled).float()
+            answers = self._model(scaled).drawn.float()
             answers[:, 1] = torch.sigmoid(answers[:, 1])
             for patch, answer in zip(some, answers.cpu(), strict=True):
                 blend.add(patch, patch.laid_back(answer).numpy())

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
+from facetem.core.physics import wavelength
 from facetem.data.feed import feed
 from facetem.data.samples import Batch, SampleStream
 from facetem.data.sources import Share, Source
@@ -25,6 +26,7 @@ from facetem.learn.normalise import normalise, uneven
 from facetem.learn.orientation import FAMILIES, MOMENTS, moments, normals_of
 from facetem.learn.processes import Precision, make_fabric, mean_of_all, own_part, seed_of_step
 from facetem.learn.restorer import PATCH, ContrastRestorer
+from facetem.learn.restorer import TYPICAL as FOCUS
 from facetem.learn.run import Run
 
 if TYPE_CHECKING:
@@ -75,6 +77,8 @@ class TrainingPlan:
             if not getattr(self, name) > 0:
                 raise InputError(f"training plan: {name}: expected a number > 0, got {getattr(self, name)!r}")
 
+
+NEAR = 250.0  # Å of defocus
 
 CLASSIFIER_PLAN = TrainingPlan()
 RESTORER_PLAN = TrainingPlan(size=PATCH, batch=4, rate=1.0e-3, ease=0.1)
@@ -156,7 +160,8 @@ def pose_losses(answer: Answer, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 class ContrastTask:
-    """Huber loss of the restored image (bend at a third of the vacuum level) and cross-entropy of the mask."""
+    """Huber loss of the restored image (bend at a third of the vacuum level), cross-entropy of the mask, and Huber loss
+    of the defocus, where it is what decides the contrast: a lens with a large spherical aberration is left out."""
 
     name = "restorer"
     anywhere = True
@@ -165,13 +170,31 @@ class ContrastTask:
         self.model: nn.Module = model or ContrastRestorer()
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        answer = self.model(channels_last(normalise(uneven(batch.noisy, generator)))).float()
+        drawn, focus = self.model(channels_last(normalise(uneven(batch.noisy, generator))))
+        answer = drawn.float()
         wanted = batch.target - 1
         image = functional.smooth_l1_loss(answer[:, 0], wanted, beta=0.33)
         mask = functional.binary_cross_entropy_with_logits(answer[:, 1], batch.mask)
         error = functional.mse_loss(answer[:, 0].detach(), wanted) / wanted.var().clamp_min(1e-12)
-        figures = {"loss": image.detach(), "mask": mask.detach(), "unexplained": error}
-        return 30 * image + mask, figures
+        lens = focus_loss(focus, batch)
+        figures = {
+            "loss": image.detach(),
+            "mask": mask.detach(),
+            "focus": lens.detach(),
+            "unexplained": error,
+        }
+        return 30 * image + mask + 0.3 * lens, figures
+
+
+def focus_loss(focus: Tensor, batch: Batch) -> Tensor:
+    """How far `Reading.focus` is from the truth: Huber, with a bend at a quarter of its unit, in the mean over the
+    images within `NEAR` of focus (0 without any)."""
+    near = batch.defocus.abs() <= NEAR
+    wavelengths = torch.tensor([wavelength(energy) for energy in batch.energy.tolist()])
+    wanted = (wavelengths * batch.defocus / FOCUS).to(focus)[near]
+    return functional.smooth_l1_loss(focus[near].float(), wanted.float(), beta=0.25, reduction="sum") / max(
+        1, int(near.sum())
+    )
 
 
 def channels_last(images: Tensor) -> Tensor:

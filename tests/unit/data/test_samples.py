@@ -185,6 +185,7 @@ def test_what_a_batch_holds(live: LiveSource) -> None:
     names = ["decahedron", "tetrahedron", "decahedron", "tetrahedron", "decahedron"]
     assert [SHAPES[i] for i in batch.labels.tolist()] == names
     assert bool(((batch.dose >= 500) & (batch.dose <= 5000)).all())
+    assert set(batch.energy.tolist()) <= set(live.recipe.microscopes[0].energies)
     assert len(set(batch.defocus.tolist())) == 5  # fresh optics, also for the specimen that comes twice
 
 

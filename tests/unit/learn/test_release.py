@@ -28,6 +28,7 @@ def samples(n: int, seed: int) -> Batch:
         torch.arange(n) % 8,
         nothing,
         nothing,
+        nothing + 2e5,
         nothing + 60,
         torch.eye(3).repeat(n, 1, 1),
     )

@@ -12,7 +12,15 @@ from facetem.core.errors import InputError
 from facetem.data.micrograph import micrograph_from_array
 from facetem.learn.predictor import save_weights
 from facetem.learn.restoration import VIEWS, Restorer, load_restorer, restored_micrograph
-from facetem.learn.restorer import PATCH, ContrastRestorer, RestorerConfig, folded
+from facetem.learn.restorer import (
+    PATCH,
+    ContrastRestorer,
+    Reading,
+    RestorerConfig,
+    Spectrum,
+    filtered,
+    folded,
+)
 
 SMALL = RestorerConfig(widths=(4, 8))
 
@@ -20,17 +28,17 @@ SMALL = RestorerConfig(widths=(4, 8))
 class Signs(ContrastRestorer):
     """Answers with the sign of each pixel: the identity for a field of plus and minus one, whatever its patch."""
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.cat([torch.sign(images), 20 * torch.sign(images)], dim=1)
+    def forward(self, images: torch.Tensor) -> Reading:
+        return Reading(torch.cat([torch.sign(images), 20 * torch.sign(images)], dim=1), images[:, 0, 0, 0])
 
 
 class Disagreeing(ContrastRestorer):
     """Where the input is bright it answers with the distance from the upper edge as it sees it, elsewhere with 0."""
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> Reading:
         height = images.shape[-2]
         ramp = torch.linspace(0, 1, height, device=images.device)[:, None]
-        return torch.cat([torch.where(images > 0, ramp, 0.0), 0 * images], dim=1)
+        return Reading(torch.cat([torch.where(images > 0, ramp, 0.0), 0 * images], dim=1), images[:, 0, 0, 0])
 
 
 def restorer(network: type[ContrastRestorer] = ContrastRestorer, **told: float) -> Restorer:
@@ -109,8 +117,38 @@ def test_folded_normalisations_answer_as_before() -> None:
     model.eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     images = torch.randn(2, 1, 64, 64)
-    torch.testing.assert_close(folded(model)(images), model(images), rtol=1e-4, atol=1e-5)
+    for now, then in zip(folded(model)(images), model(images), strict=True):
+        torch.testing.assert_close(now, then, rtol=1e-4, atol=1e-5)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_filter_multiplies_each_frequency_by_its_gain() -> None:
+    """Plane waves in any direction come out scaled, and turned over where the gain is negative."""
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    gains = torch.stack([torch.ones(9), torch.linspace(1, -1, 9)])
+    for ky, kx in ((8, 0), (0, 8), (16, 0), (12, 16), (-12, 16)):
+        wave = torch.cos(2 * torch.pi * (ky * y + kx * x) / 64)[None, None].expand(2, -1, -1, -1)
+        same, turned = filtered(wave, gains)
+        torch.testing.assert_close(same, wave[0], rtol=0, atol=1e-5)
+        # From 1 at frequency 0 to -1 at Nyquist, 32 of these units.
+        torch.testing.assert_close(turned, (1 - 2 * (ky**2 + kx**2) ** 0.5 / 32) * wave[1], rtol=0, atol=1e-5)
+
+
+def test_the_spectrum_shows_what_the_lens_lets_through_where_it_belongs() -> None:
+    """Noise through a lens that is blind at 0.3 and 0.6 of Nyquist has dark rings there, in every direction."""
+    torch.manual_seed(0)
+    frequency = torch.linspace(0, 1, 81)
+    gains = torch.sin(torch.pi * frequency / 0.3)
+    seen = filtered(torch.randn(8, 1, 256, 256), gains.expand(8, -1))
+    power = Spectrum(8).log_power(seen).mean((0, 1))
+    y, x = torch.meshgrid(torch.arange(64) - 31.5, torch.arange(32) + 0.5, indexing="ij")
+    radius = torch.hypot(y, x) / 32
+    for part in (y < 0, y > 0):
+        by_radius = {
+            r: float(power[part & ((radius - r).abs() < 0.02)].mean()) for r in (0.15, 0.3, 0.45, 0.6, 0.75)
+        }
+        for dark, bright in ((0.3, 0.15), (0.3, 0.45), (0.6, 0.45), (0.6, 0.75)):
+            assert by_radius[dark] < by_radius[bright] - 2
 
 
 def test_progress_ends_with_all_patches() -> None:

@@ -40,7 +40,7 @@ def test_easing_goes_from_targets_to_the_full_noise() -> None:
     n = 400
     clean, noisy, target = torch.ones(n, 2, 2), torch.full((n, 2, 2), 3.0), torch.zeros(n, 2, 2)
     other = torch.zeros(n)
-    batch = Batch(noisy, clean, target, clean, clean, other, other, other, other, other)
+    batch = Batch(noisy, clean, target, clean, clean, other, other, other, other, other, other)
     torch.testing.assert_close(eased(batch, 0.0, generator).noisy, target)
     half = eased(batch, 0.5, generator).noisy[:, 0, 0]
     assert set(half.tolist()) == {0.0, 2.0}  # the target, or half the noise
@@ -86,6 +86,7 @@ def test_both_losses_fall_on_a_batch_that_is_shown_again() -> None:
         torch.arange(8),
         torch.ones(8),
         torch.zeros(8),
+        torch.full((8,), 2e5),
         torch.full((8,), 60.0),
         torch.eye(3).repeat(8, 1, 1),
     )
@@ -109,8 +110,8 @@ def test_restorer_answers_every_pixel_and_sees_its_surroundings() -> None:
     image = torch.zeros(1, 1, 64, 64)
     changed = image.clone()
     changed[0, 0, 32, 32] = 5
-    assert model(image).shape == (1, 2, 64, 64)
-    difference = (model(changed) - model(image)).abs().amax((0, 1))
+    assert model(image).drawn.shape == (1, 2, 64, 64)
+    difference = (model(changed).drawn - model(image).drawn).abs().amax((0, 1))
     assert difference[32, 32] > 0
     assert (difference > 0).sum() > 100
 

@@ -64,6 +64,7 @@ def evaluated(coverage: float | None) -> Evaluation:
         labels,
         dose,
         defocus,
+        0 * dose + 2e5,
         0 * dose + 60,
         torch.eye(3).repeat(len(dose), 1, 1),
     )
