@@ -79,6 +79,8 @@ def test_calibration_makes_the_spread_of_a_restorer_its_rms_error(tmp_path: Path
     spreads = np.stack([a.spread for a in answer])
     assert np.sqrt(np.square(spreads).mean()) == pytest.approx(np.sqrt(np.square(errors).mean()), rel=0.01)
     header = json.loads((tmp_path / "calibrated.json").read_text())
-    assert header["spread_scale"] > 1
+    plain = load_restorer(tmp_path / "plain.safetensors", device="cpu").restore(held_out.noisy[0], seed=0)
+    np.testing.assert_allclose(spreads[0], header["spread_scale"] * plain.spread, rtol=1e-5, atol=1e-7)
+    assert abs(header["spread_scale"] - 1) > 0.05
     assert header["calibrated_on"] == 3
     assert "spread_scale" not in json.loads((tmp_path / "plain.json").read_text())
