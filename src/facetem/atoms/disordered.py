@@ -1,4 +1,4 @@
-"""Particles that are no single lattice: polycrystals and glasses, in the outline that planes and noise give."""
+"""Particles of another inside: polycrystals, glasses and other crystals, in the outline that planes and noise give."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.spatial import KDTree
 
+from facetem.atoms.crystals import SETS, crystal_sites
 from facetem.atoms.cut import SurfaceNoise, supported
 from facetem.atoms.facets import FCC, Facets, Form
 from facetem.atoms.lattices import Array, lattice_sites
@@ -19,9 +20,11 @@ GLASS_SEEDS = 4  # how many such blocks there are
 
 
 def disordered_sites(kind: str, planes: Facets, form: Form, n_wanted: int, rng: np.random.Generator) -> Array:
-    """The `n_wanted` sites of a polycrystal ("grains") or a glass ("glass") that the planes reach first (n, 3).
+    """The sites of a polycrystal ("grains"), a glass ("glass") or another crystal (`crystals.SETS`) that the planes reach
+    first (n, 3): as many as fill the volume of `n_wanted` atoms of the close-packed metal.
 
-    Less the few that would stick to fewer than three others.
+    A polycrystal and a glass are close to its density, and lose the few atoms that would stick to fewer than three
+    others.
     In nearest-neighbour distances. Grains are the Voronoi cells of random centres, `form.ratio` of the particle's
     diameter wide, each a crystal turned and shifted at random.
     """
@@ -30,10 +33,14 @@ def disordered_sites(kind: str, planes: Facets, form: Form, n_wanted: int, rng: 
     radius = (0.75 / math.pi * n_wanted / density) ** (1 / 3)
     # Elongated by up to a fifth, facets by 10 % apart, some room for noise and for boundaries that lack atoms.
     reach = 1.45 * radius + 2
-    points = _glass(reach, rng) if kind == "glass" else _grains(reach, form.ratio * 2 * radius, rng)
+    if kind in SETS:
+        points, own = crystal_sites(kind, reach, rng)
+        n_wanted = round(n_wanted * own / density)
+    else:
+        points = _glass(reach, rng) if kind == "glass" else _grains(reach, form.ratio * 2 * radius, rng)
     scales = (covectors @ points.T).max(axis=0) * (1 + SurfaceNoise.draw(form, rng)(points))
     points = points[np.argsort(scales)[:n_wanted]]
-    return supported(points, np.ones(len(points), dtype=bool))
+    return points if kind in SETS else supported(points, np.ones(len(points), dtype=bool))
 
 
 def _grains(reach: float, width: float, rng: np.random.Generator) -> Array:

@@ -49,7 +49,7 @@ class Family:
     most_cut : float
         Cuts below this are possible.
     disorder : str
-        "" for sites of a lattice, or what to fill the outline with instead: "grains" or "glass".
+        "" for sites of a lattice, or what to fill the outline with instead: "grains", "glass" or a set of `crystals.SETS`.
     more : generator -> fields of the form that only this family has
     """
 
@@ -203,6 +203,14 @@ LIBRARY: dict[str, Family] = {
     "amorphous": Family(
         planes_of.ball, Form(ratio=1.0), NONE, "dense random packing, no crystal",
         "Bernal, Nature 183 (1959) 141", disorder="glass",
+    ),
+    "other_crystal": Family(
+        planes_of.ball, Form(ratio=1.0), NONE, "bcc, diamond, rutile, hexagonal or triclinic crystal",
+        "Wyckoff, Crystal Structures, 2nd ed. (1963)", disorder="crystal",
+    ),
+    "foreign_crystal": Family(
+        planes_of.ball, Form(ratio=1.0), NONE, "rocksalt, wurtzite, fluorite or anatase crystal",
+        "Wyckoff, Crystal Structures, 2nd ed. (1963)", disorder="foreign crystal",
     ),
 }  # fmt: skip
 OPEN_SET: tuple[str, ...] = tuple(name for name, kind in LIBRARY.items() if kind.label == NONE)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from facetem.atoms.alloys import Alloy, second_sites
 from facetem.atoms.cut import SurfaceNoise, cut
+from facetem.atoms.crystals import SETS
 from facetem.atoms.disordered import disordered_sites
 from facetem.atoms.facets import FCC, Facets, Form
 from facetem.atoms.lattices import Array
@@ -116,7 +117,9 @@ def build_particle(
         shape_change = alloy.distortion() @ shape_change
     positions = sites @ shape_change * (a / math.sqrt(2))
     positions -= positions.mean(axis=0)
-    actual = (6 / math.pi * len(positions) * a**3 / 4) ** (1 / 3)
+    # A crystal of another material has a density of its own, and the volume that was wanted.
+    other = kind.disorder in SETS
+    actual = diameter if other else (6 / math.pi * len(positions) * a**3 / 4) ** (1 / 3)
     atoms = Atoms(numbers=numbers, positions=positions)
     atoms.info = {
         "shape": shape,

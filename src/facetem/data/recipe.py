@@ -28,7 +28,13 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 PERFECT = "perfect"  # the camera that counts every electron where it lands
-ROUND = ("sphere", "polycrystal", "amorphous")  # shapes without a facet to lie on
+ROUND = (
+    "sphere",
+    "polycrystal",
+    "amorphous",
+    "other_crystal",
+    "foreign_crystal",
+)  # shapes without a facet to lie on
 CROWDED = 0.3  # of the field that particles may cover and still find places at random
 SMALLEST_FIELD = 40.0  # Å: the films' own structure has to fit in
 

@@ -15,6 +15,7 @@ from scipy.spatial import KDTree
 from facetem.atoms.build import build
 from facetem.atoms.cut import SurfaceNoise, cut
 from facetem.atoms.lattices import LATTICES, lattice_sites, stacked_lattice
+from facetem.atoms.crystals import SETS, STRUCTURES, crystal_sites
 from facetem.atoms.library import BORDERS, LIBRARY, NONE, OPEN_SET, SHAPES, class_of, draw_form, facets
 from facetem.atoms.shapes import Form, build_particle, lattice_constant
 from facetem.core.errors import InputError
@@ -48,7 +49,7 @@ def test_the_classifier_knows_eight_classes_in_the_order_of_its_weights():
     assert set(OPEN_SET).isdisjoint(SHAPES)
 
 
-@pytest.mark.parametrize("shape", LIBRARY)
+@pytest.mark.parametrize("shape", [name for name, kind in LIBRARY.items() if kind.disorder not in SETS])
 def test_no_two_atoms_are_closer_than_0_85_bonds_and_none_is_loose(shape):
     for atoms in [
         build_particle(shape, diameter=45, rng=np.random.default_rng(0)),
@@ -190,6 +191,52 @@ def test_polycrystal_has_boundaries_and_glass_has_no_crystal():
     assert near_second < 0.25
 
 
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_other_crystals_have_the_neighbours_of_their_structure(name):
+    """Numbers and ratios of the nearest distances, from the geometry of the structure types."""
+    wanted = {  # neighbours at the shortest distance, and the next distance over it
+        "bcc": (8, math.sqrt(4 / 3)),
+        "diamond": (4, math.sqrt(8 / 3)),
+        "rutile": (
+            4,
+            1.0174,
+        ),  # of the cation, for a = 1, c = 0.644, u = 0.305: four bonds and two longer ones
+        "simple hexagonal": (2, 1 / 0.95),
+        "rocksalt": (6, math.sqrt(2)),
+        "wurtzite": (4, math.sqrt(8 / 3)),
+        "fluorite": (8, math.sqrt(8 / 3)),
+        "anatase": (4, 1.0222),  # of the cation, for c / a = 2.514, u = 0.208
+    }[name]
+    cell, basis = STRUCTURES[name]
+    cells = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 3, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+    sites = (cells + basis).reshape(-1, 3) @ cell
+    distances = np.sort(np.linalg.norm(sites - basis[0] @ cell, axis=1))[1:]
+    nearest = distances < 1.003 * distances[0]
+    assert nearest.sum() == wanted[0]
+    assert distances[~nearest][0] / distances[0] == pytest.approx(wanted[1], rel=2e-3)
+
+
+@pytest.mark.parametrize("kind", SETS)
+def test_other_crystals_fill_their_sphere_periodically(kind):
+    """As many atoms as the stated density says, none left out: the sphere is whole, whatever the cell."""
+    for seed in range(12):
+        sites, density = crystal_sites(kind, 9.0, np.random.default_rng(seed))
+        assert len(sites) == pytest.approx(density * 4 / 3 * math.pi * 9.0**3, rel=0.03)
+        assert 0.4 <= density / math.sqrt(2) <= 1.1
+    assert not set(SETS["crystal"]) & set(SETS["foreign crystal"])
+
+
+@pytest.mark.parametrize("shape", ["other_crystal", "foreign_crystal"])
+def test_particles_of_other_crystals_have_the_size_that_was_wanted(shape):
+    for seed in range(4):
+        atoms = build_particle(shape, diameter=60, rng=np.random.default_rng(seed))
+        extents = np.ptp(atoms.positions, axis=0)
+        assert extents == pytest.approx(
+            60, rel=0.06
+        )  # a ball of that diameter, up to half an atom either side
+        assert atoms.info["diameter"] == 60
+
+
 @pytest.mark.parametrize("shape", LIBRARY)
 def test_labels_survive_a_round_trip(shape, tmp_path):
     atoms = build(shape, diameter=25.0, film_thickness=0.0, ideal=True, orientation=(1, 1, 0))
@@ -225,7 +272,7 @@ def test_forms_of_another_shape_are_refused(shape, form, word):
         build_particle(shape, diameter=40, form=form)
 
 
-@pytest.mark.parametrize("shape", ["polycrystal", "amorphous"])
+@pytest.mark.parametrize("shape", ["polycrystal", "amorphous", "other_crystal"])
 def test_what_is_random_needs_a_generator(shape):
     with pytest.raises(InputError, match="rng"):
         build_particle(shape, diameter=40)

@@ -91,7 +91,15 @@ def test_a_recipe_does_not_change() -> None:
 
 
 def test_shipped_recipes() -> None:
-    assert {"au-4-8nm", "au-4-8nm-test", "au-4-8nm-vacuum", "pt", "fields", "quick"} <= set(shipped_recipes())
+    assert {
+        "au-4-8nm",
+        "au-4-8nm-test",
+        "au-4-8nm-unknown",
+        "au-4-8nm-vacuum",
+        "pt",
+        "fields",
+        "quick",
+    } <= set(shipped_recipes())
     for name in shipped_recipes():
         recipe = shipped_recipe(name)
         assert recipe.name == name
