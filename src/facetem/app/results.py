@@ -117,9 +117,10 @@ def print_evaluation(evaluation: "Evaluation") -> None:
         confusion.add_row(name, *(str(count) if count else "" for count in row))
     console = Console(width=max(100, Console().width))  # a broken matrix cannot be read
     console.print(confusion)
+    from facetem.study.evaluation import UNITS
+
     for condition, rows in evaluation.accuracy_by.items():
-        unit = {"dose": "e/Å2", "defocus": "Å"}.get(condition, "")
-        table = Table(f"{condition} ({unit})", "accuracy", "images")
+        table = Table(f"{condition} ({UNITS[condition]})", "accuracy", "images")
         for start, stop, accuracy, n in rows:
             table.add_row(f"{start:g} to {stop:g}", f"{accuracy:.3f}", str(n))
         console.print(table)

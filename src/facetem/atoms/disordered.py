@@ -20,8 +20,8 @@ GLASS_SEEDS = 4  # how many such blocks there are
 
 
 def disordered_sites(kind: str, planes: Facets, form: Form, n_wanted: int, rng: np.random.Generator) -> Array:
-    """The sites of a polycrystal ("grains"), a glass ("glass") or another crystal (`crystals.SETS`) that the planes reach
-    first (n, 3): as many as fill the volume of `n_wanted` atoms of the close-packed metal.
+    """The sites (n, 3) of a polycrystal ("grains"), a glass ("glass") or another crystal (`crystals.SETS`) that the
+    planes reach first: as many as fill the volume of `n_wanted` atoms of the close-packed metal.
 
     A polycrystal and a glass are close to its density, and lose the few atoms that would stick to fewer than three
     others.

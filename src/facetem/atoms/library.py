@@ -49,7 +49,8 @@ class Family:
     most_cut : float
         Cuts below this are possible.
     disorder : str
-        "" for sites of a lattice, or what to fill the outline with instead: "grains", "glass" or a set of `crystals.SETS`.
+        "" for sites of a lattice, or what to fill the outline with instead: "grains", "glass" or one of
+        `crystals.SETS`.
     more : generator -> fields of the form that only this family has
     """
 

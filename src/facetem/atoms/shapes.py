@@ -10,8 +10,8 @@ from ase.data import atomic_numbers, chemical_symbols, reference_states
 from numpy.typing import NDArray
 
 from facetem.atoms.alloys import Alloy, second_sites
-from facetem.atoms.cut import SurfaceNoise, cut
 from facetem.atoms.crystals import SETS
+from facetem.atoms.cut import SurfaceNoise, cut
 from facetem.atoms.disordered import disordered_sites
 from facetem.atoms.facets import FCC, Facets, Form
 from facetem.atoms.lattices import Array

@@ -3,7 +3,7 @@
 The stem looks at the image through filters of 20 px (8 Å) at a stride of four: like a bank of Gabor filters, it
 tells the direction and spacing of lattice fringes before the resolution drops. Four residual stages follow.
 
-Besides the shape it answers how large the particle is and how it lies.
+Besides the shape it answers how large the particle is, how it lies, and whether it is none of the shapes at all.
 
 In training the stages also feed a picture of what there is to see: the projected thickness of the particle, its
 mask and its image at best focus. Three bits of label per image teach a network slowly; a thickness in every
@@ -66,6 +66,8 @@ class Answer(NamedTuple):
         Natural logarithm of the volume-equivalent diameter in units of `TYPICAL`.
     moments : (n, 25)
         How the particle lies, see `facetem.learn.orientation`.
+    refusal : (n,)
+        Logit of "none of these".
     features : (n, 2 c)
         What all of these are read from.
     """
@@ -73,6 +75,7 @@ class Answer(NamedTuple):
     logits: Tensor
     log_diameter: Tensor
     moments: Tensor
+    refusal: Tensor
     features: Tensor
 
 
@@ -114,6 +117,7 @@ class ShapeClassifier(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(2 * before, config.classes)
+        self.refuse = nn.Sequential(nn.Linear(2 * before, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
         self.pose = nn.Sequential(
             nn.Linear(2 * before, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1 + len(MOMENTS))
         )
@@ -127,7 +131,7 @@ class ShapeClassifier(nn.Module):
     def read(self, features: Tensor) -> Answer:
         """The answer in features (n, 2 c)."""
         pose = self.pose(features)
-        return Answer(self.head(features), pose[:, 0], pose[:, 1:], features)
+        return Answer(self.head(features), pose[:, 0], pose[:, 1:], self.refuse(features)[:, 0], features)
 
     def classify(self, images: Tensor) -> Answer:
         """The answer, without the picture."""

@@ -172,11 +172,11 @@ class Classifier:
         """
         check_coverage(coverage)
         answers = self.answers(crops)
-        logits, features = answers.logits, answers.features
+        logits = answers.logits
         probabilities = torch.softmax(logits / self._temperature, dim=1)
         known = torch.ones(len(logits), dtype=torch.bool)
         if self._space is not None:
-            known = self._space.known(features, torch.as_tensor(np.asarray(crops, dtype=np.float32)))
+            known = self._space.known(answers, torch.as_tensor(np.asarray(crops, dtype=np.float32)))
         possible = functional.one_hot(probabilities.argmax(1), probabilities.shape[1]).bool()
         if self._sets is not None:
             possible = self._sets.possible(probabilities, coverage)

@@ -41,10 +41,10 @@ def release_classifier(
     model = model.cpu().eval()
     classifier = Classifier(model)
     answers = classifier.answers(calibration.noisy.numpy())
-    logits, features = answers.logits, answers.features
-    known = classifier.answers(familiar.noisy.numpy()).features
+    logits = answers.logits
+    known = classifier.answers(familiar.noisy.numpy())
     sets = ConformalSets.fit(cross_fitted(logits, calibration.labels), calibration.labels)
-    space = Familiarity.fit((known, familiar.noisy), (features, calibration.noisy))
+    space = Familiarity.fit((known, familiar.noisy), (answers, calibration.noisy))
     config = {
         "name": Path(path).stem,
         "network": model.config.as_dict(),

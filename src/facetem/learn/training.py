@@ -101,7 +101,7 @@ class ShapeTask:
     """Cross-entropy of the shape, labels smoothed by 5 %, size and orientation, and what the network pictures on the
     way.
 
-    A shape that is no class (label -1) teaches the picture alone.
+    A shape that is no class (label -1) teaches the picture, and what to answer with "none of these".
     """
 
     name = "classifier"
@@ -122,6 +122,9 @@ class ShapeTask:
         thick = functional.smooth_l1_loss(picture.thickness, thickness, beta=0.5)
         mask = functional.binary_cross_entropy_with_logits(picture.mask, functional.avg_pool2d(batch.mask, 4))
         image = functional.smooth_l1_loss(picture.target, batch.target - 1, beta=0.1)
+        refusal = functional.binary_cross_entropy_with_logits(
+            answer.refusal.float(), (batch.labels < 0).float()
+        )
         accuracy = (logits.argmax(1) == batch.labels).sum() / known
         size, lies = pose_losses(answer, batch)
         figures = {
@@ -129,11 +132,12 @@ class ShapeTask:
             "accuracy": accuracy,
             "diameter": size,
             "orientation": lies,
+            "refusal": refusal,
             "thickness": thick,
             "mask": mask,
             "image": image,
         }
-        total = shape + 2 * size + 2 * lies + thick + 0.5 * mask + 3 * image
+        total = shape + 2 * size + 2 * lies + 0.5 * refusal + thick + 0.5 * mask + 3 * image
         return total, {k: v.detach() for k, v in figures.items()}
 
 

@@ -13,9 +13,9 @@ from ase.lattice.hexagonal import HexagonalClosedPacked
 from scipy.spatial import KDTree
 
 from facetem.atoms.build import build
+from facetem.atoms.crystals import SETS, STRUCTURES, crystal_sites
 from facetem.atoms.cut import SurfaceNoise, cut
 from facetem.atoms.lattices import LATTICES, lattice_sites, stacked_lattice
-from facetem.atoms.crystals import SETS, STRUCTURES, crystal_sites
 from facetem.atoms.library import BORDERS, LIBRARY, NONE, OPEN_SET, SHAPES, class_of, draw_form, facets
 from facetem.atoms.shapes import Form, build_particle, lattice_constant
 from facetem.core.errors import InputError

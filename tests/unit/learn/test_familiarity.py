@@ -4,6 +4,7 @@ from torch import Tensor
 
 from facetem.core.errors import InputError
 from facetem.data.draw import PIXEL
+from facetem.learn.classifier import Answer
 from facetem.learn.familiarity import Familiarity
 from facetem.learn.spectra import END, RINGS, ring_spectra
 
@@ -22,43 +23,46 @@ def images(n: int, seed: int, spacing: float = 2.35, strength: float = 0.7, blur
     return noise + strength * torch.cos(2 * torch.pi * (x * turn.cos() + y * turn.sin()) / spacing + turn)
 
 
-def features(n: int, seed: int, about: float = 1.0) -> Tensor:
-    """A cloud about one direction, at lengths that do not matter."""
+def answers(n: int, seed: int, about: float = 1.0, refusal: float = -5.0, longer: float = 1.0) -> Answer:
+    """Features in a cloud about one direction, at lengths that do not matter; a refusal that is as unsure."""
     generator = torch.Generator().manual_seed(seed)
     cloud = about * torch.ones(D) + 0.3 * torch.randn(n, D, generator=generator)
-    return cloud * (1 + torch.rand(n, 1, generator=generator))
+    features = longer * cloud * (1 + torch.rand(n, 1, generator=generator))
+    refusals = refusal + torch.randn(n, generator=generator)
+    return Answer(torch.zeros(n, 8), torch.zeros(n), torch.zeros(n, 25), refusals, features)
 
 
 @pytest.fixture(scope="module")
 def space() -> Familiarity:
-    return Familiarity.fit((features(200, 0), images(200, 0)), (features(400, 1), images(400, 1)))
+    return Familiarity.fit((answers(200, 0), images(200, 0)), (answers(400, 1), images(400, 1)))
 
 
-def part_known(space: Familiarity, of: Tensor, seen: Tensor) -> float:
+def part_known(space: Familiarity, of: Answer, seen: Tensor) -> float:
     return float(space.known(of, seen).float().mean())
 
 
 def test_a_stated_part_of_known_images_is_called_unknown(space: Familiarity) -> None:
-    alarms = 1 - part_known(space, features(1000, 2), images(1000, 2))
+    alarms = 1 - part_known(space, answers(1000, 2), images(1000, 2))
     assert 0.005 < alarms < 0.04  # 2 % stated; twice the error of counting 400 and 1000
     # It is a finite-sample statement: of 400 held-out images, 7 lie above, 8 of 401 with the new one.
-    above = ~space.known(features(400, 1), images(400, 1))
+    above = ~space.known(answers(400, 1), images(400, 1))
     assert int(above.sum()) == 7
 
 
 @pytest.mark.parametrize(
-    ("about", "changed"),
+    ("answered", "changed"),
     [
-        (-1.0, {}),  # features of something else
-        (1.0, {"strength": 0.0}),  # no lattice
-        (1.0, {"blur": 2.0}),  # another camera or focus
+        ({"about": -1.0}, {}),  # features of something else
+        ({}, {"strength": 0.0}),  # no lattice
+        ({}, {"blur": 2.0}),  # another camera or focus
+        ({"refusal": 3.0}, {}),  # what the network has learnt to refuse
     ],
-    ids=["features", "no lattice", "spectrum"],
+    ids=["features", "no lattice", "spectrum", "refusal"],
 )
 def test_each_sign_alone_gives_away_what_is_unlike(
-    space: Familiarity, about: float, changed: dict[str, float]
+    space: Familiarity, answered: dict[str, float], changed: dict[str, float]
 ) -> None:
-    assert part_known(space, features(100, 3, about), images(100, 3, **changed)) < 0.3
+    assert part_known(space, answers(100, 3, **answered), images(100, 3, **changed)) < 0.3
 
 
 def test_what_was_trained_on_is_as_familiar_as_what_confidence_is_stated_for() -> None:
@@ -66,21 +70,21 @@ def test_what_was_trained_on_is_as_familiar_as_what_confidence_is_stated_for() -
     trained = torch.cat([images(200, 0), images(200, 6, blur=1.0)])[
         torch.randperm(400, generator=torch.Generator().manual_seed(0))
     ]
-    wide = Familiarity.fit((features(400, 0), trained), (features(400, 1), images(400, 1)))
-    assert part_known(wide, features(300, 3), images(300, 3, blur=1.0)) > 0.93
-    assert part_known(wide, features(300, 3), images(300, 3)) > 0.95
+    wide = Familiarity.fit((answers(400, 0), trained), (answers(400, 1), images(400, 1)))
+    assert part_known(wide, answers(300, 3), images(300, 3, blur=1.0)) > 0.93
+    assert part_known(wide, answers(300, 3), images(300, 3)) > 0.95
 
 
 def test_length_of_the_features_and_scale_of_the_image_say_nothing(space: Familiarity) -> None:
-    own, seen = features(20, 4), images(20, 4)
+    own, longer, seen = answers(20, 4), answers(20, 4, longer=5.0), images(20, 4)
     torch.testing.assert_close(
-        space.score(5 * own, 7 * seen + 3), space.score(own, seen), atol=2e-3, rtol=1e-3
+        space.score(longer, 7 * seen + 3), space.score(own, seen), atol=2e-3, rtol=1e-3
     )
 
 
 def test_too_few_images_are_refused() -> None:
     with pytest.raises(InputError, match="at least 10 familiar and 2 held-out"):
-        Familiarity.fit((features(4, 0), images(4, 0)), (features(9, 0), images(9, 0)))
+        Familiarity.fit((answers(4, 0), images(4, 0)), (answers(9, 0), images(9, 0)))
 
 
 def test_rings_are_those_of_the_frequencies_and_a_lattice_stands_out_of_its_own() -> None:

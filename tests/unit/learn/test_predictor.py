@@ -7,7 +7,7 @@ import torch
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
-from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
+from facetem.learn.classifier import Answer, ClassifierConfig, ShapeClassifier
 from facetem.learn.conformal import ConformalSets
 from facetem.learn.familiarity import Familiarity
 from facetem.learn.orientation import turned
@@ -73,10 +73,11 @@ def test_probabilities_are_named_and_sum_to_one_and_temperature_softens(images: 
 
 def test_unfamiliar_images_are_answered_as_unknown(images: np.ndarray) -> None:
     model = small_classifier()
-    features = Classifier(model).answers(images).features
+    answers = Classifier(model).answers(images)
+    many = Answer(*(part.repeat(10, *[1] * (part.ndim - 1)) for part in answers))
     seen = torch.as_tensor(images)
-    space = Familiarity.fit((features.repeat(10, 1), seen.repeat(10, 1, 1)), (features, seen))
-    lowest = float(space.score(features, seen).min())
+    space = Familiarity.fit((many, seen.repeat(10, 1, 1)), (answers, seen))
+    lowest = float(space.score(answers, seen).min())
     near, far = (replace(space, threshold=threshold) for threshold in (float("inf"), lowest - 1))
     assert all(p.known for p in Classifier(model, space=near).classify(images))
     assert not any(p.known for p in Classifier(model, space=far).classify(images))
