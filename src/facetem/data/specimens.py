@@ -21,7 +21,7 @@ from facetem.hrtem.simulate import exit_waves, fine_grid, fitted_settings
 WAVE_BAND = 1.1  # 1/Å kept of the exit waves: beyond the information limit of the microscopes drawn
 # The restorer answers with the image of this microscope: no aberrations, coherent enough to show the lattice.
 TARGET_OPTICS = Optics(focal_spread=25.0, angular_spread=0.1, image_spread=0.3)
-FOCUS_STEP, FOCUS_REACH = 40.0, 120.0  # Å, of the search for the best contrast around the particle's centre
+FOCUS_STEP, FOCUS_REACH = 40.0, 120.0  # Å, of the search for the best contrast, below the focus on the particle's centre
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,12 @@ def best_focus_images(
 ) -> tuple[Tensor, list[float]]:
     """Noise-free images of the best particle/substrate contrast, and their defocus [Å].
 
-    Foci `FOCUS_STEP` apart within `FOCUS_REACH` of the particle's centre (given as its height `centres` [Å]
-    above the exit plane) are compared by `core.contrast`.
+    Foci `FOCUS_STEP` apart, up to `FOCUS_REACH` of underfocus from the particle's centre (given as its height `centres`
+    [Å] above the exit plane), are compared by `core.contrast`. As much overfocus gives almost the same contrast with
+    the lattice turned over (a weak phase object's image is odd in the defocus), so the best of both sides would show
+    atoms dark or bright by chance; underfocus shows them dark.
     """
-    offsets = np.arange(-FOCUS_REACH, FOCUS_REACH + 1, FOCUS_STEP)
+    offsets = np.arange(FOCUS_STEP, FOCUS_REACH + 1, FOCUS_STEP)
     images, focus = [], []
     for wave, mask, centre, energy in zip(waves, masks, centres, energies, strict=True):
         foci = [float(centre + d) for d in offsets]

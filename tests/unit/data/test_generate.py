@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from facetem.core.contrast import contrast
 from facetem.core.errors import InputError
@@ -136,7 +137,7 @@ def test_targets_have_the_best_contrast_of_their_focal_series(small_recipe: Reci
     specimen = draw_specimen(small_recipe, "train", 1)
     truth = truth_of([specimen], small_recipe, "cpu")
     height = float(specimen.atoms.cell.lengths()[2]) - specimen.atoms.info["particle_z"][0]
-    foci = height + np.arange(-FOCUS_REACH, FOCUS_REACH + 1, FOCUS_STEP)
+    foci = height + np.arange(FOCUS_STEP, FOCUS_REACH + 1, FOCUS_STEP)
     assert np.abs(foci - truth.focus[0]).min() < 1e-6
     series = clean_images(
         truth.waves.expand(len(foci), -1, -1),
@@ -148,4 +149,20 @@ def test_targets_have_the_best_contrast_of_their_focal_series(small_recipe: Reci
     )
     reached = contrast(series, truth.masks > 0)
     assert float(contrast(truth.targets[0], truth.masks[0] > 0)) > 0.97 * float(reached.max())
-    assert float(reached.max()) > 1.2 * float(reached.min())
+    assert truth.focus[0] > height  # underfocus
+
+
+def test_targets_show_atoms_dark(small_recipe: Recipe) -> None:
+    """Whatever the specimen: over- and underfocus give nearly the same contrast, and opposite lattices."""
+    specimens = [draw_specimen(small_recipe, "train", index) for index in range(4)]
+    truth = truth_of(specimens, small_recipe, "cpu")
+    n = truth.targets.shape[-1]
+    for specimen, target, mask in zip(specimens, truth.targets.numpy(), truth.masks.numpy(), strict=True):
+        particle = specimen.atoms[specimen.atoms.get_tags() > 0]
+        edges = np.linspace(0, small_recipe.field, n + 1)
+        columns = np.histogram2d(particle.positions[:, 1], particle.positions[:, 0], [edges, edges])[0]
+        columns = gaussian_filter(columns, 1.0) - gaussian_filter(
+            columns, 6.0
+        )  # the lattice without the outline
+        inside = mask > 0
+        assert np.corrcoef(columns[inside], target[inside])[0, 1] < -0.3
