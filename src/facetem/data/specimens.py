@@ -21,7 +21,10 @@ from facetem.hrtem.simulate import exit_waves, fine_grid, fitted_settings
 WAVE_BAND = 1.1  # 1/Å kept of the exit waves: beyond the information limit of the microscopes drawn
 # The restorer answers with the image of this microscope: no aberrations, coherent enough to show the lattice.
 TARGET_OPTICS = Optics(focal_spread=25.0, angular_spread=0.1, image_spread=0.3)
-FOCUS_STEP, FOCUS_REACH = 40.0, 120.0  # Å, of the search for the best contrast, below the focus on the particle's centre
+FOCUS_STEP, FOCUS_REACH = (
+    40.0,
+    120.0,
+)  # Å of underfocus from the particle's centre, searched for the best contrast
 
 
 @dataclass(frozen=True)

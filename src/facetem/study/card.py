@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from facetem.atoms.shapes import SHAPES
-from facetem.study.evaluation import Evaluation
+from facetem.study.evaluation import UNITS, Evaluation
 
 
 def model_card(
@@ -46,7 +46,7 @@ def model_card(
         "## What they reach",
         "",
         f"{evaluation.n} simulated images that no training saw (recipe `{evaluation.recipe.name}`, split `test`; the",
-        "specimens, films, optics and noise are drawn anew): 4 to 8 nm, film 1 to 6 nm, defocus within 12 nm of the",
+        "specimens, films, optics and noise are drawn anew): 4 to 8 nm, film 2 to 6 nm, defocus within 15 nm of the",
         "exit plane, 500 to 10 000 electrons per Å².",
         "",
         f"- Macro-averaged accuracy **{scores.accuracy:.3f}** (95 % interval {low:.3f} to {high:.3f}).",
@@ -82,7 +82,7 @@ def model_card(
             f"| **{shape.replace('_', ' ')}** | " + " | ".join(str(n) if n else "" for n in row) + " |"
         )
     for condition, rows in evaluation.accuracy_by.items():
-        unit = {"dose": "e/Å²", "defocus": "Å"}[condition]
+        unit = UNITS[condition]
         lines += ["", f"| {condition} [{unit}] | accuracy | images |", "| --- | --- | --- |"]
         lines += [f"| {a:g} to {b:g} | {p:.3f} | {n} |" for a, b, p, n in rows]
     if remarks:

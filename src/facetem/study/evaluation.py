@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from facetem.atoms.shapes import SHAPES
@@ -25,9 +26,12 @@ from facetem.study.metrics import SetScores, ShapeScores, best_gaussian, psnr, s
 from facetem.study.pose import PoseScores, pose_scores
 
 Progress = Callable[[str, int, int], None]
+UNITS: Mapping[str, str] = {"dose": "e/Å²", "defocus": "Å", "diameter": "Å", "film thickness": "Å"}
 RANGES: Mapping[str, tuple[float, ...]] = {
-    "dose": (500, 1000, 2500, 5000, 10000),  # e/Å2
-    "defocus": (-120, -60, 0, 60, 120),  # Å
+    "dose": (500, 1000, 2500, 5000, 10000),
+    "defocus": (-150, -75, 0, 75, 150),
+    "diameter": (40, 50, 60, 70, 80),
+    "film thickness": (20, 30, 40, 50, 60),
 }
 
 
@@ -118,9 +122,18 @@ def evaluate(
 
 
 def score(
-    classifier: Classifier, restorer: Restorer, samples: Batch, *, recipe: Recipe, progress: Progress
+    classifier: Classifier,
+    restorer: Restorer,
+    samples: Batch,
+    *,
+    recipe: Recipe,
+    progress: Progress,
+    beside: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Evaluation:
-    """Score both networks on given samples."""
+    """Score both networks on given samples.
+
+    `beside` are conditions of the samples (n,) that a batch does not hold: those of `RANGES`, by name.
+    """
     n = len(samples.labels)
     rows, possible, known, stated = [], [], [], None
     predictions: list[Prediction] = []
@@ -146,6 +159,12 @@ def score(
         "restored": torch.stack(restored),
     }
     true, found = samples.mask > 0.5, torch.stack(masks)
+    conditions = {
+        "dose": samples.dose.numpy(),
+        "defocus": samples.defocus.numpy(),
+        "diameter": samples.diameter.numpy(),
+        **(beside or {}),
+    }
     overlap = (true & found).sum((1, 2)) / (true | found).sum((1, 2)).clamp_min(1)
     return Evaluation(
         recipe=recipe,
@@ -155,7 +174,9 @@ def score(
         pose=pose_scores(predictions, samples.labels, samples.diameter, samples.orientation),
         stated_coverage=stated,
         accuracy_by={
-            name: _by(getattr(samples, name).numpy(), correct, edges) for name, edges in RANGES.items()
+            name: _by(conditions[name], correct, edges)
+            for name, edges in RANGES.items()
+            if name in conditions
         },
         psnr={name: float(psnr(image, samples.target).mean()) for name, image in images.items()},
         contrast={

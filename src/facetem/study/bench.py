@@ -1,0 +1,153 @@
+"""What the standard suite is measured with: networks, and test specimens that are simulated once and imaged often."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from facetem.core.errors import InputError
+from facetem.data.make import make_store
+from facetem.data.recipe import Recipe, Split
+from facetem.data.recipe_file import shipped_recipe
+from facetem.data.samples import Batch, image_set
+from facetem.data.sources import StoreSource
+from facetem.data.store import Store
+from facetem.data.workers import local_makers
+from facetem.learn.predictor import Classifier, load_classifier, shipped
+from facetem.learn.restoration import Restorer, load_restorer
+
+Progress = Callable[[str, int, int], None]
+LIBRARY = 2000  # images of training specimens, which the baselines learn from
+
+
+def _silent(step: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Networks on the bench, and the specimens that they are tried on.
+
+    Parameters
+    ----------
+    folder
+        Where specimens and results are kept. What is there is not made again.
+    classifier, restorer
+        Weights; None for those that come with the package.
+    per_shape
+        Specimens of each shape.
+    library
+        A store of training specimens for the baselines; None: they are made in `folder`.
+    others
+        Folder of images from another simulator, as `benchmarks/other_hands.py` makes them; None: not tried.
+    """
+
+    folder: Path
+    classifier: Path | None = None
+    restorer: Path | None = None
+    recipe: Recipe = field(default_factory=lambda: shipped_recipe("au-4-8nm-test"))
+    per_shape: int = 100
+    library: Path | None = None
+    others: Path | None = None
+    workers: int = 1
+    device: str = "cpu"
+    progress: Progress = _silent
+
+    def __post_init__(self) -> None:
+        if self.per_shape < 1:
+            raise InputError(f"per-shape: expected at least 1 specimen, got {self.per_shape}")
+
+    @property
+    def n(self) -> int:
+        """Specimens of the test."""
+        return self.per_shape * len(self.recipe.particles.shapes)
+
+    @cached_property
+    def shapes(self) -> Classifier:
+        """The classifier."""
+        return load_classifier(self.classifier, device=self.device)
+
+    @cached_property
+    def contrast(self) -> Restorer:
+        """The restorer."""
+        return load_restorer(self.restorer, device=self.device)
+
+    @cached_property
+    def weights(self) -> dict[str, str]:
+        """Checksums of both files of weights."""
+        files = {
+            "classifier": self.classifier or shipped("classifier"),
+            "restorer": self.restorer or shipped("restorer"),
+        }
+        return {name: hashlib.sha256(Path(file).read_bytes()).hexdigest() for name, file in files.items()}
+
+    def store(self, name: str, recipe: Recipe, *, n: int, split: Split = "test") -> Store:
+        """Specimens of a recipe under a name in `folder`, made if they are not there; an interrupted run goes on."""
+        there = self.device if self.workers <= 1 else "cpu"  # workers are processes on the CPU
+        return make_store(
+            recipe,
+            self.folder / name,
+            n=n,
+            split=split,
+            makers=local_makers(self.workers, there),
+            progress=lambda done, total: self.progress(f"simulating {name}", done, total),
+        )
+
+    @cached_property
+    def specimens(self) -> Store:
+        """The specimens of the test."""
+        return self.store("specimens", self.recipe, n=self.n)
+
+    @cached_property
+    def bare(self) -> Store:
+        """The same particles, optics and cameras, without carbon."""
+        films = self.recipe.films.model_copy(update={"kinds": {"none": 1.0}})
+        return self.store("bare", self.recipe.model_copy(update={"films": films}), n=self.n)
+
+    @cached_property
+    def images(self) -> Batch:
+        """The images of the test."""
+        return self.imaged(self.specimens)
+
+    def imaged(self, store: Store, recipe: Recipe | None = None, *, n: int | None = None) -> Batch:
+        """Specimens 0 to `n` of a store under the conditions of `recipe`, by default its own."""
+        return image_set(
+            StoreSource(store.path, memory=1e9),
+            recipe or store.recipe,
+            n=n or self.n,
+            device=self.device,
+            progress=lambda done, total: self.progress("imaging", done, total),
+        )
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table of the specimens, `labels` or the first `particles`, a row for each image of the test."""
+        parts = [self.specimens.table(name, shard) for shard in sorted(self.specimens.shards())]
+        table = pd.concat(parts, ignore_index=True)
+        if name == "particles":
+            table = table[table["particle"] == 1]
+        return table.sort_values("index").set_index("index").loc[: self.n - 1]
+
+    def training_images(self) -> Batch:
+        """`LIBRARY` images of specimens that networks are trained on, as the standard test would image them."""
+        if self.library is not None:
+            source = StoreSource(self.library, memory=1e9, limit=LIBRARY)
+            recipe = source.recipe
+        else:
+            recipe = shipped_recipe("au-4-8nm")
+            source = StoreSource(self.store("library", recipe, n=LIBRARY, split="train").path, memory=1e9)
+        stated = self.recipe
+        seen = recipe.model_copy(
+            update={"microscopes": stated.microscopes, "cameras": stated.cameras, "images": stated.images}
+        )
+        return image_set(
+            source,
+            seen,
+            n=min(LIBRARY, len(source)),
+            device=self.device,
+            progress=lambda done, total: self.progress("imaging the library", done, total),
+        )

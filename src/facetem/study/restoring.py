@@ -1,0 +1,89 @@
+"""How well images are restored from any focus, beside what else microscopists would use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from facetem.data.draw import PIXEL
+from facetem.data.recipe import Recipe
+from facetem.data.samples import Batch
+from facetem.learn.restoration import Restoration, Restorer
+from facetem.study.filters import Filter, RestorationScores, restoration_scores
+from facetem.study.metrics import best_gaussian
+
+FOCI = (-150.0, -75.0, 0.0, 75.0, 150.0)  # Å, counted from the exit plane
+WIDTH = 5  # px: standard deviation of the Gaussian that spread and error are compared after; 2 Å, a lattice spacing
+EVERY = 8  # px: of the smoothed maps, every so many are compared
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class FocusScores:
+    """Restoration of images taken at `defocus` [Å], by method.
+
+    `spearman` is the rank correlation of the restorer's spread with its true error, both after a Gaussian of `WIDTH`,
+    all pixels together.
+    """
+
+    defocus: float
+    scores: dict[str, RestorationScores]
+    spearman: float
+
+
+def at_focus(recipe: Recipe, defocus: float) -> Recipe:
+    """The recipe with every image at one defocus [Å], all else as it was drawn before."""
+    there = tuple(
+        microscope.model_copy(update={"defocus": (defocus, defocus)}) for microscope in recipe.microscopes
+    )
+    return recipe.model_copy(update={"microscopes": there})
+
+
+def focus_scores(
+    samples: Batch,
+    restorer: Restorer,
+    *,
+    defocus: float,
+    filters: Mapping[str, Filter],
+    progress: Progress = lambda done, total: None,
+) -> FocusScores:
+    """Scores of the restorer and of filters on samples that were all taken at one focus."""
+    target, inside = samples.target, samples.mask > 0.5
+    noisy = samples.noisy.float().numpy()
+    restored: list[Restoration] = []
+    smoothed: dict[str, list[Tensor]] = {name: [] for name in filters}
+    for i, image in enumerate(noisy):
+        restored.append(restorer.restore(image, seed=i))
+        for name, run in filters.items():
+            smoothed[name].append(torch.from_numpy(np.asarray(run(image, PIXEL), dtype=np.float32)))
+        progress(i + 1, len(noisy))
+    images = {
+        "raw": samples.noisy,
+        "noise-free at its own focus": samples.clean,
+        "best Gaussian": best_gaussian(samples.noisy, target),
+        **{name: torch.stack(stack) for name, stack in smoothed.items()},
+        "restored": torch.from_numpy(np.stack([answer.image for answer in restored])),
+    }
+    errors = [answer.image - true for answer, true in zip(restored, target.numpy(), strict=True)]
+    return FocusScores(
+        defocus,
+        {name: restoration_scores(stack, target, inside) for name, stack in images.items()},
+        spearman=float(
+            spearmanr(
+                np.concatenate([_smooth(answer.spread) for answer in restored]),
+                np.concatenate([_smooth(error) for error in errors]),
+            )[0]
+        ),
+    )
+
+
+def _smooth(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    return gaussian_filter(np.abs(values), WIDTH)[::EVERY, ::EVERY].ravel()
