@@ -19,6 +19,7 @@ from facetem.figures.micrographs import (
 from facetem.figures.scores import (
     accuracy_against,
     confusion_matrix,
+    methods_against,
     reliability,
     training_curves,
     wilson_interval,
@@ -38,7 +39,8 @@ from facetem.figures.style import (
 
 __all__ = [
     "GREY", "PALE", "PALETTE", "SLATE", "Card", "Mark", "ShapeRow", "accuracy_against", "bar_length", "before_after",
-    "confusion_matrix", "contact_sheet", "display_range", "gallery", "grey_png", "overview", "parameter_histograms",
+    "confusion_matrix", "contact_sheet", "display_range", "gallery", "grey_png", "methods_against", "overview",
+    "parameter_histograms",
     "png", "reliability", "restorations", "saliency_overlay", "shape_colours", "shape_sheet", "size_histogram",
     "training_curves", "wilson_interval",
 ]  # fmt: skip

@@ -113,3 +113,27 @@ def training_curves(curves: Mapping[str, Mapping[str, Sequence[float]]], x_label
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     return figure
+
+
+def methods_against(
+    x: Sequence[float], methods: Mapping[str, Sequence[float]], *, x_label: str, y_label: str
+) -> Figure:
+    """One line per method over `x`, each named at its end; the last, which is ours, stands out."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    tidy(axes, x_label, y_label)
+    markers = "osv^D*PX"
+    for i, (name, values) in enumerate(methods.items()):
+        own = i == len(methods) - 1
+        axes.plot(
+            x,
+            values,
+            color=PALETTE[4] if own else SOFT,
+            lw=2.6 if own else 1.2,
+            marker=markers[i % len(markers)],
+            ms=6 if own else 4.5,
+            label=name,
+            zorder=3 if own else 2,
+        )
+    axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure

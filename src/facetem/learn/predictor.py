@@ -196,6 +196,20 @@ class Classifier:
             )
         ]
 
+    @property
+    def threshold(self) -> float:
+        """The `unfamiliarity` beyond which an image is answered with "none of these"; infinite if the weights do not
+        say what is known."""
+        return float("inf") if self._space is None else self._space.threshold
+
+    def unfamiliarity(self, crops: ArrayLike) -> Tensor:
+        """How unlike images (n, y, x) are to those of learnt shapes (n,), about 0 for such; NaN if the weights do not
+        say what is known."""
+        images = torch.as_tensor(np.asarray(crops, dtype=np.float32))
+        if self._space is None:
+            return torch.full((len(images),), float("nan"))
+        return self._space.score(self.answers(images), images)
+
     def saliency(self, crop: ArrayLike, shape: str) -> NDArray[np.float32]:
         """How much each pixel of an image (256, 256) weighs in the odds of `shape` against all others: a map (y, x)
         that sums to 1, see `facetem.learn.saliency`."""

@@ -130,7 +130,7 @@ class Bench:
         table = pd.concat(parts, ignore_index=True)
         if name == "particles":
             table = table[table["particle"] == 1]
-        return table.sort_values("index").set_index("index").loc[: self.n - 1]
+        return table.set_index("index").sort_index().loc[: self.n - 1]
 
     def training_images(self) -> Batch:
         """`LIBRARY` images of specimens that networks are trained on, as the standard test would image them."""

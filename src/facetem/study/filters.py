@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from facetem.core.contrast import contrast
@@ -38,21 +38,21 @@ def wiener(image: Image, sampling: float) -> Image:
     """Wiener filter against the rotationally averaged background (Kilaas, J. Microsc. 190 (1998) 45)."""
     from hrtem_filter.filters import wiener_filter
 
-    return wiener_filter(image, lowpass_cutoff=_cutoff(sampling))[0]
+    return _plain(wiener_filter(image, lowpass_cutoff=_cutoff(sampling))[0])
 
 
 def background_subtraction(image: Image, sampling: float) -> Image:
     """Average background subtraction filter, ABSF (Kilaas 1998)."""
     from hrtem_filter.filters import abs_filter
 
-    return abs_filter(image, lowpass_cutoff=_cutoff(sampling))[0]
+    return _plain(abs_filter(image, lowpass_cutoff=_cutoff(sampling))[0])
 
 
 def block_matching(image: Image, sampling: float) -> Image:
     """BM3D (Dabov, Foi, Katkovnik and Egiazarian, IEEE Trans. Image Process. 16 (2007) 2080), for white noise."""
     from bm3d import bm3d
 
-    return bm3d(image, sigma_psd=noise_level(image))
+    return _plain(bm3d(image, sigma_psd=noise_level(image)))
 
 
 def non_local_means(image: Image, sampling: float) -> Image:
@@ -61,6 +61,10 @@ def non_local_means(image: Image, sampling: float) -> Image:
 
     level = noise_level(image)
     return denoise_nl_means(image, patch_size=7, patch_distance=11, h=0.8 * level, sigma=level)
+
+
+def _plain(image: ArrayLike) -> Image:
+    return np.asarray(image, dtype=np.float32)
 
 
 def _cutoff(sampling: float) -> float:

@@ -76,13 +76,13 @@ def focus_scores(
     return FocusScores(
         defocus,
         {name: restoration_scores(stack, target, inside) for name, stack in images.items()},
-        spearman=float(
-            spearmanr(
-                np.concatenate([_smooth(answer.spread) for answer in restored]),
-                np.concatenate([_smooth(error) for error in errors]),
-            )[0]
-        ),
+        spearman=_rank([answer.spread for answer in restored], errors),
     )
+
+
+def _rank(spreads: list[NDArray], errors: list[NDArray]) -> float:
+    spread, error = (np.concatenate([_smooth(part) for part in parts]) for parts in (spreads, errors))
+    return float(np.asarray(spearmanr(spread, error))[0])
 
 
 def _smooth(values: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -1,0 +1,225 @@
+"""The standard suite: everything that is claimed of the release models, measured from a seed.
+
+Each part writes `PART.json` into the folder of the bench and is not measured again for the same weights, recipe and
+number of specimens; a suite that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from facetem.atoms.shapes import SHAPES
+from facetem.core.errors import InputError
+from facetem.study.baselines import baseline_scores
+from facetem.study.bench import Bench
+from facetem.study.ceiling import border_distance, ceiling_groups, single_crystal, zone_angles
+from facetem.study.cost import cost
+from facetem.study.evaluation import Evaluation, save_evaluation, score
+from facetem.study.filters import installed_filters
+from facetem.study.metrics import shape_scores
+from facetem.study.restoring import FOCI, at_focus, focus_scores
+from facetem.study.unknowns import KINDS, draw_unknowns, unknown_scores
+
+RESTORED = 64  # images at each focus: block matching takes seconds for one
+UNKNOWN = 96  # images of each kind
+ANSWERS = "answers.npz"  # of the classifier, image by image
+
+
+def standard(bench: Bench) -> dict[str, Any]:
+    """Both networks on the standard test, as `facetem evaluate` does it."""
+    thickness = bench.table("labels")["film_thickness"].to_numpy(dtype=float)
+    evaluation: Evaluation = score(
+        bench.shapes,
+        bench.contrast,
+        bench.images,
+        recipe=bench.recipe,
+        progress=bench.progress,
+        beside={"film thickness": thickness},
+    )
+    save_evaluation(evaluation, bench.folder)
+    np.savez(
+        bench.folder / ANSWERS,
+        probabilities=evaluation.probabilities.numpy(),
+        labels=evaluation.labels.numpy(),
+    )
+    return evaluation.as_dict()
+
+
+def unknowns(bench: Bench) -> dict[str, Any]:
+    """How what is none of the classes is told from what is one."""
+    folder = bench.folder / "unknowns"
+    folder.mkdir(exist_ok=True)
+    known = bench.shapes.unfamiliarity(bench.images.noisy.numpy())
+    kinds: dict[str, Any] = {}
+    for i, kind in enumerate(KINDS):
+        path = folder / f"{kind.replace(' ', '-')}.npy"
+        if not path.exists():
+            bench.progress("drawing unknowns", i, len(KINDS))
+            images = draw_unknowns(kind, bench.recipe, split="test", n=UNKNOWN)
+            temporary = path.with_suffix(".tmp.npy")
+            np.save(temporary, images.numpy())
+            temporary.replace(path)
+        unknown = bench.shapes.unfamiliarity(np.load(path))
+        kinds[kind] = asdict(unknown_scores(known, unknown, bench.shapes.threshold))
+    return {
+        "images_of_each": UNKNOWN,
+        "false_alarms": float((known > bench.shapes.threshold).double().mean()),
+        "mean_auroc": float(np.mean([kind["auroc"] for kind in kinds.values()])),
+        "kinds": kinds,
+    }
+
+
+def ceiling(bench: Bench) -> dict[str, Any]:
+    """The same network and specimens without noise, and without carbon; and where the errors are."""
+    images = bench.images
+    bare = bench.imaged(bench.bare)
+    right, scores = {}, {}
+    seen = {
+        "as recorded": images.noisy,
+        "without noise": images.clean,
+        "without carbon": bare.noisy,
+        "without noise and carbon": bare.clean,
+    }
+    for i, (name, stack) in enumerate(seen.items()):
+        bench.progress("ceiling", i, len(seen))
+        predictions = [bench.shapes.classify(image[None].numpy())[0] for image in stack]
+        chances = torch.tensor([[p.probabilities[shape] for shape in SHAPES] for p in predictions])
+        result = shape_scores(chances, images.labels)
+        right[name] = (chances.argmax(1) == images.labels).numpy()
+        scores[name] = {"accuracy": result.accuracy, "interval": list(result.interval)}
+    angles = zone_angles(images.orientation.double().numpy())
+    angles[~single_crystal(images.labels.tolist())] = math.nan
+    groups = ceiling_groups(
+        right["as recorded"],
+        right["without noise and carbon"],
+        border_distance(bench.table("particles")),
+        angles,
+    )
+    return {"accuracy": scores, "groups": {name: asdict(group) for name, group in groups.items()}}
+
+
+def baselines(bench: Bench) -> dict[str, Any]:
+    """What spectra alone tell, learnt from a library of training specimens."""
+    library = bench.training_images()
+    return {
+        "library": len(library.labels),
+        "methods": {name: asdict(result) for name, result in baseline_scores(library, bench.images).items()},
+    }
+
+
+def restoration(bench: Bench) -> dict[str, Any]:
+    """The restorer beside filters, at five foci."""
+    filters = installed_filters()
+    rows = []
+    for i, defocus in enumerate(FOCI):
+        samples = bench.imaged(bench.specimens, at_focus(bench.recipe, defocus), n=min(RESTORED, bench.n))
+        rows.append(
+            focus_scores(
+                samples,
+                bench.contrast,
+                defocus=defocus,
+                filters=filters,
+                progress=lambda done, total, i=i: bench.progress(
+                    "restoring", i * total + done, len(FOCI) * total
+                ),
+            )
+        )
+    return {"images_at_each": min(RESTORED, bench.n), "foci": [asdict(row) for row in rows]}
+
+
+def costs(bench: Bench) -> dict[str, Any]:
+    """Time and memory of a large micrograph."""
+    bench.progress("cost", 0, 1)
+    return asdict(cost(bench.classifier, bench.restorer, device=bench.device))
+
+
+def others(bench: Bench) -> dict[str, Any]:
+    """Images that another simulator made, of particles and carbon made by other hands."""
+    assert bench.others is not None
+    files = sorted((bench.others / "parts").glob("*.npz"))
+    if not files:
+        raise InputError(f"{bench.others}: expected images of benchmarks/other_hands.py, found none")
+    labels, predictions = [], []
+    for i, file in enumerate(files):
+        with np.load(file) as one:
+            labels.append(SHAPES.index(str(one["shape"])))
+            predictions.append(bench.shapes.classify(one["image"][None].astype(np.float32))[0])
+        bench.progress("another simulator", i + 1, len(files))
+    chances = torch.tensor([[p.probabilities[shape] for shape in SHAPES] for p in predictions])
+    result = shape_scores(chances, torch.tensor(labels))
+    return {
+        "images": len(files),
+        "accuracy": result.accuracy,
+        "interval": list(result.interval),
+        "calibration_error": result.calibration_error,
+        "known": float(np.mean([p.known for p in predictions])),
+        "confusion": result.confusion.tolist(),
+    }
+
+
+PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
+    "standard": standard,
+    "unknowns": unknowns,
+    "ceiling": ceiling,
+    "baselines": baselines,
+    "restoration": restoration,
+    "cost": costs,
+    "others": others,
+}
+
+
+def run_suite(bench: Bench, parts: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
+    """The results of the parts (default: all that the bench has images for), measured or as they were before.
+
+    Raises
+    ------
+    InputError
+        If there is no part of such a name, or what it needs is missing.
+    """
+    wanted = list(parts) if parts is not None else [p for p in PARTS if p != "others" or bench.others]
+    for part in wanted:
+        if part not in PARTS:
+            raise InputError(f"parts: expected some of {', '.join(PARTS)}, got {part!r}")
+        if part == "others" and bench.others is None:
+            raise InputError("parts: others: expected a folder of their images, got none")
+    bench.folder.mkdir(parents=True, exist_ok=True)
+    return {part: _measured(bench, part) for part in wanted}
+
+
+def _measured(bench: Bench, part: str) -> dict[str, Any]:
+    path = bench.folder / f"{part}.json"
+    measured_of = {"weights": bench.weights, "n": bench.n, "recipe": bench.recipe.to_yaml()}
+    before = _read(path)
+    if before is not None and before.get("of") == measured_of:
+        return before["result"]
+    result = _plain(PARTS[part](bench))
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"of": measured_of, "result": result}, indent=2) + "\n")
+    temporary.replace(path)
+    return result
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _plain(value: Any) -> Any:
+    """For JSON: no dataclasses, no NaN."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
