@@ -283,7 +283,12 @@ def test_bad_recipe(complaint: Complaint, tmp_path: Path, recipe: str, named: st
 
 @pytest.mark.parametrize(
     ("option", "value", "named"),
-    [("--specimens", 0, "specimens"), ("--validation", 3, "validation"), ("--minutes", 0, "minutes")],
+    [
+        ("--specimens", 0, "specimens"),
+        ("--validation", 3, "validation"),
+        ("--budget", 0, "budget"),
+        ("--budget", "3 weeks", "budget"),
+    ],
 )
 def test_impossible_training(
     complaint: Complaint, tmp_path: Path, option: str, value: object, named: str

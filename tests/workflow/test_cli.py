@@ -232,7 +232,7 @@ def test_train_resumes_and_its_weights_work(folder: Path, tmp_path: Path) -> Non
         "field_nm: 10.4\naccuracy: draft\nparticles: {diameter_nm: 1.2}\nfilms: {kinds: none}\n"
     )
     words = ["train", "restorer", "--recipe", recipe, "--specimens", 2, "-o", tmp_path / "run"]
-    words += ["--device", "cpu", "--minutes"]
+    words += ["--device", "cpu", "--budget"]
     run(*words, 0.01)
     first = (tmp_path / "run" / "restorer.ckpt").stat().st_mtime_ns
     run(*words, 0.02)  # goes on: a finished run of 0.01 minutes is the first half of this one

@@ -10,6 +10,8 @@ from facetem.app.command import (
     Commands,
     Device,
     Network,
+    Suite,
+    minutes_of,
     say_error,
 )
 from facetem.app.dataset import dataset
@@ -105,7 +107,7 @@ app.add_typer(dataset)
 
 @app.command()
 def train(
-    network: Annotated[Network, typer.Argument(help="Which of the two, or both.")],
+    network: Annotated[Network, typer.Argument(help="Which of the two, or both, their test and their card.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for weights and checkpoints.")],
     recipe: Annotated[
         Path | None, typer.Option(help="YAML. Default: that of the store, or the released one.")
@@ -121,7 +123,9 @@ def train(
     ] = None,
     specimens: Annotated[int, typer.Option(help="How many different ones.")] = 16000,
     validation: Annotated[int, typer.Option(help="Specimens, never trained on, to calibrate with.")] = 800,
-    minutes: Annotated[float, typer.Option(help="Of training, all resumed runs together.")] = 60.0,
+    budget: Annotated[
+        str, typer.Option(help="Time to train for, all resumed runs together: 90s, 9m, 3h.")
+    ] = "60m",
     workers: Annotated[int, typer.Option(help="Processes that make specimens.")] = 1,
     batch: Annotated[
         int | None,
@@ -148,7 +152,7 @@ def train(
         start=start,
         specimens=specimens,
         validation=validation,
-        minutes=minutes,
+        minutes=minutes_of(budget),
         workers=workers,
         seed=seed,
         batch=batch,
@@ -159,17 +163,49 @@ def train(
 @app.command()
 def evaluate(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the figures and numbers.")],
+    suite: Annotated[
+        Suite | None,
+        typer.Option(help="Measure all that is claimed of the models; goes on where it was stopped."),
+    ] = None,
     recipe: Annotated[Path | None, typer.Option(help="YAML. Default: that of the standard test.")] = None,
-    per_shape: Annotated[int, typer.Option(help="Specimens of each shape.")] = 50,
+    per_shape: Annotated[
+        int | None, typer.Option(help="Specimens of each shape. Default: 50, of a suite 100.")
+    ] = None,
     classifier: Annotated[Path | None, typer.Option(help="A classifier of your own.")] = None,
     restorer: Annotated[Path | None, typer.Option(help="A restorer of your own.")] = None,
+    parts: Annotated[
+        str | None, typer.Option(help="Of the suite, with commas between them. Default: all.")
+    ] = None,
+    library: Annotated[
+        Path | None,
+        typer.Option(help="Store of training specimens for the suite's baselines. Default: made anew."),
+    ] = None,
+    others: Annotated[
+        Path | None, typer.Option(help="Folder of images from another simulator (benchmarks/other_hands.py).")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes that make the suite's specimens.")] = 1,
     device: DeviceOption = Device.auto,
 ) -> None:
     """Score both networks on freshly simulated specimens that no training has seen."""
     from facetem.app.batch import check_folder
-    from facetem.app.evaluate import run_evaluation
+    from facetem.app.evaluate import run_evaluation, run_standard_suite
 
     check_folder(output)
+    if suite is not None:
+        run_standard_suite(
+            output,
+            recipe=recipe,
+            per_shape=100 if per_shape is None else per_shape,
+            classifier=classifier,
+            restorer=restorer,
+            parts=parts,
+            library=library,
+            others=others,
+            workers=workers,
+            device=device,
+        )
+        return
+    per_shape = 50 if per_shape is None else per_shape
     run_evaluation(
         output, recipe=recipe, per_shape=per_shape, classifier=classifier, restorer=restorer, device=device
     )

@@ -1,6 +1,7 @@
 """What every command shares: errors as one line, the device, progress, and output that is whole or absent."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -44,7 +45,13 @@ class Network(StrEnum):
 
     classifier = "classifier"
     restorer = "restorer"
-    all = "all"
+    release = "release"  # both, tested, with their model card
+
+
+class Suite(StrEnum):
+    """Sets of measurements."""
+
+    standard = "standard"
 
 
 class Commands(TyperGroup):
@@ -171,3 +178,20 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+_UNITS = {"s": 1 / 60, "m": 1.0, "min": 1.0, "h": 60.0, "d": 1440.0}
+
+
+def minutes_of(budget: str) -> float:
+    """Minutes of a time such as `9m`, `90 s` or `2.5h`; a bare number is minutes.
+
+    Raises
+    ------
+    InputError
+        If it is no such time.
+    """
+    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)\s*", budget)
+    if found is None or (found[2] or "m") not in _UNITS or float(found[1]) <= 0:
+        raise InputError(f"budget: expected a time above 0 such as 90s, 9m or 3h, got {budget!r}")
+    return float(found[1]) * _UNITS[found[2] or "m"]

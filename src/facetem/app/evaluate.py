@@ -1,4 +1,4 @@
-"""`facetem evaluate`: the standard test of both networks."""
+"""`facetem evaluate`: the standard test of both networks, and the whole suite."""
 
 from pathlib import Path
 
@@ -38,3 +38,51 @@ def run_evaluation(
     print_evaluation(result)
     typer.echo(f"Written to {output}")
     return result
+
+
+def run_standard_suite(
+    output: Path,
+    *,
+    recipe: Path | None,
+    per_shape: int,
+    classifier: Path | None,
+    restorer: Path | None,
+    parts: str | None,
+    library: Path | None,
+    others: Path | None,
+    workers: int,
+    device: str,
+) -> None:
+    """Measure the suite in the folder `output`, print its page and write it to `output`/models.md."""
+    from facetem.learn.classifier import ShapeClassifier
+    from facetem.learn.predictor import load_network
+    from facetem.learn.restorer import ContrastRestorer
+    from facetem.study.bench import Bench
+    from facetem.study.models_page import write_models_page
+    from facetem.study.suite import run_suite
+
+    if workers < 1:
+        raise InputError(f"workers: expected at least 1, got {workers}")
+    wanted = {} if recipe is None else {"recipe": load_recipe(find_recipe(recipe))}
+    with step_progress("facetem") as progress:
+        bench = Bench(
+            output,
+            classifier=classifier,
+            restorer=restorer,
+            per_shape=per_shape,
+            library=library,
+            others=others,
+            workers=workers,
+            device=resolve_device(device),
+            progress=progress,
+            **wanted,
+        )
+        training = {
+            "classifier": load_network(classifier, ShapeClassifier)[1].get("training", {}),
+            "restorer": load_network(restorer, ContrastRestorer)[1].get("training", {}),
+        }
+        results = run_suite(bench, None if parts is None else [part.strip() for part in parts.split(",")])
+    page = output / "models.md"
+    write_models_page(results, training, page, output / "images")
+    typer.echo(page.read_text(encoding="utf-8"))
+    typer.echo(f"Written to {output}")

@@ -66,7 +66,7 @@ def run_training(
     batch: int | None = None,
     machines: Machines,
 ) -> None:
-    """Train a network and write its weights into the folder `output`; `all` trains both, tests them on freshly
+    """Train a network and write its weights into the folder `output`; `release` trains both, tests them on freshly
     simulated specimens and writes their model card.
 
     With `store`, the specimens are simulated once and kept there; without, they are simulated as they are needed.
@@ -84,10 +84,10 @@ def run_training(
     plans = {
         which: replace(plan, minutes=share * minutes, **common)
         for which, plan, share in (
-            (Network.classifier, CLASSIFIER_PLAN, CLASSIFIER_SHARE if network is Network.all else 1.0),
-            (Network.restorer, RESTORER_PLAN, 1 - CLASSIFIER_SHARE if network is Network.all else 1.0),
+            (Network.classifier, CLASSIFIER_PLAN, CLASSIFIER_SHARE if network is Network.release else 1.0),
+            (Network.restorer, RESTORER_PLAN, 1 - CLASSIFIER_SHARE if network is Network.release else 1.0),
         )
-        if network in (which, Network.all)
+        if network in (which, Network.release)
     }
     for plan in plans.values():
         own_part(plan.batch, fabric)  # said before others are started
@@ -130,7 +130,7 @@ def run_training(
             release_restorer(model, path, calibration=calibration.first(SPREAD_IMAGES), training=said)
         typer.echo(f"{path}: use it with --weights, or with --{which.value} of facetem analyze")
     (output / "recipe.yaml").write_text(wanted.to_yaml(), encoding="utf-8")
-    if network is Network.all:
+    if network is Network.release:
         _write_card(output, device)
 
 
@@ -146,7 +146,7 @@ def _told(step: str, fabric: Fabric) -> Iterator[Callable[[float, dict[str, floa
 
 def _held_out(recipe: Recipe, n: int, device: str) -> Batch:
     with progress_bar("calibrating") as tell:
-        return draw_set(recipe, split="validation", n=n, device=device, progress=tell)
+        return draw_set(recipe, split="validation", n=n, device=device, progress=tell).known()
 
 
 def _write_card(output: Path, device: str) -> None:

@@ -51,6 +51,11 @@ class Batch:
         """The first `n` samples."""
         return Batch(*(getattr(self, item.name)[:n] for item in fields(self)))
 
+    def known(self) -> Batch:
+        """The samples whose shape is one of the classes."""
+        rows = (self.labels >= 0).cpu()
+        return Batch(*(getattr(self, item.name)[rows] for item in fields(self)))
+
 
 NEIGHBOUR_DISTANCE = (85.0, 150.0)  # px between the middles of the fields of two particles shown together
 

@@ -67,10 +67,10 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> list[str]:
     ]
 
 
-def _said(cell: Any) -> str:
+def _said(cell: Any, digits: int = 3) -> str:
     if cell is None:
         return ""
-    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)
+    return f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell)
 
 
 def _interval(values: Iterable[float]) -> str:
@@ -84,7 +84,8 @@ def _standard(result: Result) -> tuple[list[str], dict[str, Any]]:
         "## Standard test",
         "",
         f"{result['specimens']} specimens that no training saw (recipe `{result['recipe']['name']}`, split",
-        "`test`): gold of 4 to 8 nm on realistic carbon of 2 to 6 nm, defocus within 15 nm, 500 to 10 000 electrons per Å².",
+        "`test`): gold of 4 to 8 nm on realistic carbon of 2 to 6 nm, defocus within 15 nm, 500 to 10 000 electrons",
+        "per Å².",
         *_table(
             ("", "measured"),
             [
@@ -102,9 +103,9 @@ def _standard(result: Result) -> tuple[list[str], dict[str, Any]]:
                 ("diameter, median relative error", result["diameter_error_median"]),
                 (
                     "orientation, median error where accepted and right [deg]",
-                    f"{turned['accepted_and_right']:.1f}",
+                    _said(turned["accepted_and_right"], 1),
                 ),
-                ("the same of a guess [deg]", f"{turned['guess']:.1f}"),
+                ("the same of a guess [deg]", _said(turned["guess"], 1)),
                 ("overlap of the outline (IoU)", result["mask_iou"]),
             ],
         ),
@@ -130,9 +131,9 @@ def _unknowns(result: Result) -> tuple[list[str], dict[str, Any]]:
     lines = [
         "## What is none of these",
         "",
-        f"{result['images_of_each']} images of each kind, in the conditions of the standard test; the other shapes, crystals",
-        f"and the metal are of kinds that no training has seen. {100 * result['false_alarms']:.1f} % of the known images",
-        f"are refused. Mean area under the ROC curve **{result['mean_auroc']:.3f}**.",
+        f"{result['images_of_each']} images of each kind, in the conditions of the standard test; no training has seen",
+        f"these other shapes and crystals. {100 * result['false_alarms']:.1f} % of the known images are refused. Mean",
+        f"area under the ROC curve **{result['mean_auroc']:.3f}**.",
         *_table(
             ("kind", "AUROC", "refused"),
             ((name, kind["auroc"], kind["refused"]) for name, kind in result["kinds"].items()),
@@ -196,9 +197,9 @@ def _restoration(result: Result) -> tuple[list[str], dict[str, Any]]:
         "",
         f"{result['images_at_each']} specimens of the standard test, each taken at five foci (counted from the exit",
         "plane; underfocus is positive), against the noise-free image at the best focus. PSNR and SSIM after an affine",
-        "fit with the target's range; lattice: correlation of the spectra at the target's lattice peaks (1: the lattice,",
-        "0: unrelated, -1: turned over); contrast: median ratio to the target's. The best Gaussian is chosen with the",
-        "target in hand.",
+        "fit with the target's range; lattice: correlation of the spectra at the target's lattice peaks (1: the",
+        "lattice, 0: unrelated, -1: turned over); contrast: median ratio to the target's. The best Gaussian is chosen",
+        "with the target in hand.",
     ]
     for key, title in (
         ("psnr", "PSNR [dB]"),
@@ -210,11 +211,11 @@ def _restoration(result: Result) -> tuple[list[str], dict[str, Any]]:
         lines += _table(
             (title, *(f"{focus:g} nm" for focus in foci)),
             (
-                (name, *(f"{row['scores'][name][key]:.{digits}f}" for row in result["foci"]))
+                (name, *(_said(row["scores"][name][key], digits) for row in result["foci"]))
                 for name in methods
             ),
         )
-    told = ", ".join(f"{row['spearman']:.2f}" for row in result["foci"])
+    told = ", ".join(_said(row["spearman"], 2) for row in result["foci"])
     lines += ["", f"Rank correlation of the spread with the true error, at these foci: {told}."]
     drawn = figures.methods_against(
         foci,
@@ -242,8 +243,8 @@ def _others(result: Result) -> tuple[list[str], dict[str, Any]]:
         "## Another simulator",
         "",
         f"{result['images']} images by abTEM of particles from ASE on relaxed random carbon, of narrower families",
-        f"(`benchmarks/other_hands.py`): accuracy {result['accuracy']:.3f} ({_interval(result['interval'])}), calibration error",
-        f"{result['calibration_error']:.3f}, {result['known']:.3f} known.",
+        f"(`benchmarks/other_hands.py`): accuracy {result['accuracy']:.3f} ({_interval(result['interval'])}),",
+        f"calibration error {result['calibration_error']:.3f}, {result['known']:.3f} known.",
     ]
     return lines, {}
 

@@ -94,7 +94,6 @@ def test_shipped_recipes() -> None:
     assert {
         "au-4-8nm",
         "au-4-8nm-test",
-        "au-4-8nm-unknown",
         "au-4-8nm-vacuum",
         "pt",
         "fields",

@@ -84,7 +84,7 @@ def test_more_devices_than_there_are_are_refused() -> None:
 
 
 def test_the_command_says_in_one_line_that_a_batch_cannot_be_shared_out(tmp_path: Path) -> None:
-    options = ["--minutes", "1", "--devices", "2", "--batch", "5", "--device", "cpu", "-o", str(tmp_path)]
+    options = ["--budget", "1", "--devices", "2", "--batch", "5", "--device", "cpu", "-o", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-m", "facetem.app.cli", "train", "classifier", *options],
         capture_output=True,
