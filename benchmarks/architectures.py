@@ -48,8 +48,9 @@ class NextClassifier(ShapeClassifier):
 
     def __init__(self, config: ClassifierConfig | None = None) -> None:
         super().__init__(config)
-        blocks = [NextBlock(layer.width) if isinstance(layer, Residual) else layer for layer in self.features]
-        self.features = nn.Sequential(*blocks)
+        for i, layer in enumerate(self.features):
+            if isinstance(layer, Residual):
+                self.features[i] = NextBlock(layer.width)
 
 
 class SpectrumClassifier(ShapeClassifier):

@@ -99,7 +99,7 @@ def run_training(
         task = (
             ShapeTask(_begun(ShapeClassifier, start, "classifier"))
             if which is Network.classifier
-            else ContrastTask(_begun(ContrastRestorer, start, "restorer"))
+            else ContrastTask(_restorer(start, trained.get(Network.classifier)))
         )
         with _told(f"training the {which.value}", fabric) as show:
             trained[which] = train(task, source, plan, output, fabric=fabric, progress=show)
@@ -170,6 +170,17 @@ def _begun(network: type[Begun], start: Path | None, name: str) -> Begun | None:
     if start is None:
         return None
     return load_network(start / f"{name}.safetensors" if start.is_dir() else start, network)[0]
+
+
+def _restorer(start: Path | None, classifier: nn.Module | None) -> ContrastRestorer:
+    """A restorer to learn on from, or a new one that begins with what a classifier has learnt: the one just trained, or
+    the released one."""
+    begun = _begun(ContrastRestorer, start, "restorer")
+    if begun is not None:
+        return begun
+    if not isinstance(classifier, ShapeClassifier):
+        classifier = load_network(None, ShapeClassifier)[0]
+    return ContrastRestorer.beginning_as(classifier)
 
 
 def _precision(device: str) -> Literal["bf16-mixed", "32-true"]:

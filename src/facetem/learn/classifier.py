@@ -56,6 +56,36 @@ class Residual(nn.Module):
         return torch.relu(x + self.second_norm(self.second(inner)))
 
 
+class Trunk(nn.Sequential):
+    """Folded images (n, `FOLD`^2, y, x) -> features of the last stage (n, c, y / 8, x / 8), for four stages."""
+
+    def __init__(self, widths: tuple[int, ...], depths: tuple[int, ...], stem: int) -> None:
+        layers: list[nn.Module] = []
+        ends: list[int] = []
+        before = FOLD**2
+        for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+            side, stride = (stem, 1) if stage == 0 else (3, 2)
+            layers += [
+                nn.Conv2d(before, width, side, stride=stride, padding=side // 2, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+                *(Residual(width) for _ in range(depth)),
+            ]
+            before = width
+            ends.append(len(layers) - 1)
+        super().__init__(*layers)
+        self.ends = ends
+
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """The features of every stage, the finest first."""
+        found = []
+        for i, layer in enumerate(self):
+            x = layer(x)
+            if i in self.ends:
+                found.append(x)
+        return found
+
+
 class Answer(NamedTuple):
     """What the network says of images.
 
@@ -94,20 +124,8 @@ class ShapeClassifier(nn.Module):
     def __init__(self, config: ClassifierConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or ClassifierConfig()
-        layers: list[nn.Module] = []
-        self._ends: list[int] = []  # of the stages, in `features`
-        before = FOLD**2
-        for stage, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True)):
-            side, stride = (config.stem, 1) if stage == 0 else (3, 2)
-            layers += [
-                nn.Conv2d(before, width, side, stride=stride, padding=side // 2, bias=False),
-                nn.BatchNorm2d(width),
-                nn.ReLU(inplace=True),
-                *(Residual(width) for _ in range(depth)),
-            ]
-            before = width
-            self._ends.append(len(layers) - 1)
-        self.features = nn.Sequential(*layers)
+        self.features = Trunk(config.widths, config.depths, config.stem)
+        before = config.widths[-1]
         self.lateral = nn.ModuleList(nn.Conv2d(width, config.lateral, 1) for width in config.widths)
         self.draw = nn.Sequential(
             nn.Conv2d(config.lateral, config.lateral, 3, padding=1, bias=False),
@@ -139,17 +157,13 @@ class ShapeClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Answer, Picture]:
         """The answer, and the picture that training compares with the truth."""
-        x, stages = functional.pixel_unshuffle(images, FOLD), []
-        for i, layer in enumerate(self.features):
-            x = layer(x)
-            if i in self._ends:
-                stages.append(x)
+        stages = self.features.stages(functional.pixel_unshuffle(images, FOLD))
         total: Tensor | None = None
         for lateral, stage in zip(reversed(self.lateral), reversed(stages), strict=True):
             here = lateral(stage)
             total = here if total is None else here + functional.interpolate(total, scale_factor=2.0)
         assert total is not None
         drawn = self.draw(torch.relu(total)).float()
-        answer = self.read(self.dropout(self.pool(x)))
+        answer = self.read(self.dropout(self.pool(stages[-1])))
         *_, thickness, mask = drawn.unbind(1)
         return answer, Picture(functional.pixel_shuffle(drawn[:, :-2], FOLD)[:, 0], thickness, mask)

@@ -1,12 +1,13 @@
 """The restorer: a U-Net (Ronneberger et al. 2015) trained on random patches.
 
 It answers with the noise-free image of the same specimen at the focus of best contrast, and with the particle
-mask. The first level works on 2 x 2 pixels folded into channels, which keeps every pixel and costs a quarter.
+mask. Its trunk is built like the classifier's, and may begin with what that has learnt: it has seen what particles look
+like at any focus. The way up ends on 2 x 2 pixels folded into channels, beside the image itself.
 
 Which way the lens has turned the contrast of each spacing is the same all over a patch, and convolutions of a few
 pixels cannot see it: it is written in the rings of the power spectrum (Thon 1966), and its sign in the particle. So
-what the spectrum of the whole patch says of the lens, and what the coarsest level has found, set the gain and offset of
-every level's channels (FiLM, Perez et al. 2018), and the gains by spatial frequency of a filter that undoes the lens as
+what the spectrum of the whole patch and all stages of the trunk say of the lens sets the gain and offset of the
+channels on the way up (FiLM, Perez et al. 2018), and the gains by spatial frequency of a filter that undoes the lens as
 far as a filter can: the patch filtered so joins the finest level. To learn to read the lens, the network also answers
 with the defocus.
 """
@@ -21,16 +22,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from facetem.learn.classifier import FOLD, Residual, ShapeClassifier, Trunk
+
 TYPICAL = 4.0  # Å^2: wavelength times defocus of 16 nm at 200 kV
 PATCH = 256  # px of the patches, in training and in use: wide enough to hold a particle and what it lies on
 
 
 @dataclass(frozen=True)
 class RestorerConfig:
-    """Width of the levels, from the finest (2 px) to the coarsest."""
+    """The trunk as that of `ClassifierConfig`, and the width of the levels on the way up, from the finest (2 px)."""
 
-    widths: tuple[int, ...] = (32, 64, 96, 128)
-    lens: int = 96  # numbers in which the spectrum says what the lens was like
+    widths: tuple[int, ...] = (32, 64, 128, 192)
+    depths: tuple[int, ...] = (1, 2, 2, 2)
+    stem: int = 5
+    up: tuple[int, ...] = (32, 32, 64, 128)
+    lens: int = (
+        96  # numbers in which the spectrum says what the lens was like, and those that all say together
+    )
     gains: int = 48  # of the filter, from frequency 0 to Nyquist
 
     def as_dict(self) -> dict[str, object]:
@@ -39,7 +47,7 @@ class RestorerConfig:
     @property
     def stride(self) -> int:
         """Images must have sides that are multiples of this [px]."""
-        return 2 ** len(self.widths)
+        return FOLD * 2 ** (len(self.widths) - 1)
 
 
 class Level(nn.Module):
@@ -135,35 +143,48 @@ class ContrastRestorer(nn.Module):
     def __init__(self, config: RestorerConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or RestorerConfig()
-        widths = config.widths
+        self.trunk = Trunk(config.widths, config.depths, config.stem)
         self.spectrum = Spectrum(config.lens)
-        self.down = nn.ModuleList(
-            Level(4 if i == 0 else widths[i - 1], width, config.lens) for i, width in enumerate(widths)
+        self.tell = nn.Sequential(
+            nn.Linear(2 * sum(config.widths) + config.lens, 2 * config.lens),
+            nn.ReLU(),
+            nn.Linear(2 * config.lens, config.lens),
+            nn.ReLU(),
         )
-        told = config.lens + widths[-1]
-        self.up = nn.ModuleList(
-            Level(widths[i + 1] + width + (0 if i else 4), width, told)
-            for i, width in reversed(list(enumerate(widths[:-1])))
-        )
-        lens = nn.Linear(128, config.gains + 1)
+        lens = nn.Linear(config.lens, config.gains + 1)
         nn.init.zeros_(lens.weight)
         nn.init.zeros_(lens.bias)
-        self.lens = nn.Sequential(nn.Linear(told, 128), nn.ReLU(), lens)
-        self.head = nn.Conv2d(widths[0], 8, 1)
+        self.lens = lens
+        # What each level sees: what comes from below, and the trunk's stage of its size; the finest, both images.
+        beside = (8, *config.widths[:-1])
+        below = (*config.up[1:], config.widths[-1])
+        self.up = nn.ModuleList(
+            Level(below[i] + beside[i], width, config.lens)
+            for i, width in reversed(list(enumerate(config.up)))
+        )
+        self.head = nn.Conv2d(config.up[0], 8, 1)
+
+    @classmethod
+    def beginning_as(cls, classifier: ShapeClassifier) -> "ContrastRestorer":
+        """A new restorer whose trunk begins with what a classifier has learnt."""
+        seen = classifier.config
+        restorer = cls(RestorerConfig(widths=seen.widths, depths=seen.depths, stem=seen.stem))
+        restorer.trunk.load_state_dict(classifier.features.state_dict())
+        return restorer
 
     def forward(self, images: Tensor) -> Reading:
-        told = self.spectrum(images)
-        x = functional.pixel_unshuffle(images, 2)
-        skips: list[Tensor] = []
-        for i, level in enumerate(self.down):
-            x = level(functional.max_pool2d(x, 2) if i else x, told)
-            skips.append(x)
-        told = torch.cat([told, x.mean((-2, -1)).to(told.dtype)], dim=1)
+        stages = self.trunk.stages(functional.pixel_unshuffle(images, FOLD))
+        seen = [part for x in stages for part in (x.mean((-2, -1)), x.square().mean((-2, -1)))]
+        spectrum = self.spectrum(images)
+        told = self.tell(torch.cat([*(part.to(spectrum.dtype) for part in seen), spectrum], dim=1))
         lens = self.lens(told)
-        undone = functional.pixel_unshuffle(filtered(images, lens[:, 1:]), 2).to(x.dtype)
-        skips[0] = torch.cat([skips[0], undone], dim=1)
-        for level, skip in zip(self.up, reversed(skips[:-1]), strict=True):
-            x = torch.cat([functional.interpolate(x, scale_factor=2, mode="nearest"), skip], dim=1)
+        undone = filtered(images, lens[:, 1:]).to(images.dtype)
+        beside = [functional.pixel_unshuffle(torch.cat([images, undone], dim=1), 2), *stages[:-1]]
+        x = stages[-1]
+        for level, skip in zip(self.up, reversed(beside), strict=True):
+            x = torch.cat(
+                [functional.interpolate(x, scale_factor=2, mode="nearest"), skip.to(x.dtype)], dim=1
+            )
             x = level(x, told)
         return Reading(functional.pixel_shuffle(self.head(x), 2), lens[:, 0])
 
@@ -172,9 +193,12 @@ def folded(model: ContrastRestorer) -> ContrastRestorer:
     """A copy to predict with: each normalisation, by now a constant factor and offset, is part of the convolution
     before it, which saves a fifth of the time."""
     model = copy.deepcopy(model).eval()
-    for level in (*model.down, *model.up):
-        assert isinstance(level, Level)
-        layers = level.layers
-        for i in (0, 3):
-            layers[i], layers[i + 1] = fuse_conv_bn_eval(layers[i], layers[i + 1]), nn.Identity()  # type: ignore[arg-type]
+    for part in model.modules():
+        if isinstance(part, Residual):
+            part.first, part.first_norm = fuse_conv_bn_eval(part.first, part.first_norm), nn.Identity()  # type: ignore[assignment]
+            part.second, part.second_norm = fuse_conv_bn_eval(part.second, part.second_norm), nn.Identity()  # type: ignore[assignment]
+        elif isinstance(part, nn.Sequential):
+            for i, (layer, after) in enumerate(itertools.pairwise(part)):
+                if isinstance(layer, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
+                    part[i], part[i + 1] = fuse_conv_bn_eval(layer, after), nn.Identity()
     return model

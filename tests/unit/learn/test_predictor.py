@@ -16,7 +16,7 @@ from facetem.learn.restoration import load_restorer
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
 
 SMALL = ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
-SMALL_UNET = RestorerConfig(widths=(4, 8))
+SMALL_UNET = RestorerConfig(widths=(4, 8), depths=(1, 1), up=(4, 4))
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_released_classifier_is_calibrated_for_every_shape(tmp_path: Path) -> No
 
 def test_released_restorer_answers_as_before(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = ContrastRestorer(RestorerConfig(widths=(8, 8, 8, 8)))
+    model = ContrastRestorer(RestorerConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1), up=(8, 8, 8, 8)))
     release_restorer(model, tmp_path / "restorer.safetensors", training={})
     restored = load_restorer(tmp_path / "restorer.safetensors", device="cpu").restore(np.eye(96))
     assert restored.image.shape == restored.mask.shape == (96, 96)
@@ -69,7 +69,7 @@ def test_released_restorer_answers_as_before(tmp_path: Path) -> None:
 
 def test_calibration_makes_the_spread_of_a_restorer_its_rms_error(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = ContrastRestorer(RestorerConfig(widths=(4, 8)))
+    model = ContrastRestorer(RestorerConfig(widths=(4, 8), depths=(1, 1), up=(4, 4)))
     held_out = samples(3, 5)
     for name, told in (("plain", {}), ("calibrated", {"calibration": held_out})):
         release_restorer(model, tmp_path / f"{name}.safetensors", training={}, **told)

@@ -10,6 +10,7 @@ import torch
 import facetem
 from facetem.core.errors import InputError
 from facetem.data.micrograph import micrograph_from_array
+from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.predictor import save_weights
 from facetem.learn.restoration import VIEWS, Restorer, load_restorer, restored_micrograph
 from facetem.learn.restorer import (
@@ -22,7 +23,7 @@ from facetem.learn.restorer import (
     folded,
 )
 
-SMALL = RestorerConfig(widths=(4, 8))
+SMALL = RestorerConfig(widths=(4, 8), depths=(1, 1), up=(4, 4))
 
 
 class Signs(ContrastRestorer):
@@ -107,6 +108,16 @@ def test_the_same_seed_gives_the_same_result_and_another_does_not() -> None:
         np.testing.assert_array_equal(getattr(once, name), getattr(again, name))
     assert not np.array_equal(once.image, other.image)
     assert np.std(once.image) > 1e-4  # it depends on the input
+
+
+def test_a_restorer_begins_with_what_a_classifier_sees() -> None:
+    torch.manual_seed(1)
+    classifier = ShapeClassifier(ClassifierConfig(widths=(4, 8, 8, 12), depths=(1, 1, 2, 1))).eval()
+    model = ContrastRestorer.beginning_as(classifier).eval()
+    image = torch.randn(1, 1, 128, 128)
+    seen = model.trunk(torch.nn.functional.pixel_unshuffle(image, 4))
+    torch.testing.assert_close(classifier.pool(seen), classifier.classify(image).features)
+    assert model(image).drawn.shape == (1, 2, 128, 128)
 
 
 def test_folded_normalisations_answer_as_before() -> None:

@@ -91,7 +91,7 @@ def test_both_losses_fall_on_a_batch_that_is_shown_again() -> None:
         torch.eye(3).repeat(8, 1, 1),
     )
     shapes = ShapeClassifier(replace(SMALL, dropout=0))
-    contrast = ContrastRestorer(RestorerConfig(widths=(8, 16)))
+    contrast = ContrastRestorer(RestorerConfig(widths=(8, 16), depths=(1, 1), up=(8, 8)))
     for task in (ShapeTask(shapes), ContrastTask(contrast)):
         optimizer = torch.optim.AdamW(task.model.parameters(), lr=5e-3)
         losses = []
@@ -106,7 +106,7 @@ def test_both_losses_fall_on_a_batch_that_is_shown_again() -> None:
 
 def test_restorer_answers_every_pixel_and_sees_its_surroundings() -> None:
     torch.manual_seed(0)
-    model = ContrastRestorer(RestorerConfig(widths=(4, 8, 8))).eval()
+    model = ContrastRestorer(RestorerConfig(widths=(4, 8, 8), depths=(1, 1, 1), up=(4, 4, 8))).eval()
     image = torch.zeros(1, 1, 64, 64)
     changed = image.clone()
     changed[0, 0, 32, 32] = 5
