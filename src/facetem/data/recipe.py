@@ -24,6 +24,8 @@ from facetem.hrtem.cameras import CAMERAS
 from facetem.hrtem.instruments import INSTRUMENTS
 from facetem.hrtem.settings import Accuracy
 
+# The noise-free image at the best focus, of the whole specimen or of the particle without its substrate.
+Target = Literal["best_focus", "vacuum"]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -238,6 +240,7 @@ class Recipe(_Part):
         112.0  # side simulated
     )
     accuracy: Accuracy = "standard"  # of the multislice
+    target: Target = "best_focus"  # what a restorer learns to answer with
     particles: Particles = Particles()
     orientations: Orientations = Orientations()
     films: Films = Films()

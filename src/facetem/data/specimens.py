@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from ase import Atoms
 from torch import Tensor
 
 from facetem.core.contrast import contrast
@@ -90,9 +91,29 @@ def _focal_series(
 
 def truth_of(specimens: Sequence[Specimen], recipe: Recipe, device: str) -> Truth:
     """Simulate specimens of a recipe on `device`."""
-    structure = from_ase([s.atoms for s in specimens]).to(device)
-    energies = [s.energy for s in specimens]
     grid = wave_grid(recipe)
+    waves = _waves(specimens, [s.atoms for s in specimens], recipe, grid, device)
+    shape = image_shape(recipe)
+    masks = torch.as_tensor(np.stack([s.masks for s in specimens]), device=device)
+    thickness = torch.as_tensor(np.stack([s.thickness for s in specimens]), device=device)
+    centres = [
+        float(s.atoms.cell.lengths()[2]) - float(np.mean(s.atoms.info["particle_z"])) for s in specimens
+    ]
+    energies = [s.energy for s in specimens]
+    shown = waves
+    if recipe.target == "vacuum":
+        particles = [s.atoms[s.atoms.get_tags() > 0] for s in specimens]
+        shown = _waves(specimens, particles, recipe, grid, device)
+    targets, focus = best_focus_images(shown, grid, masks, centres, energies, shape)
+    return Truth(grid, waves, targets, masks, thickness, focus)
+
+
+def _waves(
+    specimens: Sequence[Specimen], atoms: Sequence[Atoms], recipe: Recipe, grid: Grid, device: str
+) -> Tensor:
+    """Exit waves (n, y, x) of the atoms on `grid`, for the energies of the specimens."""
+    structure = from_ase(atoms).to(device)
+    energies = [s.energy for s in specimens]
     inside = grid.squared_frequency(device) <= WAVE_BAND**2
     coarse = torch.empty((len(specimens), *grid.shape), dtype=torch.complex64, device=device)
     settings = ACCURACIES[recipe.accuracy]
@@ -103,11 +124,4 @@ def truth_of(specimens: Sequence[Specimen], recipe: Recipe, device: str) -> Trut
         scale = grid.shape[0] * grid.shape[1] / (fine.shape[0] * fine.shape[1])
         spectrum = fourier_crop(torch.fft.fft2(waves), grid.shape) * inside * scale
         coarse[members] = torch.fft.ifft2(spectrum)
-    shape = image_shape(recipe)
-    masks = torch.as_tensor(np.stack([s.masks for s in specimens]), device=device)
-    thickness = torch.as_tensor(np.stack([s.thickness for s in specimens]), device=device)
-    centres = [
-        float(s.atoms.cell.lengths()[2]) - float(np.mean(s.atoms.info["particle_z"])) for s in specimens
-    ]
-    targets, focus = best_focus_images(coarse, grid, masks, centres, energies, shape)
-    return Truth(grid, coarse, targets, masks, thickness, focus)
+    return coarse

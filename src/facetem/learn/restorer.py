@@ -8,8 +8,8 @@ Which way the lens has turned the contrast of each spacing is the same all over 
 pixels cannot see it: it is written in the rings of the power spectrum (Thon 1966), and its sign in the particle. So
 what the spectrum of the whole patch and all stages of the trunk say of the lens sets the gain and offset of the
 channels on the way up (FiLM, Perez et al. 2018), and the gains by spatial frequency of a filter that undoes the lens as
-far as a filter can: the patch filtered so joins the finest level. To learn to read the lens, the network also answers
-with the defocus.
+far as a filter can. The patch filtered so joins the finest level, which answers with what is to be added to it. To
+learn to read the lens, the network also answers with the defocus.
 """
 
 import copy
@@ -24,6 +24,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from facetem.learn.classifier import FOLD, Residual, ShapeClassifier, Trunk
 
+LEVEL = 0.1  # standard deviation of a typical image, of vacuum: the scale that the filter's gains are of
 TYPICAL = 4.0  # Å^2: wavelength times defocus of 16 nm at 200 kV
 PATCH = 256  # px of the patches, in training and in use: wide enough to hold a particle and what it lies on
 
@@ -153,7 +154,7 @@ class ContrastRestorer(nn.Module):
         )
         lens = nn.Linear(config.lens, config.gains + 1)
         nn.init.zeros_(lens.weight)
-        nn.init.zeros_(lens.bias)
+        nn.init.constant_(lens.bias, LEVEL)  # starts with the image as it is
         self.lens = lens
         # What each level sees: what comes from below, and the trunk's stage of its size; the finest, both images.
         beside = (8, *config.widths[:-1])
@@ -186,7 +187,8 @@ class ContrastRestorer(nn.Module):
                 [functional.interpolate(x, scale_factor=2, mode="nearest"), skip.to(x.dtype)], dim=1
             )
             x = level(x, told)
-        return Reading(functional.pixel_shuffle(self.head(x), 2), lens[:, 0])
+        image, mask = functional.pixel_shuffle(self.head(x), 2).split(1, dim=1)
+        return Reading(torch.cat([image + undone, mask], dim=1), lens[:, 0])
 
 
 def folded(model: ContrastRestorer) -> ContrastRestorer:

@@ -152,6 +152,20 @@ def test_targets_have_the_best_contrast_of_their_focal_series(small_recipe: Reci
     assert truth.focus[0] > height  # underfocus
 
 
+def test_a_vacuum_target_shows_the_particle_without_its_film(small_recipe: Recipe) -> None:
+    specimen = draw_specimen(small_recipe, "train", 1)
+    assert (specimen.atoms.get_tags() == 0).any()
+    whole, alone = (
+        truth_of([specimen], small_recipe.model_copy(update={"target": target}), "cpu")
+        for target in ("best_focus", "vacuum")
+    )
+    torch.testing.assert_close(alone.waves, whole.waves)  # what is imaged keeps its film
+    outside = whole.masks[0] == 0
+    assert float(alone.targets[0][outside].std()) < 0.5 * float(whole.targets[0][outside].std())
+    seen = torch.stack([one.targets[0][~outside] for one in (whole, alone)])
+    assert float(torch.corrcoef(seen)[0, 1]) > 0.6  # the same lattice at the same place
+
+
 def test_targets_show_atoms_dark(small_recipe: Recipe) -> None:
     """Whatever the specimen: over- and underfocus give nearly the same contrast, and opposite lattices."""
     specimens = [draw_specimen(small_recipe, "train", index) for index in range(4)]
