@@ -23,13 +23,14 @@ from facetem.data.imaging import VIEW, Imager, Shot, generator
 from facetem.data.items import Item
 from facetem.data.recipe import Recipe, Split
 from facetem.data.sources import LiveSource, Showing, Source, Visit
+from facetem.data.turned import as_recorded
 from facetem.data.windows import Windows, grown
 from facetem.hrtem.camera import Camera, record_each
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples (n, y, x) at `PIXEL`: camera image `noisy` and noise-free `clean` (vacuum about 1), `target`,
+    """Samples (n, y, x) at `PIXEL`: camera image `noisy` and noise-free `clean` (vacuum about 1), `target` (`turned`),
     `mask` (float 0 or 1), `thickness` [Å]; `labels` (n,) are indices into `SHAPES`, -1 for a shape that is none
     of them; `dose`, `defocus`, `energy` (n,) [e/Å^2, Å, eV]; `diameter` (n,), volume-equivalent, of the first
     particle in the image's own scale [Å]; `orientation` (n, 3, 3), from the axes of its shape to those of the image
@@ -141,7 +142,7 @@ class SampleStream:
         return Batch(
             self._noisy(clean, views),
             clean,
-            target,
+            as_recorded(target, clean),
             mask,
             thickness,
             labels=torch.tensor([showing.item.label for showing in showings]).to(self._device),

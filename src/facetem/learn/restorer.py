@@ -5,11 +5,11 @@ mask. Its trunk is built like the classifier's, and may begin with what that has
 like at any focus. The way up ends on 2 x 2 pixels folded into channels, beside the image itself.
 
 Which way the lens has turned the contrast of each spacing is the same all over a patch, and convolutions of a few
-pixels cannot see it: it is written in the rings of the power spectrum (Thon 1966), and its sign in the particle. So
+pixels cannot see it: it is written in the rings of the power spectrum (Thon 1966). So
 what the spectrum of the whole patch and all stages of the trunk say of the lens sets the gain and offset of the
 channels on the way up (FiLM, Perez et al. 2018), and the gains by spatial frequency of a filter that undoes the lens as
 far as a filter can. The patch filtered so joins the finest level, which answers with what is to be added to it. To
-learn to read the lens, the network also answers with the defocus.
+learn to read the lens, the network also answers with how far it is from focus, which the rings tell without the side.
 """
 
 import copy
@@ -131,7 +131,8 @@ class Reading(NamedTuple):
     drawn : (n, 2, y, x)
         The restored image (intensity - 1, vacuum 0) and the logit of the particle mask.
     focus : (n,)
-        Wavelength times defocus [Å^2] in units of `TYPICAL`, the defocus counted from the exit plane.
+        Wavelength times the distance from focus [Å^2], on either side, in units of `TYPICAL`; counted from the exit
+        plane.
     """
 
     drawn: Tensor

@@ -195,7 +195,7 @@ def focus_loss(focus: Tensor, batch: Batch) -> Tensor:
     images within `NEAR` of focus (0 without any)."""
     near = batch.defocus.abs() <= NEAR
     wavelengths = torch.tensor([wavelength(energy) for energy in batch.energy.tolist()])
-    wanted = (wavelengths * batch.defocus / FOCUS).to(focus)[near]
+    wanted = (wavelengths * batch.defocus.abs() / FOCUS).to(focus)[near]
     return functional.smooth_l1_loss(focus[near].float(), wanted.float(), beta=0.25, reduction="sum") / max(
         1, int(near.sum())
     )
