@@ -222,6 +222,10 @@ class Images(_Part):
     coarse: Fraction = 0.3  # of the images, taken with larger pixels or low-pass filtered: they end at `band`
     band: Annotated[Range, AfterValidator(Quantity("per_nm", 0, above=True))] = (0.45, 1.2)
     neighbour: Fraction = 0.25  # of the images, which show part of a second particle
+    drift: Annotated[Range, AfterValidator(Quantity("nm", 0))] = (
+        0.0,
+        0.0,
+    )  # of the stage while the image is taken
 
 
 class Stored(_Part):

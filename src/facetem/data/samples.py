@@ -8,7 +8,7 @@ it is in, nor on the process that draws it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -64,7 +64,7 @@ NEIGHBOUR_DISTANCE = (85.0, 150.0)  # px between the middles of the fields of tw
 @dataclass(frozen=True)
 class _View:
     """What is drawn for a showing apart from its optics. `corner` of the window (y, x) [px], and that on the mate's
-    field, if it is shown beside; `turn` in quarters, plus 4 if mirrored."""
+    field, if it is shown beside; `turn` in quarters, plus 4 if mirrored; `drift` (y, x) [Å]."""
 
     corner: tuple[int, int]
     other: tuple[int, int] | None
@@ -72,6 +72,7 @@ class _View:
     camera: Camera
     noise: int
     band: float | None
+    drift: tuple[float, float]
 
 
 class SampleStream:
@@ -172,14 +173,17 @@ class SampleStream:
                 corner[1] - round(distance * np.cos(turn)),
             )
         recorded = self._recipe.images
-        return _View(
+        view = _View(
             (corner[0], corner[1]),
             other,
             turn=int(rng.integers(8)),
             camera=draw_camera(self._recipe, rng),
             noise=int(rng.integers(2**62)),
             band=float(rng.uniform(*recorded.band)) if rng.random() < recorded.coarse else None,
+            drift=(0.0, 0.0),
         )
+        way, length = rng.uniform(0, 2 * np.pi), rng.uniform(*recorded.drift)
+        return replace(view, drift=(float(length * np.sin(way)), float(length * np.cos(way))))
 
     def _cut(self, images: Tensor, views: Sequence[_View], places: list[int]) -> Tensor:
         windows = self._windows.at([v.turn for v in views], [v.corner for v in views], self._device)
@@ -206,11 +210,20 @@ class SampleStream:
 
     def _noisy(self, clean: Tensor, views: Sequence[_View]) -> Tensor:
         grid = Grid((self._windows.size, self._windows.size), PIXEL)
+        if self._recipe.images.drift[1] > 0:
+            clean = _drifted(clean, grid, [view.drift for view in views])
         noisy = record_each(clean, grid, [v.camera for v in views], [v.noise for v in views])
         bands = {k: view.band for k, view in enumerate(views) if view.band is not None}
         if bands:
             noisy[list(bands)] = _low_pass(noisy[list(bands)], list(bands.values()))
         return noisy
+
+
+def _drifted(images: Tensor, grid: Grid, drifts: Sequence[tuple[float, float]]) -> Tensor:
+    """Images (n, y, x) of specimens that move evenly along a vector d (y, x) [Å] while they are taken: sinc(k . d)."""
+    ky, kx = grid.frequencies(images.device, images.dtype)
+    dy, dx = images.new_tensor(drifts).T[..., None, None]
+    return torch.fft.ifft2(torch.fft.fft2(images) * torch.sinc(ky * dy + kx * dx)).real
 
 
 def _low_pass(images: Tensor, bands: Sequence[float]) -> Tensor:

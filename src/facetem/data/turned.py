@@ -21,6 +21,8 @@ def as_recorded(target: Tensor, clean: Tensor) -> Tensor:
     Nothing in a single image but faint Fresnel fringes tells on which side of the focus it was taken, and a restorer
     that had to know would have to guess. So what is dark in the image stays dark.
     """
+    # Contiguous, so that rounding does not depend on what else is in the batch.
+    target, clean = target.contiguous(), clean.contiguous()
     outline = _smooth(target)
     fine, seen = target - outline, clean - _smooth(clean)
     same = (fine * seen).sum((-2, -1)) >= 0
@@ -34,4 +36,7 @@ def _smooth(images: Tensor) -> Tensor:
     # Even continuation is not worth its cost: a frame of 3 sigma is all that wraps round.
     gain = torch.exp(-2 * (torch.pi * WIDTH) ** 2 * (ky**2 + kx**2))
     mean = images.mean((-2, -1), keepdim=True)
-    return torch.fft.irfft2(torch.fft.rfft2(images - mean) * gain, s=(height, width)) + mean
+    spectrum = torch.fft.rfft2(images - mean) * gain
+    # Columns side by side in memory: with strides between them they are rounded by their place in the batch.
+    columns = torch.fft.ifft(spectrum.mT.contiguous()).mT
+    return torch.fft.irfft(columns, n=width) + mean

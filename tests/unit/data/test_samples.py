@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.data import samples
+from facetem.data.draw import PIXEL
 from facetem.data.generate import make_shard
 from facetem.data.items import Item
 from facetem.data.make import make_store
@@ -273,6 +275,29 @@ def test_a_drawn_set_is_drawn_again(recipe: Recipe) -> None:
 def test_a_sample_larger_than_the_field_is_refused(live: LiveSource) -> None:
     with pytest.raises(InputError, match="size: expected at most 140 px, the recipe's field, got 256"):
         SampleStream(live.recipe, size=256)
+
+
+def test_drift_blurs_along_its_way_alone(live: LiveSource) -> None:
+    """At a drift of d along a direction, a frequency k along it keeps sin(pi k d) / (pi k d), across it all."""
+    still = live.recipe.model_copy(
+        update={
+            "cameras": (Detector(camera=PERFECT),),
+            "images": Images(dose=(1e7, 1e7), coarse=0, neighbour=0),
+        }
+    )
+    moving = still.model_copy(update={"images": still.images.model_copy(update={"drift": (3.0, 3.0)})})
+    showings = shown(live, [0, 1, 2, 3])
+    first, blurred = (SampleStream(recipe, size=128, seed=4).draw(showings) for recipe in (still, moving))
+    torch.testing.assert_close(first.clean, blurred.clean)  # nothing else is drawn differently
+    ky, kx = np.meshgrid(*2 * [np.fft.fftfreq(128, PIXEL)], indexing="ij")
+    low = np.hypot(ky, kx) < 0.3  # where the image has power, before the first zero at 1 / 3 Å
+    for a, b in zip(first.noisy.double().numpy(), blurred.noisy.double().numpy(), strict=True):
+        before, after = np.fft.fft2(a), np.fft.fft2(b)
+        fits = []
+        for way in np.radians(np.arange(0, 180, 10)):
+            gain = np.sinc(3.0 * (kx * np.cos(way) + ky * np.sin(way)))
+            fits.append(np.linalg.norm((after - gain * before)[low]) / np.linalg.norm((after - before)[low]))
+        assert min(fits) < 0.3 < 0.9 < max(fits)
 
 
 def test_coarse_images_end_at_their_band(live: LiveSource) -> None:
