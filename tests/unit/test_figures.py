@@ -126,10 +126,26 @@ def test_before_after_shares_grey_levels_between_restored_and_target(image: np.n
 
 
 def test_training_curves() -> None:
-    figure = figures.training_curves(
-        {"loss": {"training": [3, 2, 1], "validation": [3, 2.5]}, "accuracy": {"validation": [0.1, 0.6]}}
+    loss = np.linspace(3, 1, 48)
+    figure = figures.training_curves(list(range(48)), {"loss": loss, "accuracy": [0.6] * 48})
+    for axes, name, values in zip(figure.axes, ("loss", "accuracy"), (loss, np.full(48, 0.6)), strict=False):
+        each, mean = axes.lines
+        assert axes.get_ylabel() == name
+        np.testing.assert_allclose(each.get_ydata(), values)
+        np.testing.assert_allclose(
+            mean.get_ydata()[5:-5], values[5:-5], atol=0.05
+        )  # not pulled down at the ends
+        np.testing.assert_allclose(mean.get_ydata()[[0, -1]], values[[0, -1]], atol=0.15)
+    drawn(figure)
+
+
+def test_methods_are_told_apart_without_colour() -> None:
+    figure = figures.methods_against(
+        [-1, 0, 1], {"raw": [1, 2, 1], "filter": [2, 3, 2], "restored": [5, 5, 5]}, x_label="nm", y_label="dB"
     )
-    assert [len(axes.lines) for axes in figure.axes] == [2, 1]
+    lines = figure.axes[0].lines
+    assert len({line.get_marker() for line in lines}) == 3
+    assert lines[-1].get_linewidth() > 2 * lines[0].get_linewidth()
     drawn(figure)
 
 

@@ -103,6 +103,8 @@ def run_training(
         )
         with _told(f"training the {which.value}", fabric) as show:
             trained[which] = train(task, source, plan, output, fabric=fabric, progress=show)
+        if fabric.global_rank == 0:
+            _draw_curves(output / f"{which.value}-history.jsonl")
     if fabric.global_rank > 0:
         return  # what is left is the first one's; the others would wait for longer than they are let to
     devices = f"{fabric.world_size} x " if fabric.world_size > 1 else ""
@@ -142,6 +144,19 @@ def _told(step: str, fabric: Fabric) -> Iterator[Callable[[float, dict[str, floa
         return
     with percent_bar(step) as show:
         yield show
+
+
+def _draw_curves(history: Path) -> None:
+    """How the figures of a training went, as a picture beside their file."""
+    from facetem.figures import png, training_curves
+
+    rows = [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines()]
+    if not rows:
+        return
+    shown = [name for name in rows[-1] if name not in ("step", "minutes", "specimens", "waited")]
+    curves = {name: [row.get(name, float("nan")) for row in rows] for name in shown}
+    picture = training_curves([row["minutes"] for row in rows], curves)
+    history.with_name(history.name.replace("-history.jsonl", "-curves.png")).write_bytes(png(picture))
 
 
 def _held_out(recipe: Recipe, n: int, device: str) -> Batch:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from facetem.figures.style import (
@@ -100,18 +99,25 @@ def accuracy_against(x: ArrayLike, correct: ArrayLike, label: str, bins: int = 6
     return figure
 
 
-def training_curves(curves: Mapping[str, Mapping[str, Sequence[float]]], x_label: str = "epoch") -> Figure:
-    """One panel per quantity, e.g. {"loss": {"training": [...], "validation": [...]}, "accuracy": {...}}."""
-    figure = Figure(figsize=(4.4 * max(1, len(curves)), 3.2), layout="constrained")
-    panels = figure.subplots(1, max(1, len(curves)), squeeze=False)[0]
-    for axes, (quantity, lines) in zip(panels, curves.items(), strict=False):
-        tidy(axes, x_label, quantity)
-        for i, (name, values) in enumerate(lines.items()):
-            axes.plot(
-                np.arange(1, len(values) + 1), values, color=PALETTE[(4, 5, 2, 0)[i % 4]], lw=1.6, label=name
-            )
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+def training_curves(minutes: Sequence[float], quantities: Mapping[str, Sequence[float]]) -> Figure:
+    """One panel per quantity over the minutes that training took: every report, and their running mean."""
+    across = min(4, max(1, len(quantities)))
+    down = -(-max(1, len(quantities)) // across)
+    figure = Figure(figsize=(3.4 * across, 2.6 * down), layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for axes, (name, values) in zip(panels, quantities.items(), strict=False):
+        tidy(axes, "minutes", name)
+        axes.plot(minutes, values, color=SOFT, lw=0.8, alpha=0.7)
+        width = max(1, len(values) // 12)
+        kernel = np.ones(width)
+        # Where the window reaches beyond the ends, the mean is of what there is.
+        mean = np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
+        axes.plot(minutes, mean, color=PALETTE[4], lw=1.8)
+        # The first steps of an untrained network would flatten all that follows.
+        low, high = np.nanquantile(values, [0.0, 0.95])
+        axes.set_ylim(low - 0.08 * (high - low) - 1e-9, high + 0.15 * (high - low) + 1e-9)
+    for axes in panels[len(quantities) :]:
+        axes.set_visible(False)
     return figure
 
 
