@@ -130,12 +130,15 @@ class Reading(NamedTuple):
     ----------
     drawn : (n, 2, y, x)
         The restored image (intensity - 1, vacuum 0) and the logit of the particle mask.
+    undone : (n, y, x)
+        What the filter alone makes of the image.
     focus : (n,)
         Wavelength times the distance from focus [Å^2], on either side, in units of `TYPICAL`; counted from the exit
         plane.
     """
 
     drawn: Tensor
+    undone: Tensor
     focus: Tensor
 
 
@@ -189,7 +192,7 @@ class ContrastRestorer(nn.Module):
             )
             x = level(x, told)
         image, mask = functional.pixel_shuffle(self.head(x), 2).split(1, dim=1)
-        return Reading(torch.cat([image + undone, mask], dim=1), lens[:, 0])
+        return Reading(torch.cat([image + undone, mask], dim=1), undone[:, 0], lens[:, 0])
 
 
 def folded(model: ContrastRestorer) -> ContrastRestorer:

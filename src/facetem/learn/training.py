@@ -164,8 +164,9 @@ def pose_losses(answer: Answer, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 class ContrastTask:
-    """Huber loss of the restored image (bend at a third of the vacuum level), cross-entropy of the mask, and Huber loss
-    of the defocus, where it is what decides the contrast: a lens with a large spherical aberration is left out."""
+    """Huber loss of the restored image, and of what its filter alone makes of it (bend at a third of the vacuum level),
+    cross-entropy of the mask, and Huber loss of the defocus, where it is what decides the contrast: a lens with a large
+    spherical aberration is left out."""
 
     name = "restorer"
     anywhere = True
@@ -174,20 +175,22 @@ class ContrastTask:
         self.model: nn.Module = model or ContrastRestorer()
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        drawn, focus = self.model(channels_last(normalise(uneven(batch.noisy, generator))))
+        drawn, undone, focus = self.model(channels_last(normalise(uneven(batch.noisy, generator))))
         answer = drawn.float()
         wanted = batch.target - 1
         image = functional.smooth_l1_loss(answer[:, 0], wanted, beta=0.33)
         mask = functional.binary_cross_entropy_with_logits(answer[:, 1], batch.mask)
         error = functional.mse_loss(answer[:, 0].detach(), wanted) / wanted.var().clamp_min(1e-12)
+        linear = functional.smooth_l1_loss(undone.float(), wanted, beta=0.33)
         lens = focus_loss(focus, batch)
         figures = {
             "loss": image.detach(),
             "mask": mask.detach(),
+            "filter": linear.detach(),
             "focus": lens.detach(),
             "unexplained": error,
         }
-        return 30 * image + mask + 0.3 * lens, figures
+        return 30 * image + 15 * linear + mask + 0.3 * lens, figures
 
 
 def focus_loss(focus: Tensor, batch: Batch) -> Tensor:

@@ -30,7 +30,9 @@ class Signs(ContrastRestorer):
     """Answers with the sign of each pixel: the identity for a field of plus and minus one, whatever its patch."""
 
     def forward(self, images: torch.Tensor) -> Reading:
-        return Reading(torch.cat([torch.sign(images), 20 * torch.sign(images)], dim=1), images[:, 0, 0, 0])
+        return Reading(
+            torch.cat([torch.sign(images), 20 * torch.sign(images)], dim=1), images[:, 0], images[:, 0, 0, 0]
+        )
 
 
 class Disagreeing(ContrastRestorer):
@@ -39,7 +41,11 @@ class Disagreeing(ContrastRestorer):
     def forward(self, images: torch.Tensor) -> Reading:
         height = images.shape[-2]
         ramp = torch.linspace(0, 1, height, device=images.device)[:, None]
-        return Reading(torch.cat([torch.where(images > 0, ramp, 0.0), 0 * images], dim=1), images[:, 0, 0, 0])
+        return Reading(
+            torch.cat([torch.where(images > 0, ramp, 0.0), 0 * images], dim=1),
+            images[:, 0],
+            images[:, 0, 0, 0],
+        )
 
 
 def restorer(network: type[ContrastRestorer] = ContrastRestorer, **told: float) -> Restorer:
