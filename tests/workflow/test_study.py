@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -52,6 +53,20 @@ def test_a_study_writes_its_tables_figures_and_page(
     assert "dose-side.png" in page
     assert f"{table['right'][0]:.3f}" in page
     assert page in said
+
+
+@pytest.mark.slow
+def test_the_figure_holds_its_data(recipe: Path, tmp_path: Path) -> None:
+    run("study", "figure1", "--recipe", recipe, "--per-shape", 1, "--device", "cpu", "-o", tmp_path / "out")
+    with np.load(tmp_path / "out" / "figure1.npz") as data:
+        assert data["confusion"].sum(axis=1).tolist() == [1] * 8
+        assert data["restored"].shape == data["target"].shape == (3, 3, 256, 256)
+        turned = [
+            np.corrcoef(a.ravel(), b.ravel())[0, 1]
+            for a, b in zip(data["target"][:, 0], data["target"][:, 2], strict=True)
+        ]
+        assert min(turned) < 0.5  # on the two sides of the focus, the lattice is turned over
+    assert (tmp_path / "out" / "figure1.svg").read_bytes().startswith(b"<?xml")
 
 
 @pytest.mark.slow

@@ -213,7 +213,9 @@ def evaluate(
 
 @app.command()
 def study(
-    name: Annotated[str, typer.Argument(help="carbon, resolution, focus, size, dose, aberrations, or all.")],
+    name: Annotated[
+        str, typer.Argument(help="carbon, resolution, focus, size, dose, aberrations, figure1, or all.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables, figures and the page.")],
     recipe: Annotated[Path | None, typer.Option(help="YAML. Default: that of the standard test.")] = None,
     classifier: Annotated[Path | None, typer.Option(help="A classifier of your own.")] = None,

@@ -13,9 +13,10 @@ from facetem.data.recipe_file import find_recipe, load_recipe, shipped_recipe
 from facetem.hrtem.simulate import resolve_device
 from facetem.study.axes import STUDIES
 from facetem.study.bench import Bench
+from facetem.study.figure1 import figure_one, save_figure_one
 from facetem.study.sweeps import Sweep, run_sweep, save_sweep, summary
 
-ALL = "all"
+ALL, FIGURE = "all", "figure1"
 QUICK, FULL = 2, 25  # specimens of each shape
 
 
@@ -32,8 +33,8 @@ def run_study(
     device: str,
 ) -> None:
     """Move the axes of a study (or of all), and write tables, figures and a page in words into the folder `output`."""
-    if study != ALL and study not in STUDIES:
-        raise InputError(f"study: expected one of {', '.join([*STUDIES, ALL])}, got {study!r}")
+    if study not in (ALL, FIGURE, *STUDIES):
+        raise InputError(f"study: expected one of {', '.join([*STUDIES, FIGURE, ALL])}, got {study!r}")
     if workers < 1:
         raise InputError(f"workers: expected at least 1, got {workers}")
     sweeps: list[Sweep] = []
@@ -49,6 +50,11 @@ def run_study(
             progress=progress,
         )
         bench.folder.mkdir(parents=True, exist_ok=True)
+        if study in (FIGURE, ALL):
+            save_figure_one(figure_one(bench), output)
+        if study == FIGURE:
+            typer.echo(f"Written to {output}")
+            return
         for name in STUDIES if study == ALL else (study,):
             for axis in STUDIES[name]:
                 sweeps.append(run_sweep(bench, name, axis, quick=quick))

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from facetem.figures.style import INK, PALETTE, SOFT, tidy
+from facetem.figures.style import INK, PALETTE, SOFT, display_range, tidy
 
 COLOURS = (PALETTE[4], PALETTE[5], SOFT, PALETTE[2])
 MARKERS = "os^D"
@@ -72,3 +73,60 @@ def svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
+
+
+def method_figure(
+    shapes: Sequence[str],
+    confusion: NDArray[np.int64],
+    shown: Sequence[str],
+    foci: Sequence[float],
+    *,
+    recorded: NDArray[np.float32],
+    restored: NDArray[np.float32],
+    target: NDArray[np.float32],
+) -> Figure:
+    """On the left how often each shape is named as what; on the right specimens as they are recorded at several foci
+    [Å], restored from each, and their truth at the first (specimen, focus, y, x)."""
+    n, m = recorded.shape[:2]
+    figure = Figure(figsize=(6.2 + 1.35 * (2 * m + 1), max(4.8, 1.5 * n + 0.7)), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(5.6, 1.35 * (2 * m + 1)), squeeze=False)[0]
+    axes = left.subplots()
+    share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for i, row in enumerate(share):
+        for j, part in enumerate(row):
+            if part >= 0.005:
+                axes.text(
+                    j,
+                    i,
+                    f"{100 * part:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if part > 0.55 else INK,
+                )
+    words = [shape.replace("_", " ") for shape in shapes]
+    axes.set_xticks(range(len(words)), words, rotation=40, ha="right", fontsize=8)
+    axes.set_yticks(range(len(words)), words, fontsize=8)
+    axes.set_xlabel("named", color=INK, fontsize=9)
+    axes.set_ylabel("true", color=INK, fontsize=9)
+    axes.set_title("a   shapes named, % of each", loc="left", fontsize=10, color=INK)
+    axes.tick_params(length=0)
+    grid = right.subplots(n, 2 * m + 1, squeeze=False)
+    right.suptitle("b   recorded, restored and true", x=0.01, ha="left", fontsize=10, color=INK)
+    for i in range(n):
+        low, high = display_range(target[i, 0])
+        for j in range(m):
+            dark, bright = display_range(recorded[i, j])
+            grid[i][j].imshow(recorded[i, j], cmap="gray", vmin=dark, vmax=bright)
+            grid[i][m + j].imshow(restored[i, j], cmap="gray", vmin=low, vmax=high)
+        grid[i][2 * m].imshow(target[i, 0], cmap="gray", vmin=low, vmax=high)
+        grid[i][0].set_ylabel(shown[i].replace("_", " "), fontsize=8, color=INK)
+    for j, focus in enumerate(foci):
+        grid[0][j].set_title(f"{focus / 10:g} nm", fontsize=8, color=INK)
+        grid[0][m + j].set_title(f"restored, {focus / 10:g} nm", fontsize=8, color=INK)
+    grid[0][2 * m].set_title(f"truth ({foci[0] / 10:g} nm)", fontsize=8, color=INK)
+    for panel in grid.ravel():
+        panel.set_xticks([])
+        panel.set_yticks([])
+    return figure
