@@ -57,7 +57,9 @@ class ParticleResult:
     `diameter_nm` is that of the disc of the same projected area; `confidence` is calibrated on simulated images;
     `judged` is False if the classifier could not see enough of the particle; `known` is False then, and also if the
     image resembles none of the shapes. `possible` are the shapes that the image leaves possible, the most probable
-    first. `remarks` says in words what makes the row less certain.
+    first. `family`, the volume-equivalent `volume_diameter_nm` and how the particle lies (`Orientation`) are the
+    network's answers; they mean nothing where it is not `known`. `remarks` says in words what makes the row less
+    certain.
     """
 
     index: int
@@ -73,6 +75,11 @@ class ParticleResult:
     known: bool
     probabilities: dict[str, float]
     possible: tuple[str, ...]
+    family: str
+    volume_diameter_nm: float
+    quaternion: tuple[float, float, float, float]
+    zone: tuple[int, int, int] | None
+    zone_angle_deg: float | None
     remarks: tuple[str, ...] = ()
 
     @property
@@ -249,6 +256,11 @@ def _result(outline: Outline, prediction: Prediction, *, invented: bool) -> Part
         known=bool(prediction.known) and judged,
         probabilities={name: float(p) for name, p in prediction.probabilities.items()},
         possible=tuple(prediction.possible),
+        family=prediction.family,
+        volume_diameter_nm=float(prediction.diameter) / 10,
+        quaternion=prediction.orientation.quaternion,
+        zone=prediction.orientation.zone,
+        zone_angle_deg=prediction.orientation.zone_angle,
         remarks=tuple(remarks),
     )
 

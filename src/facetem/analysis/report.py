@@ -154,7 +154,8 @@ def table_csv(particles: Sequence[ParticleResult]) -> str:
     """The table with one row per particle; a column for each probability, named p_<shape>."""
     shapes = list(particles[0].probabilities) if particles else []
     columns = ["index", "verdict", "possible", "confidence", "most_probable_shape", "known", "x_nm", "y_nm",
-               "diameter_nm", "feret_nm", "circularity", "cut_by_edge", "remarks",
+               "diameter_nm", "feret_nm", "circularity", "cut_by_edge", "family", "volume_diameter_nm", "zone",
+               "zone_angle_deg", "remarks",
                *(f"p_{s}" for s in shapes)]  # fmt: skip
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -172,6 +173,10 @@ def table_csv(particles: Sequence[ParticleResult]) -> str:
         row |= {"confidence": f"{p.confidence:.4f}"} | {
             f"p_{s}": f"{v:.4f}" for s, v in p.probabilities.items()
         }
+        if p.known:  # of what it has not learnt the network knows none of these
+            row |= {"family": p.family, "volume_diameter_nm": f"{p.volume_diameter_nm:.3f}"}
+            if p.zone is not None and p.zone_angle_deg is not None:
+                row |= {"zone": " ".join(map(str, p.zone)), "zone_angle_deg": f"{p.zone_angle_deg:.1f}"}
         writer.writerow(row)
     return text.getvalue()
 

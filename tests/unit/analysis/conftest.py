@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from facetem.analysis.analyze import Analysis, analyze
 from facetem.data.micrograph import Micrograph, micrograph_from_array
+from facetem.learn.orientation import Orientation
 from facetem.learn.support import LatticeSupport, lattice_support
 
 NAMES = ("truncated_octahedron", "cube", "icosahedron")
@@ -22,6 +23,9 @@ class FakeRestoration:
     support: LatticeSupport
 
 
+LIES = Orientation((1.0, 0.0, 0.0, 0.0), (1, 1, 0), 12.34, 0.9)
+
+
 @dataclass(frozen=True)
 class FakePrediction:
     shape: str
@@ -29,6 +33,9 @@ class FakePrediction:
     confidence: float
     known: bool
     possible: tuple[str, ...]
+    diameter: float = 61.0
+    family: str = "single crystal"
+    orientation: Orientation = LIES
 
 
 class FakeRestorer:

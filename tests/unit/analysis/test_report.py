@@ -145,6 +145,8 @@ def test_the_table_can_be_read(analysis: Analysis, saved: Path) -> None:
         assert float(row["diameter_nm"]) == pytest.approx(particle.diameter_nm, abs=1e-3)
         assert float(row["x_nm"]) == pytest.approx(particle.x_nm, abs=1e-3)
         assert float(row["p_cube"]) == pytest.approx(particle.probabilities["cube"], abs=1e-4)
+        told = (row["family"], row["volume_diameter_nm"], row["zone"], row["zone_angle_deg"])
+        assert told == (("single crystal", "6.100", "1 1 0", "12.3") if particle.known else 4 * ("",))
 
 
 def test_the_result_is_json_with_its_schema(saved: Path) -> None:
@@ -155,6 +157,8 @@ def test_the_result_is_json_with_its_schema(saved: Path) -> None:
     assert result["provenance"]["restorer"]["device"] == "cpu"
     first = result["particles"][0]
     assert first["verdict"] == "cube"
+    assert (first["family"], first["volume_diameter_nm"]) == ("single crystal", 6.1)
+    assert (first["zone"], first["zone_angle_deg"]) == ([1, 1, 0], 12.34)
     x, y = np.array(first["contour_nm"]).T
     assert (x.max() - x.min(), y.max() - y.min()) == pytest.approx((4.6, 4.6), rel=0.05)
     assert (x.mean(), y.mean()) == pytest.approx((first["x_nm"], first["y_nm"]), abs=0.1)

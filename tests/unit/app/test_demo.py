@@ -20,6 +20,11 @@ def particle(index: int, x: float, y: float, shape: str = "cube") -> ParticleRes
         known=True,
         probabilities={shape: 0.8},
         possible=(shape,),
+        family="single crystal",
+        volume_diameter_nm=5.0,
+        quaternion=(1.0, 0.0, 0.0, 0.0),
+        zone=None,
+        zone_angle_deg=None,
     )
 
 
