@@ -10,6 +10,7 @@ mask and its image at best focus. Three bits of label per image teach a network 
 pixel, from which the 3D shape follows, teaches it fast.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -135,7 +136,9 @@ class ShapeClassifier(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(2 * before, config.classes)
-        self.refuse = nn.Sequential(nn.Linear(2 * before, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
+        self.refuse = nn.Sequential(
+            nn.Linear(2 * sum(config.widths), HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1)
+        )
         self.pose = nn.Sequential(
             nn.Linear(2 * before, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1 + len(MOMENTS))
         )
@@ -146,14 +149,20 @@ class ShapeClassifier(nn.Module):
         there at all, such as a twin plane."""
         return torch.cat([stage.mean(dim=(-2, -1)), stage.amax(dim=(-2, -1))], dim=1)
 
-    def read(self, features: Tensor) -> Answer:
-        """The answer in features (n, 2 c)."""
+    def read(self, features: Tensor, refusal: Tensor) -> Answer:
+        """The answer in features (n, 2 c), and the refusal (n,)."""
         pose = self.pose(features)
-        return Answer(self.head(features), pose[:, 0], pose[:, 1:], self.refuse(features)[:, 0], features)
+        return Answer(self.head(features), pose[:, 0], pose[:, 1:], refusal, features)
+
+    def refusal(self, stages: Sequence[Tensor]) -> Tensor:
+        """The logit of "none of these" (n,). Every stage has a say: on its way up the trunk forgets what the shape does
+        not depend on, such as another lattice."""
+        return self.refuse(torch.cat([self.pool(stage) for stage in stages], dim=1))[:, 0]
 
     def classify(self, images: Tensor) -> Answer:
         """The answer, without the picture."""
-        return self.read(self.pool(self.features(functional.pixel_unshuffle(images, FOLD))))
+        stages = self.features.stages(functional.pixel_unshuffle(images, FOLD))
+        return self.read(self.pool(stages[-1]), self.refusal(stages))
 
     def forward(self, images: Tensor) -> tuple[Answer, Picture]:
         """The answer, and the picture that training compares with the truth."""
@@ -164,6 +173,6 @@ class ShapeClassifier(nn.Module):
             total = here if total is None else here + functional.interpolate(total, scale_factor=2.0)
         assert total is not None
         drawn = self.draw(torch.relu(total)).float()
-        answer = self.read(self.dropout(self.pool(stages[-1])))
+        answer = self.read(self.dropout(self.pool(stages[-1])), self.refusal(stages))
         *_, thickness, mask = drawn.unbind(1)
         return answer, Picture(functional.pixel_shuffle(drawn[:, :-2], FOLD)[:, 0], thickness, mask)
