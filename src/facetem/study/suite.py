@@ -28,7 +28,7 @@ from facetem.study.metrics import shape_scores
 from facetem.study.restoring import FOCI, at_focus, focus_scores
 from facetem.study.unknowns import KINDS, draw_unknowns, unknown_scores
 
-RESTORED = 64  # images at each focus: block matching takes seconds for one
+RESTORED = 24  # images at each focus: block matching takes seconds for one
 UNKNOWN = 96  # images of each kind
 ANSWERS = "answers.npz"  # of the classifier, image by image
 
