@@ -1,7 +1,7 @@
 """The standard suite: everything that is claimed of the release models, measured from a seed.
 
-Each part writes `PART.json` into the folder of the bench and is not measured again for the same weights, recipe and
-number of specimens; a suite that was stopped goes on where it was.
+Each part writes `PART.json` into the folder of the bench and is not measured again for the same recipe, number of
+specimens and weights of the networks that it uses; a suite that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -176,6 +176,18 @@ PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
 }
 
 
+BOTH = ("classifier", "restorer")
+USED: dict[str, tuple[str, ...]] = {  # of the weights, by each part
+    "standard": BOTH,
+    "unknowns": ("classifier",),
+    "ceiling": ("classifier",),
+    "baselines": (),
+    "restoration": ("restorer",),
+    "cost": BOTH,
+    "others": ("classifier",),
+}
+
+
 def run_suite(bench: Bench, parts: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
     """The results of the parts (default: all that the bench has images for), measured or as they were before.
 
@@ -196,7 +208,8 @@ def run_suite(bench: Bench, parts: Sequence[str] | None = None) -> dict[str, dic
 
 def _measured(bench: Bench, part: str) -> dict[str, Any]:
     path = bench.folder / f"{part}.json"
-    measured_of = {"weights": bench.weights, "n": bench.n, "recipe": bench.recipe.to_yaml()}
+    weights = {name: bench.weights[name] for name in USED[part]}
+    measured_of = {"weights": weights, "n": bench.n, "recipe": bench.recipe.to_yaml()}
     before = _read(path)
     if before is not None and before.get("of") == measured_of:
         return before["result"]
