@@ -50,7 +50,7 @@ def background_subtraction(image: Image, sampling: float) -> Image:
 
 def block_matching(image: Image, sampling: float) -> Image:
     """BM3D (Dabov, Foi, Katkovnik and Egiazarian, IEEE Trans. Image Process. 16 (2007) 2080), for white noise."""
-    from bm3d import bm3d
+    from bm3d import bm3d  # pyright: ignore[reportMissingImports] (not installed by any extra)
 
     return _plain(bm3d(image, sigma_psd=noise_level(image)))
 
