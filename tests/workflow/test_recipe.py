@@ -9,6 +9,7 @@ from imageio.v3 import imread
 from typer.testing import CliRunner
 
 from facetem.app.cli import app
+from facetem.atoms.shapes import SHAPES
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import recipe_from, shipped_recipe, shipped_recipes
 
@@ -78,7 +79,13 @@ def test_preview_draws_images_and_parameters(tmp_path: Path) -> None:
 
 
 def test_the_defaults_are_those_of_the_first_recipe() -> None:
-    """What other recipes leave out is what the networks are trained on."""
-    first = shipped_recipe("au-4-8nm")
-    for part in ("particles", "films", "microscopes", "cameras", "images", "orientations"):
-        assert getattr(first, part) == getattr(Recipe(), part), part
+    """What other recipes leave out is what the networks are trained on, but for what is none of the classes, and for
+    the drift of the stage."""
+    first, plain = shipped_recipe("au-4-8nm"), Recipe()
+    for part in ("films", "microscopes", "cameras", "orientations"):
+        assert getattr(first, part) == getattr(plain, part), part
+    classes = {name: weight for name, weight in first.particles.shapes.items() if name in SHAPES}
+    assert first.particles.model_copy(update={"shapes": classes}) == plain.particles
+    assert first.images.model_copy(update={"drift": (0.0, 0.0)}) == plain.images
+    unknown = sum(first.particles.shapes.values()) - sum(classes.values())
+    assert 0.05 < unknown / sum(first.particles.shapes.values()) < 0.2
