@@ -4,11 +4,9 @@ python benchmarks/restoration.py samples -o set.pt --n 80                # simul
 python benchmarks/restoration.py views set.pt                            # quality and spread against views and time
 python benchmarks/restoration.py guard set.pt                            # alarms on true and on foreign lattice
 python benchmarks/restoration.py picture set.pt -o docs/images/restoration.png
-python benchmarks/restoration.py cost set.pt --side 4096                 # time and memory of a large field
 """
 
 import argparse
-import resource
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -23,14 +21,12 @@ from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import Batch, draw_set
 from facetem.figures import png, restorations
 from facetem.learn.calibration import fit_spread_scale
-from facetem.learn.predictor import load_classifier
 from facetem.learn.restoration import VIEWS, Restoration, Restorer, load_restorer
 from facetem.learn.support import lattice_support
 from facetem.study.metrics import contrast, psnr
+from facetem.study.restoring import smoothed
 
 PIXEL = 0.4  # Å
-SCALE = 5  # px: standard deviation of the Gaussian that error and spread are compared after; 2 Å, a lattice spacing
-EVERY = 8  # px: of the smoothed maps, every so many are compared
 FRINGES = (1.9, 2.4)  # Å: spacings of the waves that are put into images which do not have them
 AMPLITUDE = 0.05  # of vacuum, of these waves
 
@@ -48,14 +44,10 @@ def restored(samples: Batch, restorer: Restorer, views: int = VIEWS) -> list[Res
     return [restorer.restore(image, views=views, seed=i) for i, image in enumerate(images(samples.noisy))]
 
 
-def smooth(values: NDArray) -> NDArray:
-    return gaussian_filter(np.abs(values), SCALE)[::EVERY, ::EVERY].ravel()
-
-
 def rank(maps: list[NDArray], errors: list[NDArray]) -> tuple[float, float, float]:
     """Spearman's correlation of smoothed maps with smoothed errors: median and 10th percentile of the images, and of
     all pixels together."""
-    pairs = [(smooth(a), smooth(b)) for a, b in zip(maps, errors, strict=True)]
+    pairs = [(smoothed(a), smoothed(b)) for a, b in zip(maps, errors, strict=True)]
     each = [spearmanr(a, b)[0] for a, b in pairs]
     together = spearmanr(*(np.concatenate(part) for part in zip(*pairs, strict=True)))[0]
     return float(np.median(each)), float(np.quantile(each, 0.1)), float(together)
@@ -136,33 +128,15 @@ def picture(samples: Batch, output: Path) -> None:
     output.write_bytes(png(restorations(rows, PIXEL), dpi=75))
 
 
-def cost(samples: Batch, side: int) -> None:
-    """A field of many samples beside each other: time of this process, and the most memory it has held."""
-    few = images(samples.noisy)[:4]
-    tile = np.block([[few[0], few[1]], [few[2], few[3]]])
-    field = np.tile(tile, [-(-side // n) for n in tile.shape])[:side, :side]
-    restorer, classifier = load_restorer(device="cpu"), load_classifier(device="cpu")
-    for name, work in (
-        ("restoration", lambda: restorer.restore(field)),
-        ("50 classifications", lambda: classifier.classify(np.stack(50 * [field[:256, :256]]))),
-    ):
-        begun, clock = time.process_time(), time.monotonic()
-        work()
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        took = time.process_time() - begun, time.monotonic() - clock
-        print(f"{name}: {took[0]:.1f} s of the cores, {took[1]:.1f} s by the clock, peak {peak:.2f} GiB")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["samples", "views", "guard", "picture", "cost"])
+    parser.add_argument("what", choices=["samples", "views", "guard", "picture"])
     parser.add_argument("set", nargs="?", type=Path)
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--n", type=int, default=80)
     parser.add_argument("--rows", type=int, nargs="*", default=[0, 1, 2], help="samples in the picture")
-    parser.add_argument("--side", type=int, default=4096, help="px")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -173,8 +147,6 @@ def main() -> None:
     samples = load(given.set, given.n)
     if given.what == "picture":
         picture(Batch(*(getattr(samples, field.name)[given.rows] for field in fields(Batch))), given.output)
-    elif given.what == "cost":
-        cost(samples, given.side)
     else:
         {"views": views, "guard": guard}[given.what](samples)
 

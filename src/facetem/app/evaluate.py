@@ -7,11 +7,17 @@ import typer
 from facetem.app.command import step_progress
 from facetem.app.results import print_evaluation
 from facetem.core.errors import InputError
-from facetem.data.recipe_file import find_recipe, load_recipe
+from facetem.data.recipe import Recipe
+from facetem.data.recipe_file import find_recipe, load_recipe, shipped_recipe
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.predictor import load_classifier
 from facetem.learn.restoration import load_restorer
 from facetem.study.evaluation import Evaluation, evaluate, save_evaluation
+
+
+def test_recipe(path: Path | None) -> Recipe:
+    """The recipe that networks are tested on: one of the user's, or the standard test's."""
+    return shipped_recipe("au-4-8nm-test") if path is None else load_recipe(find_recipe(path))
 
 
 def run_evaluation(
@@ -27,7 +33,7 @@ def run_evaluation(
     if per_shape < 1:
         raise InputError(f"per-shape: expected at least 1 specimen, got {per_shape}")
     device = resolve_device(device)
-    wanted = None if recipe is None else load_recipe(find_recipe(recipe))
+    wanted = test_recipe(recipe)
     shapes = load_classifier(classifier, device=device)
     contrast = load_restorer(restorer, device=device)
     with step_progress("facetem") as progress:
@@ -61,12 +67,10 @@ def run_standard_suite(
     from facetem.study.models_page import write_models_page
     from facetem.study.suite import run_suite
 
-    if workers < 1:
-        raise InputError(f"workers: expected at least 1, got {workers}")
-    wanted = {} if recipe is None else {"recipe": load_recipe(find_recipe(recipe))}
     with step_progress("facetem") as progress:
         bench = Bench(
             output,
+            recipe=test_recipe(recipe),
             classifier=classifier,
             restorer=restorer,
             per_shape=per_shape,
@@ -75,7 +79,6 @@ def run_standard_suite(
             workers=workers,
             device=resolve_device(device),
             progress=progress,
-            **wanted,
         )
         training = {
             "classifier": load_network(classifier, ShapeClassifier)[1].get("training", {}),

@@ -80,6 +80,8 @@ def print_particles(analysis: "Analysis") -> None:
 
 def print_evaluation(evaluation: "Evaluation") -> None:
     """Accuracy, confusion and calibration of the shapes; fidelity and contrast of the restored images."""
+    from facetem.study.evaluation import UNITS
+
     scores = evaluation.shapes
     low, high = scores.interval
     typer.echo(
@@ -117,8 +119,6 @@ def print_evaluation(evaluation: "Evaluation") -> None:
         confusion.add_row(name, *(str(count) if count else "" for count in row))
     console = Console(width=max(100, Console().width))  # a broken matrix cannot be read
     console.print(confusion)
-    from facetem.study.evaluation import UNITS
-
     for condition, rows in evaluation.accuracy_by.items():
         table = Table(f"{condition} ({UNITS[condition]})", "accuracy", "images")
         for start, stop, accuracy, n in rows:

@@ -8,8 +8,8 @@ import pandas as pd
 import typer
 
 from facetem.app.command import step_progress
+from facetem.app.evaluate import test_recipe
 from facetem.core.errors import InputError
-from facetem.data.recipe_file import find_recipe, load_recipe, shipped_recipe
 from facetem.hrtem.simulate import resolve_device
 from facetem.study.axes import STUDIES
 from facetem.study.bench import Bench
@@ -35,13 +35,11 @@ def run_study(
     """Move the axes of a study (or of all), and write tables, figures and a page in words into the folder `output`."""
     if study not in (ALL, FIGURE, *STUDIES):
         raise InputError(f"study: expected one of {', '.join([*STUDIES, FIGURE, ALL])}, got {study!r}")
-    if workers < 1:
-        raise InputError(f"workers: expected at least 1, got {workers}")
     sweeps: list[Sweep] = []
     with step_progress("facetem") as progress:
         bench = Bench(
             output / "measured",
-            recipe=shipped_recipe("au-4-8nm-test") if recipe is None else load_recipe(find_recipe(recipe)),
+            recipe=test_recipe(recipe),
             classifier=classifier,
             restorer=restorer,
             per_shape=per_shape if per_shape is not None else QUICK if quick else FULL,

@@ -22,7 +22,7 @@ from facetem.data.draw import PIXEL, image_shape
 from facetem.data.imaging import VIEW, Imager, Shot, generator
 from facetem.data.items import Item
 from facetem.data.recipe import Recipe, Split
-from facetem.data.sources import LiveSource, Showing, Source, Visit
+from facetem.data.sources import LiveSource, Showing, Source, Visit, pairs
 from facetem.data.turned import as_recorded
 from facetem.data.windows import Windows, grown
 from facetem.hrtem.camera import Camera, record_each
@@ -261,15 +261,14 @@ def image_set(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Batch:
-    """Specimens 0 to `n` of a source, imaged once under the conditions of `recipe`; on the CPU.
+    """Specimens 0 to `n` of a source, imaged once under the conditions of `recipe`; on the CPU. Two that follow each
+    other are a pair, which may be shown side by side.
 
     Of recipes that differ in the range of one condition, the draws of all others are the same.
     """
     stream = SampleStream(recipe, size=size, seed=seed, device=device)
     step = _at_once(device)
-    groups = (
-        [Visit(index, 0, None) for index in range(first, min(first + step, n))] for first in range(0, n, step)
-    )
+    groups = (pairs(range(first, min(first + step, n))) for first in range(0, n, step))
     parts: list[Batch] = []
     done = 0
     for showings in filter(None, source.load(groups)):

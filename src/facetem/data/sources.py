@@ -77,8 +77,9 @@ def visits_after(source: Source, share: Share, taken: int) -> Iterator[list[Visi
             taken = max(0, taken - len(group))
 
 
-def _pairs(indices: Sequence[int], round: int, share: Share) -> list[Visit]:
-    """Those of the pairs of `indices` that belong to a share."""
+def pairs(indices: Sequence[int], round: int = 0, share: Share | None = None) -> list[Visit]:
+    """Visits of the pairs that `indices` make in their order; of a share, its own alone."""
+    share = share or Share()
     visits: list[Visit] = []
     for first in range(2 * share.rank, len(indices), 2 * share.of):
         pair = indices[first : first + 2]
@@ -175,7 +176,7 @@ class StoreSource:
             rows = [
                 k * APART + index for k, shard in some for index in self._shelves[k].store.indices(int(shard))
             ]
-            yield _pairs([int(i) for i in rng.permutation(rows)], epoch, share)
+            yield pairs([int(i) for i in rng.permutation(rows)], epoch, share)
 
     def load(self, groups: Iterable[list[Visit]]) -> Iterator[list[Showing] | None]:
         for group in groups:
@@ -242,7 +243,7 @@ class LiveSource:
             yield [
                 visit
                 for round in rounds
-                for visit in _pairs(rng.permutation(list(block)).tolist(), round, alone)
+                for visit in pairs(rng.permutation(list(block)).tolist(), round, alone)
             ]
 
     def load(self, groups: Iterable[list[Visit]]) -> Iterator[list[Showing] | None]:

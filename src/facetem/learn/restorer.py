@@ -5,11 +5,11 @@ mask. Its trunk is built like the classifier's, and may begin with what that has
 like at any focus. The way up ends on 2 x 2 pixels folded into channels, beside the image itself.
 
 Which way the lens has turned the contrast of each spacing is the same all over a patch, and convolutions of a few
-pixels cannot see it: it is written in the rings of the power spectrum (Thon 1966). So
-what the spectrum of the whole patch and all stages of the trunk say of the lens sets the gain and offset of the
-channels on the way up (FiLM, Perez et al. 2018), and the gains by spatial frequency of a filter that undoes the lens as
-far as a filter can. The patch filtered so joins the finest level, which answers with what is to be added to it. To
-learn to read the lens, the network also answers with how far it is from focus, which the rings tell without the side.
+pixels cannot see it: it is written in the rings of the power spectrum (Thon 1966). So what the spectrum of the whole
+patch and all stages of the trunk say of the lens sets the gain and offset of the channels on the way up (FiLM, Perez et
+al. 2018), and the gains by spatial frequency of a filter that undoes the lens as far as a filter can. The patch
+filtered so joins the finest level, which answers with what is to be added to it. To learn to read the lens, the network
+also answers with how far it is from focus, which the rings tell without the side.
 """
 
 import copy
@@ -25,7 +25,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from facetem.learn.classifier import FOLD, Residual, ShapeClassifier, Trunk
 
 LEVEL = 0.1  # standard deviation of a typical image, of vacuum: the scale that the filter's gains are of
-TYPICAL = 4.0  # Å^2: wavelength times defocus of 16 nm at 200 kV
+FOCUS = 4.0  # Å^2: wavelength times defocus of 16 nm at 200 kV
 PATCH = 256  # px of the patches, in training and in use: wide enough to hold a particle and what it lies on
 
 
@@ -37,9 +37,7 @@ class RestorerConfig:
     depths: tuple[int, ...] = (1, 2, 2, 2)
     stem: int = 5
     up: tuple[int, ...] = (32, 32, 64, 128)
-    lens: int = (
-        96  # numbers in which the spectrum says what the lens was like, and those that all say together
-    )
+    lens: int = 96  # width of what the spectrum tells of the lens, and of what all stages tell together
     gains: int = 48  # of the filter, from frequency 0 to Nyquist
 
     def as_dict(self) -> dict[str, object]:
@@ -133,7 +131,7 @@ class Reading(NamedTuple):
     undone : (n, y, x)
         What the filter alone makes of the image.
     focus : (n,)
-        Wavelength times the distance from focus [Å^2], on either side, in units of `TYPICAL`; counted from the exit
+        Wavelength times the distance from focus [Å^2], on either side, in units of `FOCUS`; counted from the exit
         plane.
     """
 

@@ -25,8 +25,7 @@ from facetem.learn.classifier import TYPICAL, Answer, ShapeClassifier
 from facetem.learn.normalise import normalise, uneven
 from facetem.learn.orientation import FAMILIES, MOMENTS, moments, normals_of
 from facetem.learn.processes import Precision, make_fabric, mean_of_all, own_part, seed_of_step
-from facetem.learn.restorer import PATCH, ContrastRestorer
-from facetem.learn.restorer import TYPICAL as FOCUS
+from facetem.learn.restorer import FOCUS, PATCH, ContrastRestorer
 from facetem.learn.run import Run
 
 if TYPE_CHECKING:

@@ -61,6 +61,8 @@ class Bench:
     def __post_init__(self) -> None:
         if self.per_shape < 1:
             raise InputError(f"per-shape: expected at least 1 specimen, got {self.per_shape}")
+        if self.workers < 1:
+            raise InputError(f"workers: expected at least 1, got {self.workers}")
 
     @property
     def n(self) -> int:

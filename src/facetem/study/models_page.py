@@ -131,9 +131,10 @@ def _unknowns(result: Result) -> tuple[list[str], dict[str, Any]]:
     lines = [
         "## What is none of these",
         "",
-        f"{result['images_of_each']} images of each kind, in the conditions of the standard test; no training has seen",
-        f"these other shapes and crystals. {100 * result['false_alarms']:.1f} % of the known images are refused. Mean",
-        f"area under the ROC curve **{result['mean_auroc']:.3f}**.",
+        f"{result['images_of_each']} images of each kind, in the conditions of the standard test. No training has seen",
+        "these other shapes, crystals and metal; polycrystals and glasses like these it has.",
+        f"{100 * result['false_alarms']:.1f} % of the known images are refused. Mean area under the ROC curve",
+        f"**{result['mean_auroc']:.3f}**.",
         *_table(
             ("kind", "AUROC", "refused"),
             ((name, kind["auroc"], kind["refused"]) for name, kind in result["kinds"].items()),

@@ -81,9 +81,10 @@ def focus_scores(
 
 
 def _rank(spreads: list[NDArray], errors: list[NDArray]) -> float:
-    spread, error = (np.concatenate([_smooth(part) for part in parts]) for parts in (spreads, errors))
+    spread, error = (np.concatenate([smoothed(part) for part in parts]) for parts in (spreads, errors))
     return float(np.asarray(spearmanr(spread, error))[0])
 
 
-def _smooth(values: NDArray[np.floating]) -> NDArray[np.floating]:
+def smoothed(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """What spread and error are compared as: magnitudes after a Gaussian of `WIDTH`, every `EVERY` px, as one row."""
     return gaussian_filter(np.abs(values), WIDTH)[::EVERY, ::EVERY].ravel()

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
@@ -88,10 +89,8 @@ def ceiling(bench: Bench) -> dict[str, Any]:
         "without carbon": bare.noisy,
         "without noise and carbon": bare.clean,
     }
-    for i, (name, stack) in enumerate(seen.items()):
-        bench.progress("ceiling", i, len(seen))
-        predictions = [bench.shapes.classify(image[None].numpy())[0] for image in stack]
-        chances = torch.tensor([[p.probabilities[shape] for shape in SHAPES] for p in predictions])
+    for name, stack in seen.items():
+        chances, _ = _classified(bench, stack, f"ceiling, {name}")
         result = shape_scores(chances, images.labels)
         right[name] = (chances.argmax(1) == images.labels).numpy()
         scores[name] = {"accuracy": result.accuracy, "interval": list(result.interval)}
@@ -147,22 +146,31 @@ def others(bench: Bench) -> dict[str, Any]:
     files = sorted((bench.others / "parts").glob("*.npz"))
     if not files:
         raise InputError(f"{bench.others}: expected images of benchmarks/other_hands.py, found none")
-    labels, predictions = [], []
-    for i, file in enumerate(files):
+    labels, images = [], []
+    for file in files:
         with np.load(file) as one:
             labels.append(SHAPES.index(str(one["shape"])))
-            predictions.append(bench.shapes.classify(one["image"][None].astype(np.float32))[0])
-        bench.progress("another simulator", i + 1, len(files))
-    chances = torch.tensor([[p.probabilities[shape] for shape in SHAPES] for p in predictions])
+            images.append(torch.from_numpy(one["image"].astype(np.float32)))
+    chances, known = _classified(bench, torch.stack(images), "another simulator")
     result = shape_scores(chances, torch.tensor(labels))
     return {
         "images": len(files),
         "accuracy": result.accuracy,
         "interval": list(result.interval),
         "calibration_error": result.calibration_error,
-        "known": float(np.mean([p.known for p in predictions])),
+        "known": float(known.double().mean()),
         "confusion": result.confusion.tolist(),
     }
+
+
+def _classified(bench: Bench, images: Tensor, step: str) -> tuple[Tensor, Tensor]:
+    """Probabilities (n, classes) of images (n, y, x), and whether each is known (n,)."""
+    predictions = []
+    for i, image in enumerate(images):
+        predictions += bench.shapes.classify(image[None].numpy())
+        bench.progress(step, i + 1, len(images))
+    chances = torch.tensor([[p.probabilities[shape] for shape in SHAPES] for p in predictions])
+    return chances, torch.tensor([p.known for p in predictions])
 
 
 PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {

@@ -262,6 +262,22 @@ def test_a_neighbour_comes_with_its_mask_and_target(live: LiveSource) -> None:
         assert float(target[mask].std()) > 1.5 * float(target[~mask].std())
 
 
+def test_a_drawn_set_shows_neighbours_too(recipe: Recipe) -> None:
+    """They are what an image must not be called unfamiliar for: sets to calibrate with need them as training does."""
+    alone, beside = (
+        draw_set(
+            recipe.model_copy(update={"images": recipe.images.model_copy(update={"neighbour": part})}),
+            split="validation",
+            n=6,
+            size=128,
+        )
+        for part in (0.0, 1.0)
+    )
+    torch.testing.assert_close(alone.labels, beside.labels)
+    assert (beside.mask.sum((1, 2)) >= alone.mask.sum((1, 2))).all()
+    assert (beside.mask.sum((1, 2)) > 1.05 * alone.mask.sum((1, 2))).sum() >= 2
+
+
 def test_a_drawn_set_is_drawn_again(recipe: Recipe) -> None:
     told: list[tuple[int, int]] = []
     one = draw_set(recipe, split="test", n=3, size=SIZE, progress=lambda *step: told.append(step))

@@ -11,27 +11,13 @@ import torch
 
 from facetem.core.errors import InputError
 from facetem.data.recipe import Recipe
-from facetem.data.recipe_file import recipe_from, shipped_recipe
+from facetem.data.recipe_file import shipped_recipe
 from facetem.study import suite
 from facetem.study.bench import Bench
 from facetem.study.ceiling import border_distance, ceiling_groups, zone_angles
 from facetem.study.models_page import write_models_page
 from facetem.study.suite import PARTS, run_suite
 from facetem.study.unknowns import KINDS, draw_unknowns, unknown_scores
-
-
-@pytest.fixture(scope="module")
-def recipe() -> Recipe:
-    return recipe_from(
-        {
-            "name": "tiny",
-            "field_nm": 10.4,
-            "accuracy": "draft",
-            "particles": {"diameter_nm": [1.5, 2.0], "calibration": 0},
-            "films": {"kinds": "none"},
-            "stored": {"shard": 8},
-        }
-    )
 
 
 @pytest.fixture(scope="module")

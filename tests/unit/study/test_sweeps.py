@@ -20,21 +20,6 @@ from facetem.study.sweeps import MEANS, Sweep, paired_difference, run_sweep, sum
 AXES = [(study, name) for study, axes in STUDIES.items() for name in axes]
 
 
-@pytest.fixture(scope="module")
-def recipe() -> Recipe:
-    return recipe_from(
-        {
-            "name": "tiny",
-            "field_nm": 10.4,
-            "accuracy": "draft",
-            "particles": {"diameter_nm": [1.5, 2.0], "calibration": 0},
-            "films": {"kinds": "none"},
-            "microscopes": [{"energies_kv": [200], "defocus_nm": [-5, 5]}],
-            "stored": {"shard": 8},
-        }
-    )
-
-
 @pytest.mark.parametrize(("study", "name"), AXES)
 def test_every_value_of_every_axis_is_a_recipe(study: str, name: str) -> None:
     axis, base = STUDIES[study][name], shipped_recipe("au-4-8nm-test")
