@@ -17,6 +17,7 @@ from facetem.app.command import (
 from facetem.app.dataset import dataset
 from facetem.app.recipe import recipe_app
 from facetem.app.simulate import simulate
+from facetem.app.study_command import study
 
 app = typer.Typer(
     cls=Commands,
@@ -211,38 +212,7 @@ def evaluate(
     )
 
 
-@app.command()
-def study(
-    name: Annotated[
-        str, typer.Argument(help="carbon, resolution, focus, size, dose, aberrations, figure1, or all.")
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables, figures and the page.")],
-    recipe: Annotated[Path | None, typer.Option(help="YAML. Default: that of the standard test.")] = None,
-    classifier: Annotated[Path | None, typer.Option(help="A classifier of your own.")] = None,
-    restorer: Annotated[Path | None, typer.Option(help="A restorer of your own.")] = None,
-    per_shape: Annotated[
-        int | None, typer.Option(help="Specimens of each shape. Default: 25, of a quick study 2.")
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Few values, few specimens.")] = False,
-    workers: Annotated[int, typer.Option(help="Processes that make specimens.")] = 1,
-    device: DeviceOption = Device.auto,
-) -> None:
-    """Move one condition of the microscope or the specimen, and see how well shapes are told. Goes on after a stop."""
-    from facetem.app.batch import check_folder
-    from facetem.app.study import run_study
-
-    check_folder(output)
-    run_study(
-        name,
-        output,
-        recipe=recipe,
-        classifier=classifier,
-        restorer=restorer,
-        per_shape=per_shape,
-        quick=quick,
-        workers=workers,
-        device=device,
-    )
+app.command()(study)
 
 
 @app.command()

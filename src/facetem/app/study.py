@@ -2,115 +2,104 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import typer
 
 from facetem.app.command import step_progress
 from facetem.app.evaluate import test_recipe
 from facetem.core.errors import InputError
 from facetem.hrtem.simulate import resolve_device
+from facetem.study.advice import Question, advise
 from facetem.study.axes import STUDIES
 from facetem.study.bench import Bench
 from facetem.study.figure1 import figure_one, save_figure_one
-from facetem.study.sweeps import Sweep, run_sweep, save_sweep, summary
+from facetem.study.findings import Finding, save_finding, section
+from facetem.study.jobs import Crew, crew_of
+from facetem.study.matrix import MATRICES, run_matrix
+from facetem.study.orientation_map import run_orientation_map
+from facetem.study.sweeps import run_sweep
 
-ALL, FIGURE = "all", "figure1"
-QUICK, FULL = 2, 25  # specimens of each shape
+ALL, FIGURE, PLAN, ORIENTATION = "all", "figure1", "plan", "orientation"
+QUICK, FULL = 2, 12  # specimens of each shape
 
 
-def run_study(
-    study: str,
-    output: Path,
-    *,
-    recipe: Path | None,
-    classifier: Path | None,
-    restorer: Path | None,
-    per_shape: int | None,
-    quick: bool,
-    workers: int,
-    device: str,
-) -> None:
-    """Move the axes of a study (or of all), and write tables, figures and a page in words into the folder `output`."""
-    if study not in (ALL, FIGURE, *STUDIES):
-        raise InputError(f"study: expected one of {', '.join([*STUDIES, FIGURE, ALL])}, got {study!r}")
-    sweeps: list[Sweep] = []
+@dataclass(frozen=True)
+class Choice:
+    """What a study is made of and by whom: see `facetem study --help`."""
+
+    recipe: Path | None = None
+    classifier: Path | None = None
+    restorer: Path | None = None
+    per_shape: int | None = None
+    quick: bool = False
+    workers: int = 1
+    dask: str | None = None
+    device: str = "auto"
+
+
+def run_study(study: str, output: Path, choice: Choice, question: Question | None = None) -> None:
+    """Do a study (or all), and write tables, figures and a page in words into the folder `output`."""
+    known = (*STUDIES, FIGURE, PLAN, ALL)
+    if study not in known:
+        raise InputError(f"study: expected one of {', '.join(known)}, got {study!r}")
+    if study == PLAN and question is None:
+        raise InputError("plan: expected --preset, --dose and --diameter-nm with it")
     with step_progress("facetem") as progress:
         bench = Bench(
             output / "measured",
-            recipe=test_recipe(recipe),
-            classifier=classifier,
-            restorer=restorer,
-            per_shape=per_shape if per_shape is not None else QUICK if quick else FULL,
-            workers=workers,
-            device=resolve_device(device),
+            recipe=test_recipe(choice.recipe),
+            classifier=choice.classifier,
+            restorer=choice.restorer,
+            per_shape=choice.per_shape if choice.per_shape is not None else QUICK if choice.quick else FULL,
+            workers=choice.workers,
+            dask=choice.dask,
+            device=resolve_device(choice.device),
             progress=progress,
         )
         bench.folder.mkdir(parents=True, exist_ok=True)
+        findings: list[Finding] = []
+        with crew_of(bench) as crew:
+            for finding in _findings(crew, study, question, quick=choice.quick):
+                save_finding(finding, output)
+                findings.append(finding)
         if study in (FIGURE, ALL):
             save_figure_one(figure_one(bench), output)
-        if study == FIGURE:
-            typer.echo(f"Written to {output}")
-            return
-        for name in STUDIES if study == ALL else (study,):
-            for axis in STUDIES[name]:
-                sweeps.append(run_sweep(bench, name, axis, quick=quick))
-                save_sweep(sweeps[-1], output, pictures)
-    page = output / "README.md"
-    page.write_text(page_of(sweeps, bench), encoding="utf-8")
-    typer.echo(page.read_text(encoding="utf-8"))
+    if findings:
+        page = output / "README.md"
+        page.write_text(page_of(findings, bench), encoding="utf-8")
+        typer.echo(page.read_text(encoding="utf-8"))
     typer.echo(f"Written to {output}")
 
 
-def pictures(sweep: Sweep, short: pd.DataFrame) -> dict[str, bytes]:
-    """The figure of a sweep, by suffix."""
-    from facetem.figures import png
-    from facetem.figures.studies import Band, against, svg
-
-    def band(name: str) -> Band:
-        return Band(*(short[column].tolist() for column in (name, f"{name}_low", f"{name}_high")))
-
-    figure = against(
-        short["value"].tolist(),
-        {
-            "part of the images": {
-                "shape right": band("right"),
-                "family right": band("family_right"),
-                "answered with one shape": band("accepted"),
-            },
-            "PSNR to best focus [dB]": {"restored": band("psnr_restored"), "as recorded": band("psnr_raw")},
-        },
-        label=sweep.axis.label,
-    )
-    return {".png": png(figure), ".svg": svg(figure)}
+def _findings(crew: Crew, study: str, question: Question | None, *, quick: bool) -> Iterator[Finding]:
+    """One after the other, so that what is done is written before the next begins."""
+    if study == PLAN:
+        assert question is not None
+        yield advise(crew, question, quick=quick)
+        return
+    for name in STUDIES if study == ALL else [study]:
+        for axis in STUDIES.get(name, ()):
+            yield run_sweep(crew, name, axis, quick=quick)
+        if name == ORIENTATION:
+            yield run_orientation_map(crew)
+        if name in MATRICES:
+            yield run_matrix(crew, name, quick=quick)
 
 
-def page_of(sweeps: list[Sweep], bench: Bench) -> str:
-    """What the sweeps say, in tables."""
+def page_of(findings: list[Finding], bench: Bench) -> str:
+    """What they say, in words and tables."""
+    networks = "\n".join(f"- {name}: sha256 `{mark[:16]}`" for name, mark in bench.weights.items())
     lines = [
         "# Studies",
         "",
         f"{bench.n} specimens of the recipe `{bench.recipe.name}` (split `test`), the same at every value of an axis",
-        "but where the axis changes them; intervals are 95 %, by bootstrap over the specimens.",
+        "but where the axis changes them. Intervals are 95 %, by bootstrap over the specimens. The networks:",
+        "",
+        networks,
     ]
-    for sweep in sweeps:
-        short = summary(sweep)
-        stem = f"{sweep.study}-{sweep.name.replace(' ', '-')}"
-        lines += [
-            "",
-            f"## {sweep.study}: {sweep.name}",
-            "",
-            f"![accuracy and restoration against {sweep.axis.label}]({stem}.png)",
-            "",
-            f"| {sweep.axis.label} | shape right | family right | one shape | restored [dB] | as recorded [dB] |",
-            "| --- | --- | --- | --- | --- | --- |",
-        ]
-        for row in short.to_dict("records"):
-            value = row["value"] if isinstance(row["value"], str) else f"{row['value']:g}"
-            interval = f"{row['right_low']:.3f} to {row['right_high']:.3f}"
-            lines.append(
-                f"| {value} | {row['right']:.3f} ({interval}) | {row['family_right']:.3f} | {row['accepted']:.3f} | "
-                f"{row['psnr_restored']:.2f} | {row['psnr_raw']:.2f} |"
-            )
+    for finding in findings:
+        lines += section(finding)
     return "\n".join(lines) + "\n"

@@ -39,17 +39,31 @@ def dask_makers(address: str, device: str = "cpu", patience: float = PATIENCE) -
 
     @contextmanager
     def start(path: Path) -> Iterator[Crew]:
-        distributed = _distributed()
-        try:
-            client = distributed.Client(address, timeout=10, set_as_default=False)
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(
-                f"dask {address}: expected the address of a running scheduler, as in tcp://host:8786: {error}"
-            ) from None
-        with _quiet(), client:
-            yield _crew(client, path, device, patience)
+        with connected(address, path, patience) as client:
+            yield DaskCrew(client, path.resolve(), device)
 
     return start
+
+
+@contextmanager
+def connected(address: str, path: Path, patience: float = PATIENCE) -> Iterator[Any]:
+    """A client of the Dask scheduler at `address`, whose workers see the folder `path`.
+
+    Raises
+    ------
+    InputError
+        If there is no scheduler, no worker, or a worker that cannot see the folder.
+    """
+    distributed = _distributed()
+    try:
+        client = distributed.Client(address, timeout=10, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"dask {address}: expected the address of a running scheduler, as in tcp://host:8786: {error}"
+        ) from None
+    with _quiet(), client:
+        _await_workers(client, path, patience)
+        yield client
 
 
 def dask_cluster_makers(file: str | Path, device: str = "cpu", patience: float = PATIENCE) -> Makers:
@@ -76,7 +90,8 @@ def dask_cluster_makers(file: str | Path, device: str = "cpu", patience: float =
             except (OSError, ValueError, TypeError, RuntimeError) as error:
                 raise InputError(f"{file}: {kind} could not be started: {error}") from None
             client = open_things.enter_context(distributed.Client(cluster, set_as_default=False))
-            yield _crew(client, path, device, patience)
+            _await_workers(client, path, patience)
+            yield DaskCrew(client, path.resolve(), device)
 
     return start
 
@@ -136,16 +151,14 @@ def _quiet() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _crew(client: Any, path: Path, device: str, patience: float) -> Crew:
+def _await_workers(client: Any, path: Path, patience: float) -> None:
     try:
         client.wait_for_workers(1, timeout=patience)
     except TimeoutError:
         raise InputError(
             f"dask {client.scheduler.address}: no worker has joined within {patience:g} s"
         ) from None
-    path = path.resolve()
-    check_workers(client, path)
-    return DaskCrew(client, path, device)
+    check_workers(client, path.resolve())
 
 
 def check_workers(client: Any, path: Path) -> None:

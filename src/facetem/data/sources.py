@@ -118,6 +118,8 @@ class StoreSource:
         takes at most half of the memory.
     limit
         Whole shards are taken in until there are as many specimens.
+    recipe
+        Under whose conditions the specimens are to be imaged; by default their own.
     """
 
     def __init__(
@@ -127,10 +129,11 @@ class StoreSource:
         beside: str | Path | None = None,
         memory: float = 8e9,
         limit: int | None = None,
+        recipe: Recipe | None = None,
     ) -> None:
         paths = [path] if beside is None else [path, beside]
         self._shelves = [Shelf(open_store(place)) for place in paths]
-        self.recipe = self._shelves[0].store.recipe
+        self.recipe = recipe or self._shelves[0].store.recipe
         self._memory, self._limit = memory, limit
         self._shards: list[list[int]] = [[] for _ in paths]  # of each store
         self._kept: dict[int, Item] = {}

@@ -35,6 +35,7 @@ from facetem.figures.style import (
     grey_png,
     png,
     shape_colours,
+    svg,
 )
 
 __all__ = [
@@ -42,5 +43,5 @@ __all__ = [
     "confusion_matrix", "contact_sheet", "display_range", "gallery", "grey_png", "methods_against", "overview",
     "parameter_histograms",
     "png", "reliability", "restorations", "saliency_overlay", "shape_colours", "shape_sheet", "size_histogram",
-    "training_curves", "wilson_interval",
+    "svg", "training_curves", "wilson_interval",
 ]  # fmt: skip

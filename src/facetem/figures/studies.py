@@ -25,9 +25,7 @@ class Band:
     high: Sequence[float]
 
 
-def against(
-    values: Sequence[float] | Sequence[str], panels: Mapping[str, Mapping[str, Band]], *, label: str
-) -> Figure:
+def against(values: Sequence[float | str], panels: Mapping[str, Mapping[str, Band]], *, label: str) -> Figure:
     """One panel for each quantity, in it one line with its interval for each series, over the values of an axis."""
     figure = Figure(figsize=(4.6 * len(panels), 3.4), layout="constrained")
     named = any(isinstance(value, str) for value in values)
@@ -66,13 +64,36 @@ def _line(axes: Axes, x: np.ndarray, band: Band, name: str, i: int, named: bool)
     axes.plot(x, band.mean, color=colour, marker=MARKERS[i % 4], ms=4.5, lw=1.8, label=name)
 
 
-def svg(figure: Figure) -> bytes:
-    """The figure as vectors."""
-    import io
+def grid(
+    values: Sequence[Sequence[float]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    rows_label: str,
+    columns_label: str,
+) -> Figure:
+    """Parts (rows, columns), in colours and numbers."""
+    figure = Figure(figsize=(2.6 + 0.95 * len(columns), 1.7 + 0.7 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    _shares(axes, np.asarray(values, dtype=float), "{:.2f}", least=0.0)
+    axes.set_xticks(range(len(columns)), columns, fontsize=9)
+    axes.set_yticks(range(len(rows)), rows, fontsize=9)
+    axes.set_xlabel(columns_label, color=INK, fontsize=9)
+    axes.set_ylabel(rows_label, color=INK, fontsize=9)
+    return figure
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+
+def _shares(
+    axes: Axes, shares: NDArray[np.float64], form: str, *, least: float, full: float = 1.0, size: float = 9
+) -> None:
+    """Shares (rows, columns) of `full` as colours, and those of at least `least` as numbers."""
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=full)
+    for i, row in enumerate(shares):
+        for j, part in enumerate(row):
+            if part >= least:
+                colour = "white" if part > 0.55 * full else INK
+                axes.text(j, i, form.format(part), ha="center", va="center", fontsize=size, color=colour)
+    axes.tick_params(length=0)
 
 
 def method_figure(
@@ -92,26 +113,13 @@ def method_figure(
     left, right = figure.subfigures(1, 2, width_ratios=(5.6, 1.35 * (2 * m + 1)), squeeze=False)[0]
     axes = left.subplots()
     share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for i, row in enumerate(share):
-        for j, part in enumerate(row):
-            if part >= 0.005:
-                axes.text(
-                    j,
-                    i,
-                    f"{100 * part:.0f}",
-                    ha="center",
-                    va="center",
-                    fontsize=8,
-                    color="white" if part > 0.55 else INK,
-                )
+    _shares(axes, 100 * share, "{:.0f}", least=0.5, full=100, size=8)
     words = [shape.replace("_", " ") for shape in shapes]
     axes.set_xticks(range(len(words)), words, rotation=40, ha="right", fontsize=8)
     axes.set_yticks(range(len(words)), words, fontsize=8)
     axes.set_xlabel("named", color=INK, fontsize=9)
     axes.set_ylabel("true", color=INK, fontsize=9)
     axes.set_title("a   shapes named, % of each", loc="left", fontsize=10, color=INK)
-    axes.tick_params(length=0)
     grid = right.subplots(n, 2 * m + 1, squeeze=False)
     right.suptitle("b   recorded, restored and true", x=0.01, ha="left", fontsize=10, color=INK)
     for i in range(n):

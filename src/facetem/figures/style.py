@@ -51,6 +51,13 @@ def png(figure: Figure, dpi: float = 150) -> bytes:
     return buffer.getvalue()
 
 
+def svg(figure: Figure) -> bytes:
+    """The figure as vectors."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
 def bar_length(width: float) -> float:
     """A round length, 1, 2 or 5 times a power of ten, of about a fifth of `width`, in its unit."""
     wanted = width / 5

@@ -72,6 +72,19 @@ def information_limit(energy: float, focal_spread: float) -> float:
     return sqrt(2 / (pi * wavelength(energy) * focal_spread)) if focal_spread else inf
 
 
+def spread_of_limit(energy: float, limit: float) -> float:
+    """The focal spread [Å] whose information limit is the frequency `limit` [1/Å], see `information_limit`.
+
+    Raises
+    ------
+    InputError
+        If `limit` is not a finite positive number.
+    """
+    if not (isfinite(limit) and limit > 0):
+        raise InputError(f"limit: expected a finite frequency > 0, got {limit!r}")
+    return 2 / (pi * wavelength(energy) * limit**2)
+
+
 def bright_atoms(energy: float, limit: float) -> Aberrations:
     """C30 < 0 and overfocus for the strongest phase contrast up to `limit` [1/Å], atoms bright.
 

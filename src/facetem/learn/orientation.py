@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate, product
 
 import numpy as np
 import torch
@@ -97,13 +98,45 @@ def normals_of(family_name: str) -> Array:
 
 def moments(directions: ArrayLike) -> Array:
     """The moments (..., 25) of sets of unit vectors (..., k, 3), of length about 1."""
+    powers, coefficients = _polynomials()
+    return _monomials(np.asarray(directions, dtype=np.float64), powers).mean(axis=-2) @ coefficients
+
+
+def harmonics(directions: ArrayLike) -> Array:
+    """The real spherical harmonics (..., 25) of `MOMENTS` at unit vectors (..., 3), times sqrt(4 pi)."""
     from scipy.special import sph_harm_y
 
     x, y, z = np.moveaxis(np.asarray(directions, dtype=np.float64), -1, 0)[..., None]
     polar, azimuth = np.arccos(np.clip(z, -1, 1)), np.arctan2(y, x)
     degree, order = np.array(MOMENTS).T
-    values = np.sqrt(4 * np.pi) * sph_harm_y(degree, np.abs(order), polar, azimuth).mean(axis=-2)
+    values = np.sqrt(4 * np.pi) * sph_harm_y(degree, np.abs(order), polar, azimuth)
     return np.where(order < 0, values.imag, values.real) * np.where(order == 0, 1.0, np.sqrt(2))
+
+
+def _monomials(directions: Array, powers: NDArray[np.int64]) -> Array:
+    """x^a y^b z^c (..., m) of vectors (..., 3), for m triples (a, b, c)."""
+    series = np.stack(list(accumulate([directions] * DEGREE, np.multiply, initial=np.ones_like(directions))))
+    x, y, z = (series[powers[:, axis], ..., axis] for axis in range(3))
+    return np.moveaxis(x * y * z, 0, -1)
+
+
+@lru_cache(maxsize=1)
+def _polynomials() -> tuple[NDArray[np.int64], Array]:
+    """The same harmonics as homogeneous polynomials: powers (m, 3) of their monomials, and coefficients (m, 25).
+
+    A harmonic of degree l is one such polynomial of degree l, and only one: it is found from as many of its values, and
+    then takes a few products where Legendre functions and angles take a hundred times as long.
+    """
+    grid = np.array(list(product(range(DEGREE + 1), repeat=3)))
+    powers = np.concatenate([grid[grid.sum(1) == degree] for degree in range(2, DEGREE + 1)])
+    points = draw_rotations(200, torch.Generator().manual_seed(0), dtype=torch.float64).numpy()[:, 2]
+    values, monomials = harmonics(points), _monomials(points, powers)
+    coefficients = np.zeros((len(powers), len(MOMENTS)))
+    for degree in range(2, DEGREE + 1):
+        rows = np.flatnonzero(powers.sum(1) == degree)
+        columns = np.flatnonzero(np.array(MOMENTS)[:, 0] == degree)
+        coefficients[rows[:, None], columns] = np.linalg.lstsq(monomials[:, rows], values[:, columns])[0]
+    return powers, coefficients
 
 
 def moments_of(shape: str, rotations: ArrayLike) -> Array:

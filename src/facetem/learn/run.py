@@ -61,13 +61,18 @@ class Run:
         self._saved = time.monotonic()
 
     def done(self) -> float:
-        """Part of the time that has passed, by the first process's clock: the others would stop a step sooner or
-        later, and wait for ever."""
+        """Part of the steps or of the time that has passed, by the first process's clock: the others would stop a step
+        sooner or later, and wait for ever."""
         now = time.monotonic()
         if self._begun is None:
             self._begun = now
         self.elapsed = of_the_first(self._before + now - self._begun, self._fabric)
-        return self.elapsed / (60 * self.plan.minutes)
+        return self.part
+
+    @property
+    def part(self) -> float:
+        """The same, when it was last asked for."""
+        return self.step / self.plan.steps if self.plan.steps else self.elapsed / (60 * self.plan.minutes)
 
     def learn(self, loss: Tensor, rate: float) -> None:
         """One step down the loss."""

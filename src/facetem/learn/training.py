@@ -41,6 +41,8 @@ class TrainingPlan:
     minutes
         Time that training takes altogether, all resumed runs added; the learning rate follows the part of it
         that has passed: a linear rise over `warmup` of it, then half a cosine to zero.
+    steps
+        Steps that training takes in place of a time, so that it ends alike on every machine; 0: `minutes` count.
     batch, size
         Samples a step, on all devices together; their side [px].
     rate, decay
@@ -59,6 +61,7 @@ class TrainingPlan:
     """
 
     minutes: float = 60.0
+    steps: int = 0
     batch: int = 16
     size: int = 256
     rate: float = 1.2e-3
@@ -75,6 +78,8 @@ class TrainingPlan:
         for name in ("minutes", "batch", "size", "rate", "average", "checkpoint"):
             if not getattr(self, name) > 0:
                 raise InputError(f"training plan: {name}: expected a number > 0, got {getattr(self, name)!r}")
+        if self.steps < 0:
+            raise InputError(f"training plan: steps: expected 0 or more, got {self.steps}")
 
 
 NEAR = 250.0  # Å of defocus
@@ -317,4 +322,4 @@ class _History:
         with self._path.open("a") as file:
             file.write(json.dumps(means) + "\n")
         if self._progress:
-            self._progress(min(1.0, run.elapsed / (60 * run.plan.minutes)), means)
+            self._progress(min(1.0, run.part), means)

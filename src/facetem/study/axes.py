@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import pi
 
-from facetem.data.recipe import Recipe
+from facetem.data.recipe import Microscope, Orientations, Recipe
+from facetem.hrtem.instruments import spread_of_limit
 
 Setting = float | str
 Move = Callable[[Recipe, Setting], Recipe]
@@ -64,6 +66,25 @@ def _fixed(scale: float) -> Callable[[Setting], tuple[float, float]]:
     return lambda value: (scale * float(value), scale * float(value))
 
 
+def _information_limit(recipe: Recipe, value: Setting) -> Recipe:
+    """By the focal spread that has this limit at each energy; the other envelopes stay."""
+
+    def of_each(microscope: Microscope) -> list[Microscope]:
+        parts = []
+        for energy in dict.fromkeys(microscope.energies):
+            weight = microscope.weight * microscope.energies.count(energy) / len(microscope.energies)
+            spread = spread_of_limit(energy, 1 / float(value))
+            parts.append(
+                microscope.model_copy(
+                    update={"energies": (energy,), "weight": weight, "focal_spread": (spread, spread)}
+                )
+            )
+        return parts
+
+    parts = tuple(part for microscope in recipe.microscopes for part in of_each(microscope))
+    return recipe.model_copy(update={"microscopes": parts})
+
+
 def _film_thickness(recipe: Recipe, value: Setting) -> Recipe:
     """None at all at 0."""
     films = recipe.films
@@ -96,6 +117,9 @@ STUDIES: dict[str, dict[str, Axis]] = {
             (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
             (0.4, 0.7, 1.0),
             _part("images", coarse=lambda value: 1.0, band=lambda value: (0.5 / float(value),) * 2),
+        ),
+        "information limit": Axis(
+            "information limit [Å]", (0.6, 0.8, 1.0, 1.3, 1.7), (0.8, 1.7), _information_limit
         ),
         "focal spread": Axis(
             "focal spread [nm]", (1, 2, 3, 4, 6, 8, 12), (1, 4, 12), _optics(focal_spread=_fixed(10))
@@ -150,6 +174,23 @@ STUDIES: dict[str, dict[str, Axis]] = {
             ("entrance", "exit"),
             ("entrance", "exit"),
             _part("films", entrance=lambda value: float(value == "entrance")),
+            same_specimens=False,
+        ),
+    },
+    "orientation": {
+        # 0 0 1 is <100> of single crystals, the five-fold axis of decahedra, the normal of a twin plane, a two-fold
+        # axis of icosahedra.
+        "tilt": Axis(
+            "tilt from the principal axis [deg]",
+            (0, 2, 5, 10, 20, 30),
+            (0, 20),
+            lambda recipe, value: recipe.model_copy(
+                update={
+                    "orientations": Orientations(
+                        random=0, zone=1, zones=((0, 0, 1),), tilt=_fixed(1e3 * pi / 180)(value)
+                    )
+                }
+            ),
             same_specimens=False,
         ),
     },

@@ -11,21 +11,24 @@ from pathlib import Path
 import pandas as pd
 
 from facetem.core.errors import InputError
+from facetem.data.cluster import dask_makers
+from facetem.data.layout import MANIFEST
 from facetem.data.make import make_store
 from facetem.data.recipe import Recipe, Split
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import Batch, image_set
 from facetem.data.sources import StoreSource
-from facetem.data.store import Store
-from facetem.data.workers import local_makers
+from facetem.data.store import Store, open_store
+from facetem.data.workers import Makers, local_makers
 from facetem.learn.predictor import Classifier, load_classifier, shipped
 from facetem.learn.restoration import Restorer, load_restorer
 
 Progress = Callable[[str, int, int], None]
 LIBRARY = 2000  # images of training specimens, which the baselines learn from
+SHARD = 16  # specimens: a study wants few of each kind
 
 
-def _silent(step: str, done: int, total: int) -> None:
+def silent(step: str, done: int, total: int) -> None:
     """Progress that nobody watches."""
 
 
@@ -45,6 +48,10 @@ class Bench:
         A store of training specimens for the baselines; None: they are made in `folder`.
     others
         Folder of images from another simulator, as `benchmarks/other_hands.py` makes them; None: not tried.
+    workers
+        Processes of this machine that work side by side.
+    dask
+        Address of a Dask scheduler whose workers do so instead; they see `folder` under the same path.
     """
 
     folder: Path
@@ -55,8 +62,9 @@ class Bench:
     library: Path | None = None
     others: Path | None = None
     workers: int = 1
+    dask: str | None = None
     device: str = "cpu"
-    progress: Progress = _silent
+    progress: Progress = silent
 
     def __post_init__(self) -> None:
         if self.per_shape < 1:
@@ -88,28 +96,45 @@ class Bench:
         }
         return {name: hashlib.sha256(Path(file).read_bytes()).hexdigest() for name, file in files.items()}
 
-    def store(self, name: str, recipe: Recipe, *, n: int, split: Split = "test") -> Store:
-        """Specimens of a recipe under a name in `folder`, made if they are not there; an interrupted run goes on."""
-        there = self.device if self.workers <= 1 else "cpu"  # workers are processes on the CPU
+    @staticmethod
+    def mark(*of: object) -> str:
+        """A name for what depends on all of these."""
+        return hashlib.sha256(" ".join(map(str, of)).encode()).hexdigest()[:12]
+
+    def store(self, recipe: Recipe, *, n: int | None = None, split: Split = "test") -> Store:
+        """At least `n` specimens of a recipe (default: those of the test) in `folder`, made if they are not there; an
+        interrupted run goes on. Whoever asks for the same recipe has the same specimens."""
+        kept = recipe.model_copy(update={"stored": recipe.stored.model_copy(update={"shard": SHARD})})
+        n = n or self.n
+        path = self.folder / "specimens" / f"{recipe.name}-{split}-{self.mark(kept.to_yaml())}"
+        if (path / MANIFEST).exists():
+            there = open_store(path)
+            if len(there.shards()) * there.shard_size >= n:
+                return there
         return make_store(
-            recipe,
-            self.folder / name,
+            kept,
+            path,
             n=n,
             split=split,
-            makers=local_makers(self.workers, there),
-            progress=lambda done, total: self.progress(f"simulating {name}", done, total),
+            makers=self._makers(),
+            progress=lambda done, total: self.progress("simulating", done, total),
         )
+
+    def _makers(self) -> Makers:
+        if self.dask is not None:
+            return dask_makers(self.dask, self.device)
+        return local_makers(self.workers, self.device if self.workers <= 1 else "cpu")  # workers have no GPU
 
     @cached_property
     def specimens(self) -> Store:
         """The specimens of the test."""
-        return self.store("specimens", self.recipe, n=self.n)
+        return self.store(self.recipe)
 
     @cached_property
     def bare(self) -> Store:
         """The same particles, optics and cameras, without carbon."""
         films = self.recipe.films.model_copy(update={"kinds": {"none": 1.0}})
-        return self.store("bare", self.recipe.model_copy(update={"films": films}), n=self.n)
+        return self.store(self.recipe.model_copy(update={"films": films}))
 
     @cached_property
     def images(self) -> Batch:
@@ -141,7 +166,7 @@ class Bench:
             recipe = source.recipe
         else:
             recipe = shipped_recipe("au-4-8nm")
-            source = StoreSource(self.store("library", recipe, n=LIBRARY, split="train").path, memory=1e9)
+            source = StoreSource(self.store(recipe, n=LIBRARY, split="train").path, memory=1e9)
         stated = self.recipe
         seen = recipe.model_copy(
             update={"microscopes": stated.microscopes, "cameras": stated.cameras, "images": stated.images}

@@ -69,8 +69,8 @@ def figure_one(
 
 def save_figure_one(result: FigureOne, folder: Path) -> list[Path]:
     """Write figure1.svg, figure1.png, and what they show as figure1.npz."""
-    from facetem.figures import png
-    from facetem.figures.studies import method_figure, svg
+    from facetem.figures import png, svg
+    from facetem.figures.studies import method_figure
 
     folder.mkdir(parents=True, exist_ok=True)
     figure = method_figure(
