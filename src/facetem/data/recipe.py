@@ -25,7 +25,7 @@ from facetem.hrtem.instruments import INSTRUMENTS
 from facetem.hrtem.settings import Accuracy
 
 # The noise-free image at the best focus, of the whole specimen or of the particle without its substrate.
-Target = Literal["best_focus", "vacuum"]
+Target = Literal["best_focus", "vacuum", "phase"]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 

@@ -115,6 +115,7 @@ class SampleStream:
             raise InputError(f"size: expected at most {min(shape)} px, the recipe's field, got {size}")
         self._recipe, self._anywhere, self._seed = recipe, anywhere, seed
         self._device = torch.device(device)
+        self._turns = recipe.target != "phase"  # whose sign has a meaning
         self._imager = Imager(recipe, renewal=renewal, seed=seed, device=self._device, memory=memory)
         self._windows = Windows(size, shape)
 
@@ -143,7 +144,7 @@ class SampleStream:
         return Batch(
             self._noisy(clean, views),
             clean,
-            as_recorded(target, clean),
+            as_recorded(target, clean) if self._turns else target,
             mask,
             thickness,
             labels=torch.tensor([showing.item.label for showing in showings]).to(self._device),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,10 +13,12 @@ from torch import Tensor
 
 from facetem.core.contrast import contrast
 from facetem.core.grid import Grid, fourier_crop
+from facetem.core.physics import interaction_parameter
 from facetem.core.structure import from_ase
-from facetem.data.draw import Specimen, image_shape
+from facetem.data.draw import PIXEL, Specimen, image_shape
 from facetem.data.recipe import Recipe
 from facetem.hrtem.optics import Optics, clean_images
+from facetem.hrtem.potential import projected_potential
 from facetem.hrtem.settings import ACCURACIES
 from facetem.hrtem.simulate import exit_waves, fine_grid, fitted_settings
 
@@ -33,7 +36,7 @@ class Truth:
     """Exit waves (n, y, x) on `grid` up to `WAVE_BAND`, targets and masks (n, y', x') at `PIXEL`.
 
     `masks` are uint8: 0 substrate, i particle i. `thickness` (n, y', x') is the particles' projected thickness
-    [Å]. `focus` (n,) is the defocus [Å] of each target, counted from the exit plane.
+    [Å]. `focus` (n,) is the defocus [Å] of each target, counted from the exit plane; NaN of a phase, which has none.
     """
 
     grid: Grid
@@ -96,6 +99,9 @@ def truth_of(specimens: Sequence[Specimen], recipe: Recipe, device: str) -> Trut
     shape = image_shape(recipe)
     masks = torch.as_tensor(np.stack([s.masks for s in specimens]), device=device)
     thickness = torch.as_tensor(np.stack([s.thickness for s in specimens]), device=device)
+    if recipe.target == "phase":
+        targets, focus = 1 + projected_phases(specimens, recipe, device), [math.nan] * len(specimens)
+        return Truth(grid, waves, targets, masks, thickness, focus)
     centres = [
         float(s.atoms.cell.lengths()[2]) - float(np.mean(s.atoms.info["particle_z"])) for s in specimens
     ]
@@ -106,6 +112,18 @@ def truth_of(specimens: Sequence[Specimen], recipe: Recipe, device: str) -> Trut
         shown = _waves(specimens, particles, recipe, grid, device)
     targets, focus = best_focus_images(shown, grid, masks, centres, energies, shape)
     return Truth(grid, waves, targets, masks, thickness, focus)
+
+
+def projected_phases(specimens: Sequence[Specimen], recipe: Recipe, device: str) -> Tensor:
+    """The phase [rad] that the projected potential of each specimen gives the wave, sigma * integral of V dz, without
+    wrapping, as wide as the target's microscope shows it: (n, y', x') at `PIXEL`."""
+    grid = Grid(image_shape(recipe), PIXEL)
+    structure = from_ase([s.atoms for s in specimens]).to(device)
+    potential = projected_potential(structure, grid, ACCURACIES[recipe.accuracy])
+    sigma = potential.new_tensor([interaction_parameter(s.energy) for s in specimens])
+    width = TARGET_OPTICS.image_spread
+    seen = torch.exp(-2 * (math.pi * width) ** 2 * grid.squared_frequency(device))
+    return torch.fft.ifft2(torch.fft.fft2(sigma[:, None, None] * potential) * seen).real
 
 
 def _waves(

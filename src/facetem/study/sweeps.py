@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.contrast import contrast
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 MEANS = (
     *("right", "family_right", "accepted", "known", "confidence", "chance"),
-    *("psnr_raw", "psnr_restored", "contrast_ratio"),
+    *("psnr_raw", "psnr_restored", "contrast_raw", "contrast_restored"),
 )
 
 
@@ -102,6 +104,12 @@ class Sweep:
             f"recorded images varies by {max(raw) - min(raw):.1f} dB, that of the restored ones by "
             f"{max(restored) - min(restored):.1f} dB."
         )
+        parts = [
+            f"of the {word} images {exp(min(means)):.2f} to {exp(max(means)):.2f}"
+            for word, column in (("recorded", "contrast_raw"), ("restored", "contrast_restored"))
+            for means in [[one.mean for one in self.means(column)]]
+        ]
+        lines.append(f"The particle/substrate contrast {' and '.join(parts)} times the target's.")
         return lines
 
     def rows(self) -> list[str]:
@@ -111,7 +119,8 @@ class Sweep:
                 written(row["value"]),
                 f"{row['right']:.3f} ({row['right_low']:.3f} to {row['right_high']:.3f})",
                 *(f"{row[name]:.3f}" for name in ("family_right", "accepted", "confidence")),
-                *(f"{row[name]:.2f}" for name in ("psnr_restored", "psnr_raw", "contrast_ratio")),
+                *(f"{row[name]:.2f}" for name in ("psnr_restored", "psnr_raw")),
+                *(f"{exp(row[name]):.2f}" for name in ("contrast_restored", "contrast_raw")),
             ]
             for row in self.summary().to_dict("records")
         ]
@@ -120,10 +129,12 @@ class Sweep:
             "family right",
             "one shape",
             "confidence",
-            "restored [dB]",
-            "as recorded [dB]",
+            "PSNR restored [dB]",
+            "recorded [dB]",
+            "contrast restored / true",
+            "recorded / true",
         )
-        return markdown((self.axis.label, *heads, "contrast, restored / true"), rows)
+        return markdown((self.axis.label, *heads), rows)
 
     def _panels(self) -> dict[str, dict[str, Band]]:
         from facetem.figures.studies import Band
@@ -141,6 +152,10 @@ class Sweep:
             "PSNR to best focus [dB]": {
                 "restored": band("psnr_restored"),
                 "as recorded": band("psnr_raw"),
+            },
+            "ln(contrast / true contrast)": {
+                "restored": band("contrast_restored"),
+                "as recorded": band("contrast_raw"),
             },
         }
 
@@ -208,14 +223,18 @@ def measured_at(bench: Bench, specimens: Recipe, shown: Recipe, n: int) -> pd.Da
 
 
 def measured(bench: Bench, samples: Batch) -> pd.DataFrame:
-    """One row for each sample: what it was named, how surely, and how well it was restored; and how it lay (the beam
-    in the axes of its shape)."""
+    """One row for each sample: what it was named, how surely, and how well it was restored (its contrasts as logarithms
+    of their ratio to the target's); and how it lay (the beam in the axes of its shape)."""
     rows = []
     for i, label in enumerate(samples.labels.tolist()):
         noisy, target = samples.noisy[i], samples.target[i].double()
         answer = bench.shapes.classify(noisy[None].numpy())[0]
         restored = torch.from_numpy(bench.contrast.restore(noisy.numpy(), seed=i).image).double()
         inside = samples.mask[i] > 0.5
+
+        def log_ratio(image: Tensor, target: Tensor = target, inside: Tensor = inside) -> float:
+            return float(torch.log(contrast(image, inside) / contrast(target, inside)))
+
         beam: NDArray = samples.orientation[i, 2].double().numpy()
         rows.append(
             {
@@ -234,7 +253,8 @@ def measured(bench: Bench, samples: Batch) -> pd.DataFrame:
                 "beam_z": float(beam[2]),
                 "psnr_raw": float(psnr(noisy[None].double(), target[None])[0]),
                 "psnr_restored": float(psnr(restored[None], target[None])[0]),
-                "contrast_ratio": float(contrast(restored, inside) / contrast(target, inside)),
+                "contrast_raw": log_ratio(noisy.double()),
+                "contrast_restored": log_ratio(restored),
             }
         )
         bench.progress("measuring", i + 1, len(samples.labels))

@@ -11,13 +11,18 @@ from scipy.ndimage import gaussian_filter
 
 from facetem.core.contrast import contrast
 from facetem.core.errors import InputError
+from facetem.core.physics import interaction_parameter
 from facetem.data.draw import PIXEL, draw_specimen
 from facetem.data.generate import encoded_table, make_shard, shard_files
+from facetem.data.items import simulated
 from facetem.data.recipe import Recipe, Stored
+from facetem.data.samples import SampleStream
+from facetem.data.sources import Showing, Visit
 from facetem.data.specimens import FOCUS_REACH, FOCUS_STEP, TARGET_OPTICS, WAVE_BAND, truth_of
 from facetem.data.store import ARRAYS, create_store, open_store
 from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.optics import clean_images
+from facetem.hrtem.scattering import scattering_factor
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +169,24 @@ def test_a_vacuum_target_shows_the_particle_without_its_film(small_recipe: Recip
     assert float(alone.targets[0][outside].std()) < 0.5 * float(whole.targets[0][outside].std())
     seen = torch.stack([one.targets[0][~outside] for one in (whole, alone)])
     assert float(torch.corrcoef(seen)[0, 1]) > 0.6  # the same lattice at the same place
+
+
+def test_a_phase_target_is_that_of_the_potential(small_recipe: Recipe) -> None:
+    recipe = small_recipe.model_copy(update={"target": "phase"})
+    specimen = draw_specimen(recipe, "train", 1)
+    truth = truth_of([specimen], recipe, "cpu")
+    phase = truth.targets[0].double().numpy() - 1
+    # Its mean is sigma times the sum over the atoms of the integrals of their potentials, h^2 f(0) / (2 pi m e) each.
+    numbers = specimen.atoms.numbers
+    integrals = {z: 47.878 * float(scattering_factor(int(z), torch.zeros(1))[0]) for z in set(numbers)}
+    mean = interaction_parameter(specimen.energy) * sum(integrals[z] for z in numbers) / recipe.field**2
+    assert phase.mean() == pytest.approx(mean, rel=2e-3)
+    assert phase[truth.masks[0].numpy() > 0].mean() > 3 * phase[truth.masks[0].numpy() == 0].mean()
+    stream = SampleStream(recipe, size=64, seed=0)
+    shown = [Showing(Visit(1, 0, None), simulated(truth, 0, specimen))]
+    batch = stream.draw(shown)
+    columns = batch.target[0] - batch.target[0].mean()
+    assert float((columns * batch.thickness[0]).sum()) > 0  # atoms bright, whatever the image shows
 
 
 def test_targets_show_atoms_dark(small_recipe: Recipe) -> None:

@@ -91,6 +91,7 @@ def test_a_sweep_says_where_shapes_are_told_best_and_where_surely_worse() -> Non
     assert "surely worse than at the best value at 3;" in said
     assert sweep.summary()["right"].tolist() == pytest.approx([np.mean(hard > v) for v in (0.3, 0.31, 0.6)])
     assert len(sweep.rows()) == 2 + 3
+    assert "contrast of the recorded images" in said
     flat = made_up({1.0: hard > 0.3, 2.0: hard > 0.31})
     assert "No value differs" in " ".join(flat.said())
 
