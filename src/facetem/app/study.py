@@ -23,7 +23,7 @@ from facetem.study.orientation_map import run_orientation_map
 from facetem.study.sweeps import run_sweep
 
 ALL, FIGURE, PLAN, ORIENTATION = "all", "figure1", "plan", "orientation"
-QUICK, FULL = 2, 12  # specimens of each shape
+QUICK, FULL = 2, 8  # specimens of each shape
 
 
 @dataclass(frozen=True)

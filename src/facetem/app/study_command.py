@@ -23,7 +23,7 @@ def study(
     classifier: Annotated[Path | None, typer.Option(help="A classifier of your own.")] = None,
     restorer: Annotated[Path | None, typer.Option(help="A restorer of your own.")] = None,
     per_shape: Annotated[
-        int | None, typer.Option(help="Specimens of each shape. Default: 12, of a quick study 2.")
+        int | None, typer.Option(help="Specimens of each shape. Default: 8, of a quick study 2.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few values, few specimens: minutes.")] = False,
     preset: Annotated[str | None, typer.Option(help="plan: the microscope, as in 300kV-schottky.")] = None,

@@ -122,10 +122,10 @@ STUDIES: dict[str, dict[str, Axis]] = {
             "information limit [Å]", (0.6, 0.8, 1.0, 1.3, 1.7), (0.8, 1.7), _information_limit
         ),
         "focal spread": Axis(
-            "focal spread [nm]", (1, 2, 3, 4, 6, 8, 12), (1, 4, 12), _optics(focal_spread=_fixed(10))
+            "focal spread [nm]", (1, 2, 3, 4, 6, 8, 12), (1, 12), _optics(focal_spread=_fixed(10))
         ),
         "image spread": Axis(
-            "image spread [Å]", (0.1, 0.3, 0.5, 0.7, 1.0), (0.1, 0.5, 1.0), _optics(image_spread=_fixed(1))
+            "image spread [Å]", (0.1, 0.3, 0.5, 0.7, 1.0), (0.1, 1.0), _optics(image_spread=_fixed(1))
         ),
         "voltage": Axis(
             "voltage [kV]",
@@ -136,13 +136,13 @@ STUDIES: dict[str, dict[str, Axis]] = {
         ),
     },
     "aberrations": {
-        "A1": Axis("two-fold astigmatism [nm]", (0, 1, 2, 4, 8, 12), (0, 4, 12), _optics(C12=_fixed(10))),
+        "A1": Axis("two-fold astigmatism [nm]", (0, 1, 2, 4, 8, 12), (0, 12), _optics(C12=_fixed(10))),
         "B2": Axis("coma C21 [nm]", (0, 20, 50, 100, 200), (0, 200), _optics(C21=_fixed(10))),
         "A2": Axis("three-fold astigmatism [nm]", (0, 20, 50, 100, 200), (0, 200), _optics(C23=_fixed(10))),
         "C3": Axis(
             "spherical aberration [um]",
             (-20, -10, -5, 0, 5, 10, 20, 50),
-            (-20, 0, 50),
+            (0, 50),
             _optics(C30=_fixed(1e4)),
         ),
     },

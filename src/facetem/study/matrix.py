@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 SMALL = ClassifierConfig(widths=(16, 32, 64, 128), depths=(1, 1, 1, 1), lateral=16)
 PLAN = replace(CLASSIFIER_PLAN, steps=2000, renewal=0.1, average=100.0, precision="32-true", rate=2e-3)
 SPECIMENS = 768  # that a network is trained on
-QUICK_PLAN, QUICK_SPECIMENS = replace(PLAN, steps=40, average=10.0), 32
 AS_DRAWN = "as drawn"  # a network trained on the recipe as it is
-TESTED = 4  # specimens for each one of a sweep: they cost little
 
 
 @dataclass(frozen=True)
@@ -69,13 +67,16 @@ MATRICES: dict[str, Matrix] = {
 
 @dataclass(frozen=True)
 class Budget:
-    """What each network of a matrix is trained with."""
+    """What each network of a matrix is trained with, and how many specimens it is tested on for each one of a sweep:
+    they cost little."""
 
     plan: TrainingPlan
     specimens: int
+    tested: int
 
 
-FULL, QUICK = Budget(PLAN, SPECIMENS), Budget(QUICK_PLAN, QUICK_SPECIMENS)
+FULL = Budget(PLAN, SPECIMENS, tested=4)
+QUICK = Budget(replace(PLAN, steps=25, average=10.0), 32, tested=2)  # shows that it runs, no more
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ class Outcome:
 def run_matrix(crew: Crew, name: str, *, quick: bool = False) -> Outcome:
     """Train and test the networks of a matrix. What is in the folder of the bench is not trained or tested again."""
     matrix, budget, bench = MATRICES[name], QUICK if quick else FULL, crew.bench
-    n = TESTED * bench.n
+    n = budget.tested * bench.n
     for value in matrix.trained:
         bench.store(matrix.specimens(bench.recipe, value), n=budget.specimens, split="train")
     for value in matrix.tested:

@@ -87,6 +87,8 @@ class Sweep:
         lines = [
             f"Shapes are told best at {written(best)} ({label}): {right[best]}; worst at {written(worst)}: "
             f"{right[worst]}."
+            if right[best].mean > right[worst].mean
+            else f"Shapes are told alike at every value ({label}): {right[best]}."
         ]
         less = {value: self.difference("right", best, value) for value in self.values if value != best}
         sure = [value for value, difference in less.items() if difference.high < 0]
@@ -201,9 +203,9 @@ def measure(
     """`measured` of every pair of recipes, of the specimens and of what they are shown under, unless it was before."""
     bench = crew.bench
     n = n or bench.n
-    for specimens, recipe in shown:
-        if not result_path(bench, specimens, recipe, n).exists():
-            bench.store(specimens, n=n)  # by all hands; the jobs find it there
+    missing = [one for one, recipe in shown if not result_path(bench, one, recipe, n).exists()]
+    for specimens in (one for i, one in enumerate(missing) if one in missing[:i]):
+        bench.store(specimens, n=n)  # by all hands: what several jobs need; each makes the others itself
     return crew.do(title, measured_at, [(specimens, recipe, n) for specimens, recipe in shown])
 
 

@@ -25,10 +25,9 @@ def test_what_differs_is_the_condition_alone(recipe: Recipe) -> None:
 def test_networks_are_trained_once_and_all_are_tested_on_the_same(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = replace(QUICK, plan=replace(QUICK.plan, steps=2, batch=4), specimens=8)
+    small = replace(QUICK, plan=replace(QUICK.plan, steps=2, batch=4), specimens=8, tested=1)
     monkeypatch.setattr("facetem.study.matrix.QUICK", small)
     monkeypatch.setitem(MATRICES, "focus", Matrix("focus", "defocus", (5.0, AS_DRAWN), (-5.0, 5.0)))
-    monkeypatch.setattr("facetem.study.matrix.TESTED", 1)
     bench = Bench(tmp_path, recipe=recipe, per_shape=1)
     outcome = run_matrix(Crew(bench), "focus", quick=True)
     assert outcome.names("trained") == ["5", AS_DRAWN]
