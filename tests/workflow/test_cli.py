@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from facetem.app.cli import app
-from facetem.data.micrograph import load_micrograph
+from facetem.data.micrograph import load_micrograph, save_image
 
 
 @pytest.fixture(scope="module")
@@ -199,13 +199,30 @@ def test_analyze_folder_goes_on_after_a_bad_file(folder: Path, tmp_path: Path) -
     (mixed / "b_bad.tif").write_bytes(b"torn")
     (mixed / "c_good.tif").write_bytes((folder / "image.tif").read_bytes())
     (mixed / "notes.txt").write_text("not an image")
-    result = run("analyze", mixed, "-o", tmp_path / "reports", "--device", "cpu", status=1)
+    words = ("analyze", mixed, "-o", tmp_path / "reports", "--device", "cpu", "--workers", 1)
+    result = run(*words, status=1)
     assert "b_bad.tif" in result.stderr
     assert "a_good.tif" not in result.stderr
     assert "notes.txt" in result.stderr  # passed over, and said
-    reports = sorted(p.relative_to(tmp_path / "reports").as_posix() for p in (tmp_path / "reports").iterdir())
+    reports = sorted(path.name for path in (tmp_path / "reports").iterdir() if path.is_dir())
     assert reports == ["a_good", "c_good"]
     assert (tmp_path / "reports" / "c_good" / "report.html").is_file()
+    sample = json.loads((tmp_path / "reports" / "sample.json").read_text())
+    assert sample["micrographs"] == 2
+    # Again: what is done stays, another file of the same name is read.
+    first, second = (tmp_path / "reports" / name / "result.json" for name in reports)
+    stamps = first.stat().st_mtime_ns, second.stat().st_mtime_ns
+    assert "2 of 3 micrographs were analysed before" in run(*words, status=1).stdout
+    assert (first.stat().st_mtime_ns, second.stat().st_mtime_ns) == stamps
+    other = load_micrograph(mixed / "c_good.tif")
+    save_image(mixed / "c_good.tif", other.image[:, ::-1], other.sampling)
+    (mixed / "b_bad.tif").unlink()
+    assert "1 of 2 micrographs were analysed before" in run(*words).stdout
+    assert first.stat().st_mtime_ns == stamps[0]
+    assert second.stat().st_mtime_ns != stamps[1]
+    told = run("compare", tmp_path / "reports", tmp_path / "reports", "-o", tmp_path / "both.svg").stdout
+    assert "differs" not in told
+    assert (tmp_path / "both.svg").read_bytes().startswith(b"<?xml")
 
 
 @pytest.mark.usefixtures("weights")

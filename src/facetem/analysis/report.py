@@ -20,6 +20,7 @@ from facetem.data.crop import crop
 from facetem.data.micrograph import save_image
 from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE
 
+RESULT = "result.json"
 SCHEMA = "facetem-analysis"
 SCHEMA_VERSION = 1
 _MOST_CARDS = 24  # of the gallery figure; the page shows all
@@ -45,7 +46,8 @@ def save_analysis(analysis: Analysis, folder: str | os.PathLike[str]) -> Path:
     try:
         aside = Path(tempfile.mkdtemp(dir=folder, prefix=".partial-"))
         _write_files(analysis, aside)
-        for file in sorted(aside.iterdir()):
+        # The result comes last: where it is, everything is.
+        for file in sorted(aside.iterdir(), key=lambda file: (file.name == RESULT, file.name)):
             os.replace(file, folder / file.name)
     except OSError as error:
         raise InputError(
@@ -98,7 +100,7 @@ def _write_files(analysis: Analysis, folder: Path) -> None:
     (folder / "report.html").write_text(page(analysis), encoding="utf-8")
     (folder / "particles.csv").write_text(table_csv(analysis.particles), encoding="utf-8")
     result = json.dumps(result_dict(analysis), indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / "result.json").write_text(result + "\n", encoding="utf-8")
+    (folder / RESULT).write_text(result + "\n", encoding="utf-8")
     save_image(folder / "restored.tif", analysis.restored, analysis.sampling)
     save_image(folder / "spread.tif", analysis.spread, analysis.sampling)
     seen = {

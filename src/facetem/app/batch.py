@@ -1,18 +1,27 @@
 """`facetem analyze` over many files: what to read, where to write, and going on after a bad one."""
 
+import json
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 import typer
 
-from facetem.analysis.analyze import Analysis, analyze
-from facetem.analysis.report import check_output, save_analysis
+from facetem.analysis.analyze import Progress, analyze
+from facetem.analysis.report import RESULT, check_output, save_analysis
+from facetem.analysis.sample import read_sample, save_sample
 from facetem.app.command import one_line, say_error, step_progress
-from facetem.app.results import print_particles
+from facetem.app.pace import pace
+from facetem.app.results import particle_table
 from facetem.core.errors import InputError
 from facetem.data.formats import EXTENSIONS
-from facetem.learn.predictor import load_classifier
-from facetem.learn.restoration import load_restorer
+from facetem.data.pool import executor_of, lost
+from facetem.learn.predictor import Classifier, digest_of, load_classifier, shipped
+from facetem.learn.restoration import Restorer, load_restorer
 
 
 def check_folder(folder: Path) -> None:
@@ -58,44 +67,153 @@ def _micrographs_in(folder: Path) -> list[Path]:
     return found
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What every micrograph of a batch is analysed with: pixel size [Å/px] (None: the file's own), weights (None: those
+    of the package), device."""
+
+    sampling: float | None = None
+    classifier: Path | None = None
+    restorer: Path | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a micrograph: a line to print, its warning or error in one line, and whether it failed."""
+
+    line: str
+    complaint: str = ""
+    failed: bool = False
+
+
 def analyze_batch(
     batch: list[tuple[Path, Path]],
+    output: Path,
+    settings: Settings,
     *,
-    sampling: float | None,
-    classifier: Path | None,
-    restorer: Path | None,
-    device: str,
+    workers: int = 1,
+    dask: str | None = None,
 ) -> int:
-    """Analyse every (micrograph, report folder); name the bad ones on stderr and return how many there were."""
-    shapes = load_classifier(classifier, device=device)
-    contrast = load_restorer(restorer, device=device)
-    failed = 0
-    for file, folder in batch:
-        try:
-            with step_progress(file.name) as progress:
-                found = analyze(
-                    file,
-                    sampling=sampling,
-                    classifier=shapes,
-                    restorer=contrast,
-                    device=device,
-                    progress=progress,
-                )
-                save_analysis(found, folder)
-        except (ValueError, OSError) as error:
-            say_error(one_line(error))
-            failed += 1
-        else:
-            _tell(found, folder)
-    return failed
+    """Analyse every (micrograph, report folder), and sum several up in `output`; name the bad ones on stderr and return
+    how many there were.
+
+    What was analysed before with the same weights is not analysed again.
+    """
+    if len(batch) == 1:
+        return int(_said(_one(*batch[0], settings)).failed)
+    waiting = [(file, folder) for file, folder in batch if not is_done(file, folder, settings)]
+    failed: set[Path] = set()
+    if len(waiting) < len(batch):
+        typer.echo(f"{len(batch) - len(waiting)} of {len(batch)} micrographs were analysed before")
+    # Processes side by side share the machine; one alone uses all of it.
+    with (
+        pace("micrographs") as show,
+        executor_of(min(workers, len(waiting)), dask if waiting else None, output) as executor,
+    ):
+        show(len(batch) - len(waiting), len(batch))
+        for done, (folder, result) in enumerate(
+            _results(waiting, settings, executor), len(batch) - len(waiting) + 1
+        ):
+            if _said(result).failed:
+                failed.add(folder)
+            show(done, len(batch))
+    reports = [folder for _, folder in batch if folder not in failed]
+    if reports:
+        sample = read_sample(reports, load_classifier(settings.classifier, device=settings.device).confusion)
+        page = save_sample(sample, output)
+        typer.echo(f"{len(sample.table)} particles of {len(reports)} micrographs: {page}")
+    return len(failed)
 
 
-def _tell(found: Analysis, folder: Path) -> None:
-    n = len(found.particles)
-    typer.echo(
-        f"{found.micrograph.name}: {n} particle{'' if n == 1 else 's'}; report in {folder / 'report.html'}"
+def _said(done: Done) -> Done:
+    if done.line:
+        typer.echo(done.line)
+    if done.complaint:
+        say_error(done.complaint)
+    return done
+
+
+def _results(
+    waiting: list[tuple[Path, Path]], settings: Settings, executor: Executor | None
+) -> Iterator[tuple[Path, Done]]:
+    if executor is None:
+        for file, folder in waiting:
+            yield folder, _one(file, folder, settings)
+        return
+    begun = {
+        executor.submit(analyze_job, file.resolve(), folder.resolve(), settings): (file, folder)
+        for file, folder in waiting
+    }
+    try:
+        for future in as_completed(begun):
+            file, folder = begun[future]
+            try:
+                yield folder, future.result()
+            except lost():
+                raise InputError(
+                    f"{file}: a process that worked on it was killed, for want of memory perhaps; the same goes on"
+                ) from None
+    finally:
+        for future in begun:
+            future.cancel()
+
+
+def is_done(file: Path, folder: Path, settings: Settings) -> bool:
+    """Whether the folder holds the whole result of this file, of the same contents, with the same weights and
+    version."""
+    try:
+        told = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        of, scale = told["provenance"], told["micrograph"]["pixel_size_nm"]
+        same = [
+            of["facetem"] == version("facetem"),
+            of["sha256"] == digest_of(file),
+            of["classifier"]["sha256"] == digest_of(settings.classifier or shipped("classifier")),
+            of["restorer"]["sha256"] == digest_of(settings.restorer or shipped("restorer")),
+            settings.sampling is None or abs(scale * 10 / settings.sampling - 1) < 1e-6,
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return all(same)
+
+
+def analyze_job(file: Path, folder: Path, settings: Settings) -> Done:
+    """A job for another process: one micrograph."""
+    return _analyzed(file, folder, settings, lambda step, done, total: None)
+
+
+def _one(file: Path, folder: Path, settings: Settings) -> Done:
+    with step_progress(file.name) as progress:
+        done = _analyzed(file, folder, settings, progress)
+    return done
+
+
+@lru_cache(maxsize=1)
+def _networks(settings: Settings) -> tuple[Classifier, Restorer]:
+    return (
+        load_classifier(settings.classifier, device=settings.device),
+        load_restorer(settings.restorer, device=settings.device),
     )
+
+
+def _analyzed(file: Path, folder: Path, settings: Settings, progress: Progress) -> Done:
+    shapes, contrast = _networks(settings)
+    try:
+        found = analyze(
+            file,
+            sampling=settings.sampling,
+            classifier=shapes,
+            restorer=contrast,
+            device=settings.device,
+            progress=progress,
+        )
+        save_analysis(found, folder)
+    except (ValueError, OSError) as error:
+        return Done("", one_line(error), failed=True)
+    n = len(found.particles)
+    lines = [
+        f"{found.micrograph.name}: {n} particle{'' if n == 1 else 's'}; report in {folder / 'report.html'}"
+    ]
     if n:
-        print_particles(found)
-    if found.warning:
-        say_error(f"{found.micrograph.name}: {found.warning}")
+        lines.append(particle_table(found))
+    return Done("\n".join(lines), f"{found.micrograph.name}: {found.warning}" if found.warning else "")

@@ -18,6 +18,7 @@ from facetem.app.dataset import dataset
 from facetem.app.recipe import recipe_app
 from facetem.app.simulate import simulate
 from facetem.app.study_command import study
+from facetem.core.errors import InputError
 
 app = typer.Typer(
     cls=Commands,
@@ -274,24 +275,57 @@ def analyze(
     sampling_nm: SamplingOption = None,
     classifier: Annotated[Path | None, typer.Option(help="A classifier of your own.")] = None,
     restorer: Annotated[Path | None, typer.Option(help="A restorer of your own.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes. Default: one per core, or one on a GPU.")
+    ] = None,
+    dask: Annotated[
+        str | None, typer.Option("--dask", metavar="ADDRESS", help="A Dask scheduler: tcp://host:8786.")
+    ] = None,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Find, classify and measure every particle of one or many micrographs, and restore them."""
-    from facetem.app.batch import analyze_batch, check_folder, find_micrographs
+    """Find, classify and measure every particle of one or many micrographs, and restore them. Several are summed up,
+    and those analysed before are not analysed again."""
+    from facetem.app.batch import Settings, analyze_batch, check_folder, find_micrographs
+    from facetem.data.workers import cores
+    from facetem.hrtem.simulate import resolve_device
 
+    if dask is not None and workers is not None:
+        raise InputError("expected one of --workers and --dask, got 2")
+    if workers is not None and workers < 1:
+        raise InputError(f"workers: expected at least 1, got {workers}")
     check_folder(output)
     batch = find_micrographs(paths, output)
+    on_gpu = resolve_device(device).startswith("cuda")
     failed = analyze_batch(
         batch,
-        sampling=None if sampling_nm is None else 10 * sampling_nm,
-        classifier=classifier,
-        restorer=restorer,
-        device=device,
+        output,
+        Settings(
+            sampling=None if sampling_nm is None else 10 * sampling_nm,
+            classifier=classifier,
+            restorer=restorer,
+            device=device,
+        ),
+        workers=workers or (1 if on_gpu else cores()),
+        dask=dask,
     )
     if failed:
         if len(batch) > 1:
             say_error(f"{failed} of {len(batch)} micrographs could not be analysed")
         raise typer.Exit(1 if failed < len(batch) else 2)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder that facetem analyze wrote for several micrographs.")],
+    second: Annotated[Path, typer.Argument(help="Another one.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Picture of both: .svg, .png.")
+    ] = None,
+) -> None:
+    """How the shapes in the second sample differ from those in the first, accounting for the classifier's errors."""
+    from facetem.app.compare import run_compare
+
+    run_compare(first, second, output)
 
 
 if __name__ == "__main__":  # python -m facetem.app.cli, which torchrun can start

@@ -1,5 +1,6 @@
 """What the commands print: a prediction, the particles of a micrograph, the library of shapes."""
 
+import io
 import json
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, listed
 
 if TYPE_CHECKING:
     from facetem.analysis.analyze import Analysis
+    from facetem.analysis.population import Difference
     from facetem.learn.predictor import Prediction
     from facetem.study.evaluation import Evaluation
 
@@ -63,8 +65,8 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
     Console().print(table)
 
 
-def print_particles(analysis: "Analysis") -> None:
-    """One line for each particle of a micrograph."""
+def particle_table(analysis: "Analysis") -> str:
+    """One line for each particle of a micrograph, as text."""
     table = Table("#", "x, y (nm)", "diameter (nm)", "shape", "confidence", "remarks")
     for p in analysis.particles:
         table.add_row(
@@ -75,7 +77,21 @@ def print_particles(analysis: "Analysis") -> None:
             f"{p.confidence:.2f}" if p.known else "",
             "; ".join(p.remarks),
         )
+    text = io.StringIO()
+    Console(file=text, width=Console().width).print(table)
+    return text.getvalue().rstrip()
+
+
+def print_difference(difference: "Difference", n: tuple[int, int]) -> None:
+    """How two samples differ, shape by shape."""
+    table = Table("shape", "second - first", "95 % interval", "")
+    for shape, mean, low, high in zip(
+        difference.shapes, difference.mean, difference.low, difference.high, strict=True
+    ):
+        sure = "differs" if shape in difference.sure else ""
+        table.add_row(shape_words(shape), f"{mean:+.3f}", f"{low:+.3f} to {high:+.3f}", sure)
     Console().print(table)
+    typer.echo(f"{n[0]} particles in the first sample, {n[1]} in the second")
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,6 +88,12 @@ def shipped(name: str) -> Path:
     return Path(str(resources.files("facetem.learn").joinpath("weights", f"{name}.safetensors")))
 
 
+def digest_of(path: str | Path) -> str:
+    """SHA-256 of a file."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def save_weights(
     path: str | Path, kind: str, model: nn.Module, config: dict[str, Any], extra: dict[str, Tensor]
 ) -> None:
@@ -130,7 +137,11 @@ def _ready(model: Network, device: str) -> Network:
 
 
 class Classifier:
-    """The shape network with its calibration. Answers are averaged over the eight turns and mirrors."""
+    """The shape network with its calibration. Answers are averaged over the eight turns and mirrors.
+
+    `confusion` (true, named) are the held-out images of each shape by what they were named; None if the weights do not
+    say.
+    """
 
     def __init__(
         self,
@@ -139,12 +150,15 @@ class Classifier:
         temperature: float = 1.0,
         sets: ConformalSets | None = None,
         space: Familiarity | None = None,
+        confusion: NDArray[np.int64] | None = None,
         name: str = "classifier",
+        digest: str | None = None,
         device: str = "cpu",
     ) -> None:
         self._model, self._device = model, device
         self._temperature, self._sets, self._space = temperature, sets, space
-        self.provenance = {"name": name, "device": device}
+        self.confusion = confusion
+        self.provenance = {"name": name, "device": device, "sha256": digest}
 
     @torch.inference_mode()
     def answers(self, crops: ArrayLike) -> Answer:
@@ -260,7 +274,9 @@ def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> 
         temperature=header.get("temperature", 1.0),
         sets=ConformalSets(extra["conformal"].float()) if "conformal" in extra else None,
         space=_space(header, extra),
+        confusion=np.array(header["confusion"]) if "confusion" in header else None,
         name=header.get("name", "classifier"),
+        digest=digest_of(path or shipped("classifier")),
         device=device,
     )
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from facetem.atoms.shapes import SHAPES
 from facetem.data.samples import Batch
@@ -53,6 +55,7 @@ def release_classifier(
         "unfamiliar": space.threshold,
         "false_alarms": FALSE_ALARMS,
         "calibrated_on": len(calibration.labels),
+        "confusion": _confusion(logits, calibration.labels).tolist(),
         "training": training,
     }
     extra = {
@@ -65,6 +68,12 @@ def release_classifier(
         "scale": space.scale,
     }
     save_weights(path, "classifier", model, config, extra)
+
+
+def _confusion(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many images of each shape (rows) were named as which (columns)."""
+    classes = logits.shape[1]
+    return torch.bincount(classes * labels + logits.argmax(1), minlength=classes**2).view(classes, classes)
 
 
 def release_restorer(

@@ -27,7 +27,7 @@ from facetem.data.micrograph import Micrograph, micrograph_from_array, resample
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.normalise import normalise
 from facetem.learn.patches import Blend, Patch, draw_patches
-from facetem.learn.predictor import load_network
+from facetem.learn.predictor import digest_of, load_network, shipped
 from facetem.learn.restorer import PATCH, ContrastRestorer, folded
 from facetem.learn.support import LatticeSupport, lattice_support
 
@@ -70,11 +70,12 @@ class Restorer:
         *,
         spread_scale: float = 1.0,
         name: str = "restorer",
+        digest: str | None = None,
         device: str = "cpu",
     ) -> None:
         self._model = folded(model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._device, self._spread_scale = device, spread_scale
-        self.provenance = {"name": name, "device": device}
+        self.provenance = {"name": name, "device": device, "sha256": digest}
 
     @torch.inference_mode()
     def restore(
@@ -152,6 +153,7 @@ def load_restorer(path: str | Path | None = None, *, device: str = "auto") -> Re
         model,
         spread_scale=header.get("spread_scale", 1.0),
         name=header.get("name", "restorer"),
+        digest=digest_of(path or shipped("restorer")),
         device=device,
     )
 

@@ -20,7 +20,7 @@ from facetem.data.samples import Batch, image_set
 from facetem.data.sources import StoreSource
 from facetem.data.store import Store, open_store
 from facetem.data.workers import Makers, local_makers
-from facetem.learn.predictor import Classifier, load_classifier, shipped
+from facetem.learn.predictor import Classifier, digest_of, load_classifier, shipped
 from facetem.learn.restoration import Restorer, load_restorer
 
 Progress = Callable[[str, int, int], None]
@@ -94,7 +94,7 @@ class Bench:
             "classifier": self.classifier or shipped("classifier"),
             "restorer": self.restorer or shipped("restorer"),
         }
-        return {name: hashlib.sha256(Path(file).read_bytes()).hexdigest() for name, file in files.items()}
+        return {name: digest_of(file) for name, file in files.items()}
 
     @staticmethod
     def mark(*of: object) -> str:

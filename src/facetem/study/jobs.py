@@ -6,19 +6,17 @@ whoever worked on it before.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 
 from facetem.core.errors import InputError
-from facetem.data.cluster import connected
+from facetem.data.pool import executor_of, lost
 from facetem.study.bench import Bench, silent
 
 T = TypeVar("T")
@@ -62,7 +60,7 @@ class Crew:
             for future in as_completed(begun):
                 results[begun[future]] = future.result()
                 self.bench.progress(step, len(results), len(jobs))
-        except _lost():
+        except lost():
             raise InputError(
                 f"{step}: a process that worked on it was killed, for want of memory perhaps; the same goes on"
             ) from None
@@ -90,24 +88,5 @@ def crew_of(bench: Bench) -> Iterator[Crew]:
     InputError
         If the Dask scheduler or its workers cannot be used.
     """
-    if bench.dask is not None:
-        with connected(bench.dask, bench.folder) as client, client.get_executor(pure=False) as executor:
-            yield Crew(bench, executor)
-    elif bench.workers > 1:
-        context = get_context("spawn")  # a process that has run PyTorch cannot be forked safely
-        with ProcessPoolExecutor(bench.workers, mp_context=context, initializer=_one_thread) as executor:
-            yield Crew(bench, executor)
-    else:
-        yield Crew(bench)
-
-
-def _lost() -> tuple[type[BaseException], ...]:
-    """What a job ends with whose process was killed."""
-    dask = sys.modules.get("distributed")
-    return (BrokenExecutor,) if dask is None else (BrokenExecutor, dask.KilledWorker)
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
+    with executor_of(bench.workers, bench.dask, bench.folder) as executor:
+        yield Crew(bench, executor)
