@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facetem.analysis.lattice import LatticeScale, lattice_scale, lattice_spacings
 from facetem.analysis.particles import Outline, find_particles
 from facetem.core.errors import InputError
 from facetem.data.crop import crop
@@ -32,6 +33,7 @@ _MASK_BLUR = 2.5  # Å: about a lattice spacing; finer than this the outlines ar
 _SMALLEST = 20.0  # Å: half of the smallest particle that the networks know
 _ENOUGH = 3  # judged particles, to say something of the whole micrograph
 NOT_JUDGED = "not judged"
+_MARGIN = 12  # px around a particle, for the taper of its spectrum
 _BATCH = 16  # crops: what a laptop classifies at once without a noticeable share of its memory
 
 Progress = Callable[[str, int, int], None]  # step, done, total
@@ -57,9 +59,9 @@ class ParticleResult:
     `diameter_nm` is that of the disc of the same projected area; `confidence` is calibrated on simulated images;
     `judged` is False if the classifier could not see enough of the particle; `known` is False then, and also if the
     image resembles none of the shapes. `possible` are the shapes that the image leaves possible, the most probable
-    first. `family`, the volume-equivalent `volume_diameter_nm` and how the particle lies (`Orientation`) are the
-    network's answers; they mean nothing where it is not `known`. `remarks` says in words what makes the row less
-    certain.
+    first. `spacings_nm` are those of the lattice that its spectrum shows, the largest first. `family`, the
+    volume-equivalent `volume_diameter_nm` and how the particle lies (`Orientation`) are the network's answers; they
+    mean nothing where it is not `known`. `remarks` says in words what makes the row less certain.
     """
 
     index: int
@@ -80,6 +82,7 @@ class ParticleResult:
     quaternion: tuple[float, float, float, float]
     zone: tuple[int, int, int] | None
     zone_angle_deg: float | None
+    spacings_nm: tuple[float, ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property
@@ -117,6 +120,8 @@ class Analysis:
         `sampling` [Å/px].
     support : LatticeSupport
         Whether the lattice of the restored image is in the input.
+    scale : LatticeScale or None
+        The pixel size that would make the lattice that of gold; None where too little of it is seen.
     particles, outlines : list
         In the same order.
     provenance : dict
@@ -129,6 +134,7 @@ class Analysis:
     spread: NDArray[np.float32]
     mask: NDArray[np.float32]
     support: LatticeSupport
+    scale: LatticeScale | None
     particles: list[ParticleResult]
     outlines: list[Outline]
     provenance: dict[str, Any]
@@ -136,7 +142,22 @@ class Analysis:
 
     @property
     def warning(self) -> str:
-        """One sentence if the micrograph as a whole looks unlike what the networks learnt from, else empty."""
+        """A sentence if the lattice contradicts the pixel size, and one if the micrograph as a whole looks unlike what
+        the networks learnt from; else empty."""
+        return "; ".join(text for text in (self._of_scale, self._of_shapes) if text)
+
+    @property
+    def _of_scale(self) -> str:
+        if self.scale is None or not self.scale.disagrees:
+            return ""
+        size = self.micrograph.sampling * self.scale.ratio / 10
+        return (
+            f"the lattice is that of gold if a pixel is {size:.4g} nm and not {self.micrograph.sampling / 10:.4g} nm: "
+            f"check the pixel size, or the metal; --sampling-nm {size:.4g} analyses it so"
+        )
+
+    @property
+    def _of_shapes(self) -> str:
         judged = [p for p in self.particles if p.judged]
         strange = sum(not p.known for p in judged)
         if len(judged) < _ENOUGH or strange <= len(judged) / 2:
@@ -187,8 +208,10 @@ def analyze(
         batch = outlines[first : first + _BATCH]
         predictions += classifier.classify(np.stack([crop(image, o.centroid, FIELD) for o in batch]))
         tell("classify", len(predictions), len(outlines))
+    spacings = [_spacings(image, o) for o in outlines]
     particles = [
-        _result(o, p, invented=_invented(restoration, o)) for o, p in zip(outlines, predictions, strict=True)
+        _result(o, p, spacings=s, invented=_invented(restoration, o))
+        for o, p, s in zip(outlines, predictions, spacings, strict=True)
     ]
     return Analysis(
         micrograph=micrograph,
@@ -197,6 +220,7 @@ def analyze(
         spread=np.asarray(restoration.spread, dtype=np.float32),
         mask=np.asarray(restoration.mask, dtype=np.float32),
         support=restoration.support,
+        scale=lattice_scale(spacings),
         particles=particles,
         outlines=outlines,
         provenance=_provenance(source, classifier, restorer),
@@ -215,14 +239,28 @@ def _read(source: Any, sampling: float | None) -> Micrograph:
 
 def _invented(restoration: Restoration, outline: Outline) -> bool:
     """Whether the restored image shows this particle with a lattice that the input does not have."""
+    return restoration.support.within(_inside(outline, restoration.image.shape)).invented
+
+
+def _spacings(image: NDArray[np.float32], outline: Outline) -> NDArray[np.float64]:
+    """The lattice spacings [Å] in the spectrum of the part of a particle that the classifier sees."""
+    y0, x0, y1, x1 = outline.bbox
+    box = slice(max(0, y0 - _MARGIN), y1 + _MARGIN), slice(max(0, x0 - _MARGIN), x1 + _MARGIN)
+    return lattice_spacings(image[box], _inside(outline, image.shape)[box], sampling=PIXEL)
+
+
+def _inside(outline: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The pixels of a particle."""
     from skimage.draw import polygon
 
-    inside = np.zeros(restoration.image.shape, dtype=bool)
-    inside[polygon(*outline.contour.T, shape=inside.shape)] = True
-    return restoration.support.within(inside).invented
+    inside = np.zeros(shape, dtype=bool)
+    inside[polygon(*outline.contour.T, shape=shape)] = True
+    return inside
 
 
-def _result(outline: Outline, prediction: Prediction, *, invented: bool) -> ParticleResult:
+def _result(
+    outline: Outline, prediction: Prediction, *, spacings: NDArray[np.float64], invented: bool
+) -> ParticleResult:
     remarks = []
     # A disc with a straight cut as long as its radius has lost 3 % of its area. Beyond the edge the classifier sees
     # a mirror image, which makes a symmetric particle of any part.
@@ -261,6 +299,7 @@ def _result(outline: Outline, prediction: Prediction, *, invented: bool) -> Part
         quaternion=prediction.orientation.quaternion,
         zone=prediction.orientation.zone,
         zone_angle_deg=prediction.orientation.zone_angle,
+        spacings_nm=tuple(round(float(d) / 10, 4) for d in spacings),
         remarks=tuple(remarks),
     )
 

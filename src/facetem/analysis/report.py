@@ -157,7 +157,7 @@ def table_csv(particles: Sequence[ParticleResult]) -> str:
     shapes = list(particles[0].probabilities) if particles else []
     columns = ["index", "verdict", "possible", "confidence", "most_probable_shape", "known", "x_nm", "y_nm",
                "diameter_nm", "feret_nm", "circularity", "cut_by_edge", "family", "volume_diameter_nm", "zone",
-               "zone_angle_deg", "remarks",
+               "zone_angle_deg", "spacings_nm", "remarks",
                *(f"p_{s}" for s in shapes)]  # fmt: skip
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -167,6 +167,7 @@ def table_csv(particles: Sequence[ParticleResult]) -> str:
             "index": p.index, "verdict": p.verdict.replace(" ", "_"), "possible": " ".join(p.possible),
             "most_probable_shape": p.shape, "known": int(p.known),
             "cut_by_edge": int(p.cut_by_edge), "remarks": "; ".join(p.remarks),
+            "spacings_nm": " ".join(f"{d:.4f}" for d in p.spacings_nm),
         }  # fmt: skip
         row |= {
             name: f"{getattr(p, name):.3f}"
@@ -207,6 +208,9 @@ def result_dict(analysis: Analysis) -> dict[str, Any]:
         "analysed_pixel_size_nm": scale,
         "provenance": _plain(analysis.provenance),
         "warning": analysis.warning,
+        "lattice_scale": None
+        if analysis.scale is None
+        else _plain(asdict(analysis.scale)) | {"disagrees": analysis.scale.disagrees},
         "lattice_windows": {
             "size_nm": round(analysis.support.window * scale, 4),
             "with_lattice": int((analysis.support.lattice > 0).sum()),

@@ -119,3 +119,23 @@ def test_a_restored_lattice_that_the_image_does_not_have_is_remarked_on(
     assert found.support.suspect.any()
     plain = analyze(micrograph, classifier=classifier, restorer=restorer)
     assert not any("support" in remark for p in plain.particles for remark in p.remarks)
+
+
+def test_a_pixel_size_that_the_lattice_contradicts_is_said(
+    micrograph: Micrograph, restorer: Any, classifier: Any
+) -> None:
+    """Discs with the {111} and {200} fringes of gold, as they would be with pixels 10 % smaller than stated."""
+    y, x = np.indices(micrograph.image.shape) * micrograph.sampling
+    for wrong, disagrees in ((1.0, False), (1.1, True)):
+        fringes = sum(
+            np.cos(2 * np.pi * (y * np.sin(turn) + x * np.cos(turn)) / (d * wrong))
+            for d, turn in ((2.355, 0.2), (2.355, 1.43), (2.039, 0.82))
+        )
+        image = micrograph.image + 6 * fringes * (micrograph.image < 80)
+        found = analyze(image, sampling=micrograph.sampling, classifier=classifier, restorer=restorer)
+        assert found.scale is not None
+        assert found.scale.disagrees == disagrees
+        assert found.scale.ratio == pytest.approx(1 / wrong, abs=0.01)
+        assert ("--sampling-nm 0.04545" in found.warning) == disagrees
+        seen = [d for p in found.particles for d in p.spacings_nm]
+        assert any(abs(d / (0.2355 * wrong) - 1) < 0.01 for d in seen)

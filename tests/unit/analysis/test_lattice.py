@@ -1,0 +1,75 @@
+"""Lattice spacings of particles, and pixel sizes that are wrong."""
+
+import numpy as np
+import pytest
+
+import facetem
+from facetem.analysis.lattice import lattice_scale, lattice_spacings
+from facetem.core.errors import InputError
+
+GOLD = 4.08
+PIXEL = 0.4
+
+
+@pytest.fixture(scope="module")
+def views() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Noisy images of particles along zone axes, and where the particle is."""
+    made = []
+    for axis, seed in (((1, 1, 0), 1), ((1, 0, 0), 2), ((1, 1, 2), 3)):
+        scene = facetem.build(
+            "octahedron", diameter=50.0, film_thickness=10.0, orientation=axis, seed=seed, ideal=True
+        )
+        image = facetem.simulate(
+            scene,
+            energy=300e3,
+            sampling=PIXEL,
+            optics=facetem.Optics(facetem.Aberrations(defocus=60.0)),
+            camera=facetem.Camera(dose=3000.0),
+            seed=seed,
+        )
+        y, x = np.indices(image.shape)
+        atoms = scene.positions[scene.get_tags() > 0]
+        apart = np.hypot(x * PIXEL - atoms[:, 0].mean(), y * PIXEL - atoms[:, 1].mean())
+        made.append((np.asarray(image, dtype=float), apart < 22))
+    return made
+
+
+@pytest.mark.slow
+def test_spacings_are_those_of_the_zone_axis(views: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """[110] shows {111} twice and {200}; [100] shows {200} twice."""
+    for (image, inside), wanted in zip(views[:2], ([3, 3, 4], [4, 4]), strict=True):
+        found = lattice_spacings(image, inside, sampling=PIXEL)
+        for reflection in set(wanted):
+            near = np.abs(found / (GOLD / np.sqrt(reflection)) - 1) < 0.015
+            assert near.sum() == wanted.count(reflection), (found, reflection)
+
+
+def test_noise_has_no_lattice() -> None:
+    rng = np.random.default_rng(0)
+    inside = np.hypot(*(np.indices((256, 256)) - 128)) < 60
+    found = [len(lattice_spacings(rng.normal(1, 0.2, (256, 256)), inside, sampling=PIXEL)) for _ in range(20)]
+    assert sum(found) <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", [1.0, 1.02, 1.08, 0.9])
+def test_a_wrong_pixel_size_is_found(views: list[tuple[np.ndarray, np.ndarray]], wrong: float) -> None:
+    spacings = [lattice_spacings(image, inside, sampling=PIXEL * wrong) for image, inside in views]
+    scale = lattice_scale(spacings)
+    assert scale is not None
+    assert scale.ratio == pytest.approx(1 / wrong, abs=0.012)
+    assert scale.disagrees == (abs(1 / wrong - 1) > 0.05)
+
+
+def test_one_kind_of_spot_gives_no_reason_to_doubt() -> None:
+    """{200} alone could be {111} of pixels that are 15 % larger."""
+    scale = lattice_scale([[2.04, 2.04], [2.05], [2.03]])
+    assert scale is not None
+    assert not scale.disagrees
+
+
+def test_few_spots_say_nothing_and_iron_is_refused() -> None:
+    assert lattice_scale([[2.35, 2.35, 2.04, 2.0]]) is None
+    assert lattice_scale([[2.35], [], [2.04]]) is None
+    with pytest.raises(InputError, match="expected an fcc metal"):
+        lattice_scale([[2.0] * 3, [2.0] * 3], "Fe")
