@@ -208,7 +208,10 @@ def analyze(
         batch = outlines[first : first + _BATCH]
         predictions += classifier.classify(np.stack([crop(image, o.centroid, FIELD) for o in batch]))
         tell("classify", len(predictions), len(outlines))
-    spacings = [_spacings(image, o) for o in outlines]
+    finest = (
+        2.2 * micrograph.sampling
+    )  # a tenth above what its pixels could hold: there is no noise to compare with
+    spacings = [_spacings(image, o, finest) for o in outlines]
     particles = [
         _result(o, p, spacings=s, invented=_invented(restoration, o))
         for o, p, s in zip(outlines, predictions, spacings, strict=True)
@@ -242,11 +245,11 @@ def _invented(restoration: Restoration, outline: Outline) -> bool:
     return restoration.support.within(_inside(outline, restoration.image.shape)).invented
 
 
-def _spacings(image: NDArray[np.float32], outline: Outline) -> NDArray[np.float64]:
-    """The lattice spacings [Å] in the spectrum of the part of a particle that the classifier sees."""
+def _spacings(image: NDArray[np.float32], outline: Outline, finest: float) -> NDArray[np.float64]:
+    """The lattice spacings [Å] in the spectrum of a particle, none below `finest`."""
     y0, x0, y1, x1 = outline.bbox
     box = slice(max(0, y0 - _MARGIN), y1 + _MARGIN), slice(max(0, x0 - _MARGIN), x1 + _MARGIN)
-    return lattice_spacings(image[box], _inside(outline, image.shape)[box], sampling=PIXEL)
+    return lattice_spacings(image[box], _inside(outline, image.shape)[box], sampling=PIXEL, finest=finest)
 
 
 def _inside(outline: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -24,6 +24,7 @@ WIDTH = 0.012  # relative, of a measured spacing: strain, tilt, and the size of 
 REACH = (0.8, 1.25)  # ratios of pixel sizes that are tried
 AGREES = 0.05  # relative: what is nearer is no reason to doubt the pixel size
 FEW = 4  # spots, and 2 particles, below which nothing is said
+GOOD = 0.5  # fit, below which the spots are those of another lattice altogether
 BETTER = 1.25  # times the fit of the stated pixel size, before another is offered
 
 
@@ -52,12 +53,12 @@ class LatticeScale:
     @property
     def disagrees(self) -> bool:
         """Whether the stated pixel size is to be doubted, if the particles are of this metal."""
-        return abs(self.ratio - 1) > AGREES and self.fit > BETTER * self.stated_fit
+        return abs(self.ratio - 1) > AGREES and self.fit > max(GOOD, BETTER * self.stated_fit)
 
 
-def lattice_spacings(image: ArrayLike, inside: ArrayLike, *, sampling: float) -> Array:
-    """Spacings [Å], the largest first, of the spots in the power spectrum of the part of an image (y, x) that is
-    `inside` (y, x; bool) a particle.
+def lattice_spacings(image: ArrayLike, inside: ArrayLike, *, sampling: float, finest: float = 0.0) -> Array:
+    """Spacings [Å], the largest first and none below `finest`, of the spots in the power spectrum of the part of an
+    image (y, x) that is `inside` (y, x; bool) a particle.
 
     A spot is a local maximum that noise would reach with a probability below `CHANCE`: its power is exponentially
     distributed about a mean that is the ring's median over ln 2, as in `facetem.learn.support`. Of a frequency and its
@@ -78,7 +79,8 @@ def lattice_spacings(image: ArrayLike, inside: ArrayLike, *, sampling: float) ->
     noise = _ring_medians(power, np.rint(k * max(shape) * sampling).astype(int)) / np.log(2)
     highest = maximum_filter(power, size=5, mode="wrap")
     half = (ky[:, None] > 0) | ((ky[:, None] == 0) & (kx > 0))
-    found = half & (k > BAND[0]) & (k < BAND[1]) & (power == highest) & (power > -np.log(CHANCE) * noise)
+    last = min(BAND[1], 1 / finest) if finest > 0 else BAND[1]
+    found = half & (k > BAND[0]) & (k < last) & (power == highest) & (power > -np.log(CHANCE) * noise)
     logs = np.log(power + 1e-30)
     lengths = []
     for y, x in np.argwhere(found):

@@ -6,6 +6,7 @@ import pytest
 import facetem
 from facetem.analysis.lattice import lattice_scale, lattice_spacings
 from facetem.core.errors import InputError
+from facetem.data.micrograph import resample
 
 GOLD = 4.08
 PIXEL = 0.4
@@ -59,6 +60,32 @@ def test_a_wrong_pixel_size_is_found(views: list[tuple[np.ndarray, np.ndarray]],
     assert scale is not None
     assert scale.ratio == pytest.approx(1 / wrong, abs=0.012)
     assert scale.disagrees == (abs(1 / wrong - 1) > 0.05)
+
+
+@pytest.mark.slow
+def test_what_coarse_pixels_did_not_hold_is_not_looked_for(
+    views: list[tuple[np.ndarray, np.ndarray]],
+) -> None:
+    """A micrograph of 1 Å pixels, on those of the networks, has no noise beyond 0.5 / Å that a spot could stand out
+    of."""
+    image, inside = views[0]
+    coarse = resample(resample(image, PIXEL, 1.0), 1.0, PIXEL, shape=image.shape)
+    found = lattice_spacings(coarse, inside, sampling=PIXEL, finest=2.2)
+    assert found.min() >= 2.2
+    assert np.abs(found / (GOLD / np.sqrt(3)) - 1).max() < 0.015  # the two {111}
+    assert len(found) == 2
+
+
+def test_another_lattice_is_not_gold_at_another_pixel_size() -> None:
+    """CdSe of 0.0578 nm/px, as it was measured."""
+    rod = (
+        [3.66, 3.58, 3.57, 1.85],
+        [3.72, 3.54, 3.51, 2.07],
+        [3.70, 3.68, 3.52, 2.15, 2.06, 1.82, 1.81, 1.79, 1.41],
+    )
+    scale = lattice_scale(rod)
+    assert scale is not None
+    assert not scale.disagrees
 
 
 def test_one_kind_of_spot_gives_no_reason_to_doubt() -> None:
