@@ -8,17 +8,19 @@ import typer
 from facetem.app.build import build
 from facetem.app.command import (
     Commands,
+    DaskOption,
     Device,
     Network,
     Suite,
+    WorkersOption,
     minutes_of,
+    processes,
     say_error,
 )
 from facetem.app.dataset import dataset
 from facetem.app.recipe import recipe_app
 from facetem.app.simulate import simulate
 from facetem.app.study_command import study
-from facetem.core.errors import InputError
 
 app = typer.Typer(
     cls=Commands,
@@ -275,27 +277,17 @@ def analyze(
     sampling_nm: SamplingOption = None,
     classifier: Annotated[Path | None, typer.Option(help="A classifier of your own.")] = None,
     restorer: Annotated[Path | None, typer.Option(help="A restorer of your own.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes. Default: one per core, or one on a GPU.")
-    ] = None,
-    dask: Annotated[
-        str | None, typer.Option("--dask", metavar="ADDRESS", help="A Dask scheduler: tcp://host:8786.")
-    ] = None,
+    workers: WorkersOption = None,
+    dask: DaskOption = None,
     device: DeviceOption = Device.auto,
 ) -> None:
     """Find, classify and measure every particle of one or many micrographs, and restore them. Several are summed up,
     and those analysed before are not analysed again."""
     from facetem.app.batch import Settings, analyze_batch, check_folder, find_micrographs
-    from facetem.data.workers import cores
-    from facetem.hrtem.simulate import resolve_device
 
-    if dask is not None and workers is not None:
-        raise InputError("expected one of --workers and --dask, got 2")
-    if workers is not None and workers < 1:
-        raise InputError(f"workers: expected at least 1, got {workers}")
+    hands = processes(workers, dask, device)
     check_folder(output)
     batch = find_micrographs(paths, output)
-    on_gpu = resolve_device(device).startswith("cuda")
     failed = analyze_batch(
         batch,
         output,
@@ -305,7 +297,7 @@ def analyze(
             restorer=restorer,
             device=device,
         ),
-        workers=workers or (1 if on_gpu else cores()),
+        workers=hands,
         dask=dask,
     )
     if failed:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -52,6 +52,32 @@ class Suite(StrEnum):
     """Sets of measurements."""
 
     standard = "standard"
+
+
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", help="Processes. Default: one per core, or one on a GPU.")
+]
+DaskOption = Annotated[
+    str | None, typer.Option("--dask", metavar="ADDRESS", help="A Dask scheduler: tcp://host:8786.")
+]
+
+
+def processes(workers: int | None, dask: str | None, device: str) -> int:
+    """How many processes of this machine are to work.
+
+    Raises
+    ------
+    InputError
+        If both `workers` and `dask` are given, `workers` is below 1, or the device is not there.
+    """
+    from facetem.data.workers import cores
+    from facetem.hrtem.simulate import resolve_device
+
+    if workers is not None and dask is not None:
+        raise InputError("expected one of --workers and --dask, got 2")
+    if workers is not None and workers < 1:
+        raise InputError(f"workers: expected at least 1, got {workers}")
+    return workers or (1 if resolve_device(device).startswith("cuda") else cores())
 
 
 class Commands(TyperGroup):

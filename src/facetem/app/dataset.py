@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facetem.app.command import Device, given, progress_bar, say_error
+from facetem.app.command import DaskOption, Device, WorkersOption, given, progress_bar, say_error
 
 if TYPE_CHECKING:
     from facetem.data.recipe import Recipe
@@ -50,13 +50,9 @@ def make(
         typer.Option("--n", help="Specimens, rounded up to whole shards. Default: as the data set has."),
     ] = None,
     split: Annotated[SplitName, typer.Option(help="Splits share no specimen.")] = SplitName.train,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes. Default: one per core, or one on a GPU.")
-    ] = None,
+    workers: WorkersOption = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    dask: Annotated[
-        str | None, typer.Option("--dask", metavar="ADDRESS", help="A Dask scheduler: tcp://host:8786.")
-    ] = None,
+    dask: DaskOption = None,
     dask_cluster: Annotated[
         Path | None, typer.Option("--dask-cluster", metavar="FILE", help="YAML of a Dask cluster to start.")
     ] = None,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from facetem.app.command import Device, given
+from facetem.app.command import DaskOption, Device, WorkersOption, given, processes
 
 ASKED = ("preset", "dose", "diameter_nm", "film_nm")  # of a plan
 
@@ -32,12 +32,8 @@ def study(
         float | None, typer.Option(help="plan: of the particles, volume-equivalent.")
     ] = None,
     film_nm: Annotated[float, typer.Option(help="plan: thickness of the carbon.")] = 3.0,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes. Default: one per core, or one on a GPU.")
-    ] = None,
-    dask: Annotated[
-        str | None, typer.Option("--dask", metavar="ADDRESS", help="A Dask scheduler: tcp://host:8786.")
-    ] = None,
+    workers: WorkersOption = None,
+    dask: DaskOption = None,
     device: Annotated[Device, typer.Option("--device", help="Where to compute.")] = Device.auto,
 ) -> None:
     """Move one condition of the microscope or the specimen, and see how well shapes are told; or plan a session:
@@ -45,8 +41,6 @@ def study(
     from facetem.app.batch import check_folder
     from facetem.app.study import PLAN, Choice, run_study
     from facetem.core.errors import InputError
-    from facetem.data.workers import cores
-    from facetem.hrtem.simulate import resolve_device
     from facetem.study.advice import Question
 
     asked = given(ctx, *ASKED)
@@ -55,9 +49,7 @@ def study(
     question = None
     if preset is not None and dose is not None and diameter_nm is not None:
         question = Question(preset, dose, 10 * diameter_nm, 10 * film_nm)
-    if dask is not None and workers is not None:
-        raise InputError("expected one of --workers and --dask, got 2")
-    on_gpu = resolve_device(device).startswith("cuda")
+    hands = processes(workers, dask, device)
     check_folder(output)
     choice = Choice(
         recipe=recipe,
@@ -65,7 +57,7 @@ def study(
         restorer=restorer,
         per_shape=per_shape,
         quick=quick,
-        workers=workers if workers is not None else 1 if on_gpu else cores(),
+        workers=hands,
         dask=dask,
         device=device,
     )
