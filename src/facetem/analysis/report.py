@@ -1,4 +1,4 @@
-"""An analysis on disk: report.html, particles.csv, result.json, restored.tif, spread.tif and the
+"""An analysis on disk: report.html, particles.csv, result.json, restored.tif and .hspy, spread.tif, rois.zip and the
 figures."""
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from facetem.analysis.analyze import FIELD, NOT_JUDGED, Analysis, ParticleResult
 from facetem.core.errors import InputError
 from facetem.data.crop import crop
+from facetem.data.hyperspy_file import image_axes, save_signal
 from facetem.data.micrograph import save_image
 from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE
 
@@ -103,6 +104,15 @@ def _write_files(analysis: Analysis, folder: Path) -> None:
     (folder / RESULT).write_text(result + "\n", encoding="utf-8")
     save_image(folder / "restored.tif", analysis.restored, analysis.sampling)
     save_image(folder / "spread.tif", analysis.spread, analysis.sampling)
+    save_signal(
+        folder / "restored.hspy",
+        analysis.restored,
+        image_axes(analysis.restored.shape, analysis.sampling),
+        title=f"{analysis.micrograph.name}, restored",
+        about={"provenance": json.dumps(_plain(analysis.provenance))},
+    )
+    if analysis.outlines:
+        save_rois(analysis, folder / "rois.zip")
     seen = {
         name: colour for name, colour in colours.items() if any(p.verdict == name for p in analysis.particles)
     }
@@ -111,6 +121,20 @@ def _write_files(analysis: Analysis, folder: Path) -> None:
     if cards:
         (folder / "gallery.png").write_bytes(png(gallery(cards[:_MOST_CARDS], analysis.sampling)))
         (folder / "sizes.png").write_bytes(png(size_histogram(diameters_by_verdict(analysis), colours)))
+
+
+def save_rois(analysis: Analysis, path: Path) -> None:
+    """Write the outlines for ImageJ's ROI manager: in pixels of the micrograph itself, whose first one ends at 1."""
+    from roifile import ImagejRoi, roiwrite
+
+    scale = analysis.sampling / analysis.micrograph.sampling
+    rois = [
+        ImagejRoi.frompoints(
+            (outline.contour[:, ::-1] + 0.5) * scale, name=f"{particle.index} {particle.verdict}"
+        )
+        for particle, outline in zip(analysis.particles, analysis.outlines, strict=True)
+    ]
+    roiwrite(path, rois)
 
 
 def verdict_colours(analysis: Analysis) -> dict[str, str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from facetem.app.command import begun, whole_file
 from facetem.core.errors import InputError
+from facetem.data.hyperspy_file import save_signal
 from facetem.data.micrograph import save_image
 
 IMAGES = (".tif", ".tiff", ".npy", ".png", ".hspy", ".zarr")
@@ -158,31 +159,9 @@ def _save_tif_stack(path: Path, series: Recording) -> None:
 
 
 def _save_hspy(path: Path, recording: Recording) -> None:
-    from rsciio.hspy import file_writer
-
-    axes = [
-        {**axis, "navigate": axis["name"] == "defocus", "index_in_array": i}
-        for i, axis in enumerate(recording.axes())
-    ]
-    kind = "complex_signal2d" if np.iscomplexobj(recording.data) else ""
     about = dict(recording.about)
-    signal = {
-        "data": recording.data,
-        "axes": axes,
-        "metadata": {
-            "General": {"title": recording.name},
-            "Signal": {"signal_type": kind},
-            "Acquisition_instrument": {"TEM": {"beam_energy": about.get("energy_kv")}},
-            "facetem": about,
-        },
-        "original_metadata": {},
-        "package_info": {"package": "facetem", "package_version": str(about.get("facetem", ""))},
-        "tmp_parameters": {},
-        "attributes": {"_lazy": False},
-        "learning_results": {},
-        "models": {},
-    }
-    file_writer(str(path), signal, show_progressbar=False)
+    beam = {"Acquisition_instrument": {"TEM": {"beam_energy": about.get("energy_kv")}}}
+    save_signal(path, recording.data, recording.axes(), title=recording.name, about=about, more=beam)
 
 
 def _save_zarr(path: Path, recording: Recording) -> None:

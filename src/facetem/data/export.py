@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from facetem.core.errors import InputError
 from facetem.data.draw import PIXEL, image_shape
+from facetem.data.hyperspy_file import image_axes, save_signal
 from facetem.data.micrograph import save_image
 from facetem.data.publish import shard_sum
 from facetem.data.samples import SampleStream
@@ -197,37 +198,10 @@ def _save_tiff(path: Path, images: Images, rows: Sequence[Row], plan: _Plan) -> 
 
 
 def _save_hspy(path: Path, images: Images, rows: Sequence[Row], plan: _Plan) -> None:
-    from rsciio.hspy import file_writer
-
-    places = [("image", "", 1.0, len(images)), *((name, "nm", PIXEL / 10, images.shape[-1]) for name in "yx")]
     about = {**asdict(plan), **{name: [row[name] for row in rows] for name in ("index", "label", "energy")}}
-    signal = {
-        "data": images,
-        "axes": [
-            {
-                "name": name,
-                "units": units,
-                "offset": 0.0,
-                "scale": scale,
-                "size": length,
-                "navigate": name == "image",
-                "index_in_array": i,
-            }
-            for i, (name, units, scale, length) in enumerate(places)
-        ],
-        "metadata": {
-            "General": {"title": f"simulated micrographs {path.stem}"},
-            "Signal": {"signal_type": ""},
-            "facetem": about,
-        },
-        "original_metadata": {},
-        "package_info": {"package": "facetem", "package_version": plan.facetem},
-        "tmp_parameters": {},
-        "attributes": {"_lazy": False},
-        "learning_results": {},
-        "models": {},
-    }
-    file_writer(str(path), signal, show_progressbar=False)
+    stack = {"name": "image", "units": "", "offset": 0.0, "scale": 1.0, "size": len(images)}
+    axes = [stack, *image_axes(images.shape[1:], PIXEL)]
+    save_signal(path, images, axes, title=f"simulated micrographs {path.stem}", about=about)
 
 
 def _save_rows(path: Path, rows: Sequence[Row]) -> None:

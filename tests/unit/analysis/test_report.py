@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.testing import assert_array_equal
+from roifile import roiread
+from rsciio import hspy
 
 from facetem.analysis import report
 from facetem.analysis.analyze import Analysis, analyze
@@ -24,8 +26,10 @@ FILES = [
     "overview.png",
     "particles.csv",
     "report.html",
+    "restored.hspy",
     "restored.tif",
     "result.json",
+    "rois.zip",
     "sizes.png",
     "spread.tif",
 ]
@@ -251,3 +255,25 @@ def test_a_micrograph_of_strange_particles_says_so_everywhere(
     assert json.loads((tmp_path / "result.json").read_text())["warning"] == strange.warning
     strict.limit = 4000.0
     assert analyze(micrograph, classifier=strict, restorer=restorer).warning == ""
+
+
+def test_outlines_for_imagej_lie_on_the_micrograph(analysis: Analysis, tmp_path: Path) -> None:
+    save_analysis(analysis, tmp_path)
+    rois = roiread(tmp_path / "rois.zip")
+    assert [roi.name for roi in rois] == [f"{p.index} {p.verdict}" for p in analysis.particles]
+    pixel = analysis.micrograph.sampling / 10  # nm
+    for roi, particle in zip(rois, analysis.particles, strict=True):
+        x, y = (np.asarray(roi.coordinates()).max(0) + np.asarray(roi.coordinates()).min(0)) / 2 * pixel
+        if not particle.cut_by_edge:  # whose middle is not that of its box
+            assert (x, y) == pytest.approx((particle.x_nm, particle.y_nm), abs=0.1)
+
+
+def test_hyperspy_finds_the_restored_image_with_its_axes(analysis: Analysis, tmp_path: Path) -> None:
+    save_analysis(analysis, tmp_path)
+    (signal,) = hspy.file_reader(str(tmp_path / "restored.hspy"))
+    np.testing.assert_array_equal(signal["data"], analysis.restored)
+    for axis, name in zip(signal["axes"], "yx", strict=True):
+        assert (axis["name"], axis["units"]) == (name, "nm")
+        assert axis["scale"] == pytest.approx(analysis.sampling / 10)
+        assert not axis["navigate"]
+    assert "fake restorer" in signal["metadata"]["facetem"]["provenance"]
