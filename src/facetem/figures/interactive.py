@@ -130,6 +130,7 @@ def triangles_page(found: Sequence[Triangle], *, title: str) -> str:
             x=one.corners[:, 0],
             y=one.corners[:, 1],
             mode="text",
+            cliponaxis=False,
             text=list(one.corner_names),
             hoverinfo="skip",
             **place,
