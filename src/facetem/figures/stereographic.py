@@ -92,7 +92,9 @@ def _sector(axes: Axes, one: Triangle, values: Array):
     shown = None
     if known.sum() >= 3:
         x, y = one.places[known].T
-        shown = axes.tripcolor(x, y, values[known], cmap=COLOURS, vmin=0, vmax=1, shading="gouraud")
+        shown = axes.tripcolor(
+            x, y, values[known], cmap=COLOURS, vmin=0, vmax=1, shading="gouraud", rasterized=True
+        )
     axes.plot(*one.outline.T, color=INK, lw=1)
     middle = one.corners.mean(axis=0)
     size = np.ptp(one.outline, axis=0).max()
