@@ -154,7 +154,7 @@ def test_whoever_is_killed_the_checksum_is_the_same(recipe: Path, reference: Pat
 @pytest.mark.slow
 def test_ctrl_c_is_one_line_and_ends_the_workers(recipe: Path, tmp_path: Path) -> None:
     path = tmp_path / "store"
-    with started(making(recipe, path, "--workers", 2)) as (client,):
+    with started(making(recipe, path, "--workers", 2, "--n", 50 * N)) as (client,):
         until(lambda: whole_shards(path))
         workers = workers_of(client.pid)
         client.send_signal(signal.SIGINT)
@@ -172,7 +172,7 @@ def test_a_cluster_makes_the_same_and_the_client_no_shard(
     pytest.importorskip("distributed")
     file, path = tmp_path / "scheduler.json", tmp_path / "store"
     dask = [sys.executable, "-m", "dask"]
-    scheduler = [*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    scheduler = [*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", ":0"]
     worker = [*dask, "worker", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
     with started([*scheduler, "--scheduler-file", str(file)]):
         address = until(lambda: file.exists() and yaml.safe_load(file.read_text()))["address"]
@@ -194,7 +194,7 @@ def test_a_cluster_makes_the_same_and_the_client_no_shard(
 @pytest.mark.slow
 def test_a_cluster_from_a_file(recipe: Path, reference: Path, tmp_path: Path) -> None:
     pytest.importorskip("distributed")
-    options = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "dashboard_address": None}
+    options = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "dashboard_address": ":0"}
     file = tmp_path / "cluster.yaml"
     file.write_text(yaml.safe_dump({"cluster": "distributed.LocalCluster", "options": options}))
     path = tmp_path / "store"

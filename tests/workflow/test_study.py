@@ -128,7 +128,7 @@ def cluster(folder: Path) -> Iterator[str]:
     pytest.importorskip("distributed")
     file = folder / "scheduler.json"
     dask = [sys.executable, "-m", "dask"]
-    scheduler = [*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    scheduler = [*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", ":0"]
     started = [subprocess.Popen([*scheduler, "--scheduler-file", str(file)], stderr=subprocess.DEVNULL)]
     try:
         address = until(lambda: file.exists() and yaml.safe_load(file.read_text()))["address"]
