@@ -220,6 +220,10 @@ def test_analyze_folder_goes_on_after_a_bad_file(folder: Path, tmp_path: Path) -
     assert "1 of 2 micrographs were analysed before" in run(*words).stdout
     assert first.stat().st_mtime_ns == stamps[0]
     assert second.stat().st_mtime_ns != stamps[1]
+    given = (*words, "--sampling-nm", 0.05)
+    assert "before" not in run(*given).stdout  # with another pixel size
+    assert "2 of 2 micrographs were analysed before" in run(*given).stdout
+    assert "before" not in run(*words).stdout  # with that of the files again
     told = run("compare", tmp_path / "reports", tmp_path / "reports", "-o", tmp_path / "both.svg").stdout
     assert "differs" not in told
     assert (tmp_path / "both.svg").read_bytes().startswith(b"<?xml")

@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 BAND = (0.25, 0.8)  # 1/Å: spacings of 1.25 to 4 Å
 CHANCE = 1e-7  # that noise makes a spot of this strength at one frequency
-RING = 2.0  # bins on either side of a frequency, whose median tells the noise there
+RING = 2  # bins on either side of a frequency, whose median tells the noise there
 LEAST = 256  # px of the spectrum
 EDGE = 4.0  # px: width of the taper at the particle's outline
 REFLECTIONS = (3, 4, 8, 11, 12)  # h^2 + k^2 + l^2 of fcc {111}, {200}, {220}, {311}, {222}
@@ -103,9 +103,8 @@ def _ring_medians(power: Array, ring: NDArray[np.int64]) -> Array:
     order = np.argsort(ring, axis=None)
     lengths, values = ring.ravel()[order], power.ravel()[order]
     ends = np.searchsorted(lengths, np.arange(len(medians) + 1))
-    wide = int(RING)
     for r in range(len(medians)):
-        some = values[ends[max(0, r - wide)] : ends[min(len(medians), r + wide + 1)]]
+        some = values[ends[max(0, r - RING)] : ends[min(len(medians), r + RING + 1)]]
         medians[r] = np.median(some)
     return medians[ring]
 

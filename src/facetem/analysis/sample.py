@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -35,13 +35,13 @@ class Sample:
     shapes, confusion
         The classes, and the classifier's errors on held-out images (true, named); None if its weights do not say.
     micrographs
-        Their names, those without a particle among them.
+        The name of each by that of its report's folder; those without a particle are among them.
     """
 
     table: pd.DataFrame
     shapes: tuple[str, ...]
     confusion: NDArray[np.int64] | None
-    micrographs: tuple[str, ...]
+    micrographs: Mapping[str, str]
 
     @cached_property
     def named(self) -> pd.DataFrame:
@@ -123,7 +123,7 @@ def read_sample(reports: Sequence[Path], confusion: NDArray[np.int64] | None) ->
     """
     rows: list[dict[str, Any]] = []
     shapes: tuple[str, ...] = ()
-    names = []
+    names: dict[str, str] = {}
     for folder in reports:
         try:
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -132,11 +132,11 @@ def read_sample(reports: Sequence[Path], confusion: NDArray[np.int64] | None) ->
             raise InputError(
                 f"{folder}: expected the result of an analysis, found none that is whole"
             ) from None
-        names.append(name)
+        names[folder.name] = name
         for particle in particles:
             shapes = shapes or tuple(particle["probabilities"])
             rows.append({"micrograph": name, "report": folder.name} | _flat(particle))
-    return Sample(pd.DataFrame(rows), shapes, confusion, tuple(names))
+    return Sample(pd.DataFrame(rows), shapes, confusion, names)
 
 
 def _flat(particle: dict[str, Any]) -> dict[str, Any]:
@@ -223,12 +223,10 @@ nothing of what the simulation leaves out, nor of shapes that were never learnt.
 def _page(sample: Sample, pictures: dict[str, str]) -> str:
     style = files("facetem.analysis").joinpath("page.css").read_text(encoding="utf-8")
     counted = Counter(sample.table["report"]) if len(sample.table) else Counter()
-    reports = dict(zip(sample.table["report"], sample.table["micrograph"], strict=True)) if counted else {}
     rows = "".join(
         f'<tr><td><a href="{escape(report)}/report.html">{escape(name)}</a></td><td>{counted[report]}</td></tr>'
-        for report, name in reports.items()
+        for report, name in sample.micrographs.items()
     )
-    empty = [name for name in sample.micrographs if name not in reports.values()]
     drawn = "".join(f"<figure>{text[text.index('<svg') :]}</figure>" for text in pictures.values())
     claimed = ", ".join(f"{n} × {escape(name)}" for name, n in sample.verdicts.items())
     n = len(sample.table)
@@ -241,8 +239,7 @@ def _page(sample: Sample, pictures: dict[str, str]) -> str:
         f"{drawn}{_fraction_table(sample.fractions)}"
         f'<section class="prose"><h2>What these numbers mean</h2>{_MEANING}</section>'
         f"<section><h2>Micrographs</h2><table><thead><tr><th>micrograph</th><th>particles</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table>"
-        f"{'<p>Without a particle: ' + escape(', '.join(empty)) + '.</p>' if empty else ''}</section>"
+        f"<tbody>{rows}</tbody></table></section>"
         "</main></body></html>\n"
     )
 

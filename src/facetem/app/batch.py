@@ -100,13 +100,15 @@ def analyze_batch(
 
     What was analysed before with the same weights is not analysed again.
     """
-    if len(batch) == 1:
-        return int(_said(_one(*batch[0], settings)).failed)
+    if [folder for _, folder in batch] == [output]:  # one file, which fills the folder
+        file = batch[0][0]
+        with step_progress(file.name) as progress:
+            result = analyze_job(file, output, settings, progress)
+        return int(_said(result).failed)
     waiting = [(file, folder) for file, folder in batch if not is_done(file, folder, settings)]
     failed: set[Path] = set()
     if len(waiting) < len(batch):
         typer.echo(f"{len(batch) - len(waiting)} of {len(batch)} micrographs were analysed before")
-    # Processes side by side share the machine; one alone uses all of it.
     with (
         pace("micrographs") as show,
         executor_of(min(workers, len(waiting)), dask if waiting else None, output) as executor,
@@ -139,7 +141,7 @@ def _results(
 ) -> Iterator[tuple[Path, Done]]:
     if executor is None:
         for file, folder in waiting:
-            yield folder, _one(file, folder, settings)
+            yield folder, analyze_job(file, folder, settings)
         return
     begun = {
         executor.submit(analyze_job, file.resolve(), folder.resolve(), settings): (file, folder)
@@ -170,22 +172,14 @@ def is_done(file: Path, folder: Path, settings: Settings) -> bool:
             of["sha256"] == digest_of(file),
             of["classifier"]["sha256"] == digest_of(settings.classifier or shipped("classifier")),
             of["restorer"]["sha256"] == digest_of(settings.restorer or shipped("restorer")),
-            settings.sampling is None or abs(scale * 10 / settings.sampling - 1) < 1e-6,
+            # One that was given before is no longer, if it is not given again.
+            told["micrograph"]["metadata"]["pixel_size_from"] == "file"
+            if settings.sampling is None
+            else abs(scale * 10 / settings.sampling - 1) < 1e-6,
         ]
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return all(same)
-
-
-def analyze_job(file: Path, folder: Path, settings: Settings) -> Done:
-    """A job for another process: one micrograph."""
-    return _analyzed(file, folder, settings, lambda step, done, total: None)
-
-
-def _one(file: Path, folder: Path, settings: Settings) -> Done:
-    with step_progress(file.name) as progress:
-        done = _analyzed(file, folder, settings, progress)
-    return done
 
 
 @lru_cache(maxsize=1)
@@ -196,7 +190,8 @@ def _networks(settings: Settings) -> tuple[Classifier, Restorer]:
     )
 
 
-def _analyzed(file: Path, folder: Path, settings: Settings, progress: Progress) -> Done:
+def analyze_job(file: Path, folder: Path, settings: Settings, progress: Progress | None = None) -> Done:
+    """One micrograph, here or in another process."""
     shapes, contrast = _networks(settings)
     try:
         found = analyze(

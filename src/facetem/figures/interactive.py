@@ -12,9 +12,7 @@ import numpy as np
 
 from facetem.figures.stereographic import Triangle
 from facetem.figures.studies import Band
-from facetem.figures.style import INK, PALETTE, SOFT
-
-COLOURS = (PALETTE[4], PALETTE[5], SOFT, PALETTE[2])
+from facetem.figures.style import INK, PALETTE, SERIES
 
 
 def script() -> str:
@@ -45,7 +43,7 @@ def against_page(
                 name=name,
                 error_y={"type": "data", "array": reach[0], "arrayminus": reach[1], "thickness": 1},
                 mode="markers" if any(isinstance(value, str) for value in values) else "lines+markers",
-                marker={"color": COLOURS[colour % len(COLOURS)]},
+                marker={"color": SERIES[colour % len(SERIES)]},
                 hovertemplate=f"%{{x}}: %{{y:.3f}}<extra>{name}</extra>",
                 row=1,
                 col=column,

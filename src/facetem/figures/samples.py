@@ -8,9 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from facetem.figures.style import INK, PALETTE, SOFT, shape_colours, tidy
-
-MARKERS = "os^D"
+from facetem.figures.style import INK, MARKERS, PALETTE, SOFT, shape_colours, tidy
 
 
 def fraction_bars(

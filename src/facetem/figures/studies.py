@@ -10,10 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from facetem.figures.style import INK, PALETTE, SOFT, display_range, tidy
-
-COLOURS = (PALETTE[4], PALETTE[5], SOFT, PALETTE[2])
-MARKERS = "os^D"
+from facetem.figures.style import INK, MARKERS, SERIES, display_range, tidy
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ def against(values: Sequence[float | str], panels: Mapping[str, Mapping[str, Ban
 
 
 def _line(axes: Axes, x: np.ndarray, band: Band, name: str, i: int, named: bool) -> None:
-    colour = COLOURS[i % len(COLOURS)]
+    colour = SERIES[i % len(SERIES)]
     if named:
         reach = [np.subtract(band.mean, band.low), np.subtract(band.high, band.mean)]
         axes.errorbar(

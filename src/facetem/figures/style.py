@@ -21,6 +21,8 @@ GREY = "#9AA3AD"  # "none of these"
 PALE = "#E4E7EB"  # "not judged"
 INK = "#22262B"
 SOFT = "#6B727B"
+SERIES = (PALETTE[4], PALETTE[5], SOFT, PALETTE[2])  # lines of one panel, each with a marker of its own
+MARKERS = "os^D"
 
 
 def shape_colours(names: Sequence[str]) -> dict[str, str]:

@@ -80,9 +80,13 @@ def spread_of_limit(energy: float, limit: float) -> float:
     InputError
         If `limit` is not a finite positive number.
     """
+    _check_limit(limit)
+    return 2 / (pi * wavelength(energy) * limit**2)
+
+
+def _check_limit(limit: float) -> None:
     if not (isfinite(limit) and limit > 0):
         raise InputError(f"limit: expected a finite frequency > 0, got {limit!r}")
-    return 2 / (pi * wavelength(energy) * limit**2)
 
 
 def bright_atoms(energy: float, limit: float) -> Aberrations:
@@ -97,8 +101,7 @@ def bright_atoms(energy: float, limit: float) -> Aberrations:
     InputError
         If `limit` is not a finite positive number.
     """
-    if not (isfinite(limit) and limit > 0):
-        raise InputError(f"limit: expected a finite frequency > 0, got {limit!r}")
+    _check_limit(limit)
     lam = wavelength(energy)
     return Aberrations(defocus=-16 / (9 * lam * limit**2), C30=-64 / (27 * lam**3 * limit**4))
 

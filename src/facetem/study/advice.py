@@ -46,10 +46,17 @@ class Question:
     def __post_init__(self) -> None:
         if self.preset not in INSTRUMENTS:
             raise InputError(f"preset: expected one of {', '.join(INSTRUMENTS)}, got {self.preset!r}")
-        limits = {"dose": (1.0, 1e6, "e/Å²"), "diameter": (15.0, 90.0, "Å"), "film": (5.0, 100.0, "Å")}
-        for name, (low, high, unit) in limits.items():
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"{name}: expected {low:g} to {high:g} {unit}, got {getattr(self, name):g}")
+        limits = {
+            "dose": (1.0, 1e6, 1.0, "e/Å²"),
+            "diameter": (15.0, 90.0, 10.0, "nm"),
+            "film": (5.0, 100.0, 10.0, "nm"),
+        }
+        for name, (low, high, unit, word) in limits.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InputError(
+                    f"{name}: expected {low / unit:g} to {high / unit:g} {word}, got {value / unit:g}"
+                )
 
     def recipe(self, base: Recipe, dose: float, defocus: float) -> Recipe:
         """`base` with this microscope, size and film, at a dose and a defocus. Aberrations that a corrector leaves are

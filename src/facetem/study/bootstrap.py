@@ -40,7 +40,7 @@ def difference_of(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> Mean
     """How much more the mean of `second` (n,) is than that of `first` (n,), each specimen against itself.
 
     Of true and false, one pair of each of the four outcomes is added to what is drawn from (as Agresti and Min do by
-    halves, Biometrics 61 (2005) 515).
+    halves, Statistics in Medicine 24 (2005) 729).
     """
     one, other = np.asarray(first), np.asarray(second)
     added = np.array([-1.0, 0.0, 0.0, 1.0]) if one.dtype == bool else np.empty(0)

@@ -126,9 +126,12 @@ class Outcome:
         for tested in self.names("tested"):
             right = {one: self.right(one, tested) for one in networks}
             best, *others = sorted(networks, key=lambda one: -sum(right[one]))
-            told = [f"{one} by {difference_of(right[one], right[best])}" for one in others]
+            ahead = {one: difference_of(right[one], right[best]) for one in others}
+            sure = [f"{one} by {apart}" for one, apart in ahead.items() if apart.low > 0]
             lines.append(
-                f"Tested on {tested}, the network trained on {best} is ahead of {' and of '.join(told)}."
+                f"Tested on {tested}, the network trained on {best} is surely ahead of {' and of '.join(sure)}."
+                if sure
+                else f"Tested on {tested}, none is surely ahead of another."
             )
         return lines
 

@@ -57,5 +57,5 @@ def test_an_outcome_says_which_network_is_ahead() -> None:
     ]
     outcome = Outcome(MATRICES["carbon"], pd.DataFrame(rows))
     said = " ".join(outcome.said())
-    assert "Tested on x, the network trained on a is ahead of b by 0.667 (" in said
+    assert "Tested on x, the network trained on a is surely ahead of b by 0.667 (" in said
     assert outcome.summary()["right"].tolist() == pytest.approx([1, 1 / 3])
