@@ -73,7 +73,7 @@ class SpectrumClassifier(ShapeClassifier):
 
     def _with_spectrum(self, answer: Answer, images: Tensor) -> Answer:
         beside = self.pool(self.beside(functional.pixel_unshuffle(self._spectrum(images), FOLD)))
-        return self.read(answer.features + self.join(beside), answer.refusal)
+        return self.read(images, answer.features + self.join(beside), answer.refusal)
 
     def classify(self, images: Tensor) -> Answer:
         return self._with_spectrum(super().classify(images), images)

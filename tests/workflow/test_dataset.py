@@ -83,11 +83,22 @@ def complaints(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if not line.endswith((" left", "rate not known yet"))]
 
 
+def _heed_interrupts() -> None:
+    """A shell has what it runs in the background, these tests perhaps, ignore Ctrl-C, and their children would too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def started(*commands: list[str]) -> Iterator[list[subprocess.Popen[str]]]:
     """Processes that are killed when the context ends."""
     processes = [
-        subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=_heed_interrupts,
+        )
         for command in commands
     ]
     try:

@@ -16,6 +16,7 @@ from facetem.app.command import (
     minutes_of,
     processes,
     say_error,
+    whole_numbers,
 )
 from facetem.app.dataset import dataset
 from facetem.app.recipe import recipe_app
@@ -130,10 +131,26 @@ def train(
     budget: Annotated[
         str, typer.Option(help="Time to train for, all resumed runs together: 90s, 9m, 3h.")
     ] = "60m",
-    workers: Annotated[int, typer.Option(help="Processes that make specimens.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that make specimens. Default: 1; of a release on a GPU, 10.")
+    ] = None,
     batch: Annotated[
         int | None,
-        typer.Option(help="Samples a step, on all devices together. Default: 16, or 4 (restorer)."),
+        typer.Option(
+            help="Samples a step, on all devices together. Default: 16 or 4 (restorer); on a GPU 128 or 64."
+        ),
+    ] = None,
+    depths: Annotated[
+        str | None,
+        typer.Option(
+            help="Residual blocks of the classifier's stages, such as 1,2,4,4; a start is deepened."
+        ),
+    ] = None,
+    reflections: Annotated[
+        int | None,
+        typer.Option(
+            help="Width of what the classifier learns from the power spectrum; 0: it does not look."
+        ),
     ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
@@ -160,6 +177,8 @@ def train(
         workers=workers,
         seed=seed,
         batch=batch,
+        depths=None if depths is None else whole_numbers("depths", depths),
+        reflections=reflections,
         machines=Machines(device, "auto" if devices == 0 else devices, nodes),
     )
 

@@ -221,3 +221,17 @@ def minutes_of(budget: str) -> float:
     if found is None or (found[2] or "m") not in _UNITS or float(found[1]) <= 0:
         raise InputError(f"budget: expected a time above 0 such as 90s, 9m or 3h, got {budget!r}")
     return float(found[1]) * _UNITS[found[2] or "m"]
+
+
+def whole_numbers(name: str, text: str) -> tuple[int, ...]:
+    """The numbers in a text such as `1,2,4,4`.
+
+    Raises
+    ------
+    InputError
+        If they are not all whole and above 0.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise InputError(f"{name}: expected whole numbers above 0 such as 1,2,4,4, got {text!r}")
+    return tuple(int(part) for part in parts)

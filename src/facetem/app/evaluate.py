@@ -28,6 +28,7 @@ def run_evaluation(
     classifier: Path | None,
     restorer: Path | None,
     device: str,
+    workers: int = 0,
 ) -> Evaluation:
     """Score both networks, print the result and write it into the folder `output`."""
     if per_shape < 1:
@@ -38,7 +39,13 @@ def run_evaluation(
     contrast = load_restorer(restorer, device=device)
     with step_progress("facetem") as progress:
         result = evaluate(
-            shapes, contrast, recipe=wanted, per_shape=per_shape, device=device, progress=progress
+            shapes,
+            contrast,
+            recipe=wanted,
+            per_shape=per_shape,
+            device=device,
+            workers=workers,
+            progress=progress,
         )
     save_evaluation(result, output)
     print_evaluation(result)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -15,6 +17,8 @@ from torch import nn
 
 from facetem.app.command import Network, percent_bar, progress_bar
 from facetem.app.evaluate import run_evaluation
+from facetem.app.pace import pace
+from facetem.app.side_by_side import MAKERS, Specimens, learn_side_by_side
 from facetem.core.errors import InputError
 from facetem.data.make import make_store
 from facetem.data.recipe import Recipe
@@ -24,12 +28,19 @@ from facetem.data.sources import LiveSource, Source, StoreSource
 from facetem.data.store import open_store
 from facetem.data.workers import local_makers
 from facetem.hrtem.simulate import resolve_device
-from facetem.learn.classifier import ShapeClassifier
+from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.predictor import load_network
 from facetem.learn.processes import make_fabric, own_part
 from facetem.learn.release import release_classifier, release_restorer
 from facetem.learn.restorer import ContrastRestorer
-from facetem.learn.training import CLASSIFIER_PLAN, RESTORER_PLAN, ContrastTask, ShapeTask, train
+from facetem.learn.training import (
+    CLASSIFIER_PLAN,
+    RESTORER_PLAN,
+    ContrastTask,
+    ShapeTask,
+    TrainingPlan,
+    train,
+)
 from facetem.study.card import model_card
 
 if TYPE_CHECKING:
@@ -38,6 +49,8 @@ if TYPE_CHECKING:
 Begun = TypeVar("Begun", ShapeClassifier, ContrastRestorer)
 CLASSIFIER_SHARE = 0.6  # of the time for both: the restorer is pleased sooner, its every pixel is a lesson
 SPREAD_IMAGES = 32  # held out, to tell how large a restored image's error is where its patches disagree
+GPU_BATCH = {Network.classifier: 128, Network.restorer: 64}  # samples a step that keep a GPU from waiting
+MEMORY_SHARE = 0.3  # of what is free, for the specimens that a training keeps: two share a machine
 LIVE_BLOCK, LIVE_REPEATS = 64, 4  # specimens held at once, and how often each is shown before the next come
 
 
@@ -61,17 +74,22 @@ def run_training(
     specimens: int,
     validation: int,
     minutes: float,
-    workers: int,
+    workers: int | None,
     seed: int,
     batch: int | None = None,
+    depths: tuple[int, ...] | None = None,
+    reflections: int | None = None,
     machines: Machines,
 ) -> None:
     """Train a network and write its weights into the folder `output`; `release` trains both, tests them on freshly
-    simulated specimens and writes their model card.
+    simulated specimens and writes their model card. On one GPU the two learn side by side for all of the time, while
+    their specimens are made; otherwise one after the other.
 
     With `store`, the specimens are simulated once and kept there; without, they are simulated as they are needed.
     With `beside`, another store, its specimens are mixed in.
-    With `start`, a file of weights or a folder that holds those of both, the networks learn on from there.
+    With `start`, a file of weights or a folder that holds those of both, the networks learn on from there; with
+    `depths`, the classifier has so many residual blocks in its stages, and with `reflections` it looks at the power
+    spectrum too.
     A run that was stopped goes on from its last checkpoint when it is called again in the same way.
     """
     device = resolve_device(machines.device)
@@ -80,12 +98,18 @@ def run_training(
         raise InputError(f"validation: expected at least 200 specimens to calibrate on, got {validation}")
     precision = _precision(device)
     fabric = make_fabric(device, devices=machines.devices, nodes=machines.nodes, precision=precision)
-    common = {"seed": seed, "precision": precision} | ({} if batch is None else {"batch": batch})
+    together = network is Network.release and device.startswith("cuda") and fabric.world_size == 1
+    common = {"seed": seed, "precision": precision} | ({} if start is None else {"ease": 0.0})
     plans = {
-        which: replace(plan, minutes=share * minutes, **common)
+        which: replace(
+            plan,
+            minutes=minutes if together or network is which else share * minutes,
+            batch=batch or (GPU_BATCH[which] if device.startswith("cuda") else plan.batch),
+            **common,
+        )
         for which, plan, share in (
-            (Network.classifier, CLASSIFIER_PLAN, CLASSIFIER_SHARE if network is Network.release else 1.0),
-            (Network.restorer, RESTORER_PLAN, 1 - CLASSIFIER_SHARE if network is Network.release else 1.0),
+            (Network.classifier, CLASSIFIER_PLAN, CLASSIFIER_SHARE),
+            (Network.restorer, RESTORER_PLAN, 1 - CLASSIFIER_SHARE),
         )
         if network in (which, Network.release)
     }
@@ -93,14 +117,18 @@ def run_training(
         own_part(plan.batch, fabric)  # said before others are started
     fabric.launch()
     device = str(fabric.device)
-    source = _source(wanted, store, beside, specimens, workers, fabric)
+    begin = partial(_task, start, depths, reflections)
+    if together:
+        some = Specimens(wanted, store or output / "specimens", specimens, workers or MAKERS)
+        learn = partial(_learn, begin, output, beside)
+        with _parts_told() as tell:
+            learn_side_by_side(plans, some, device=device, learn=learn, progress=tell)
+        source = StoreSource(some.path, beside=beside)
+    else:
+        source = _source(wanted, store, beside, specimens, workers or 1, fabric)
     trained: dict[Network, nn.Module] = {}
     for which, plan in plans.items():
-        task = (
-            ShapeTask(_begun(ShapeClassifier, start, "classifier"))
-            if which is Network.classifier
-            else ContrastTask(_restorer(start, trained.get(Network.classifier)))
-        )
+        task = begin(which, trained.get(Network.classifier))
         with _told(f"training the {which.value}", fabric) as show:
             trained[which] = train(task, source, plan, output, fabric=fabric, progress=show)
         if fabric.global_rank == 0:
@@ -121,19 +149,83 @@ def run_training(
     }
     # Confidence is stated for the conditions of the standard test, familiarity for all that was trained on.
     stated = shipped_recipe("au-4-8nm-test") if recipe is None and store is None else wanted
-    calibration = _held_out(stated, validation if Network.classifier in trained else SPREAD_IMAGES, device)
+    builders = (workers or MAKERS) if device.startswith("cuda") else 0
+    n = validation if Network.classifier in trained else SPREAD_IMAGES
+    calibration = _held_out(stated, n, device, builders)
     for which, model in trained.items():
         said = {**told, "minutes": plans[which].minutes}
         path = output / f"{which.value}.safetensors"
         if isinstance(model, ShapeClassifier):
-            familiar = calibration if stated is wanted else _held_out(wanted, validation, device)
-            release_classifier(model, path, calibration=calibration, familiar=familiar, training=said)
+            familiar = calibration if stated is wanted else _held_out(wanted, validation, device, builders)
+            release_classifier(
+                model, path, calibration=calibration, familiar=familiar, training=said, device=device
+            )
         elif isinstance(model, ContrastRestorer):
-            release_restorer(model, path, calibration=calibration.first(SPREAD_IMAGES), training=said)
+            some = calibration.first(SPREAD_IMAGES)
+            release_restorer(model, path, calibration=some, training=said, device=device)
         typer.echo(f"{path}: use it with --weights, or with --{which.value} of facetem analyze")
     (output / "recipe.yaml").write_text(wanted.to_yaml(), encoding="utf-8")
     if network is Network.release:
-        _write_card(output, device)
+        _write_card(output, device, builders)
+
+
+def _task(
+    start: Path | None,
+    depths: tuple[int, ...] | None,
+    reflections: int | None,
+    which: Network,
+    classifier: nn.Module | None = None,
+) -> ShapeTask | ContrastTask:
+    """What a network is to learn, from where it begins."""
+    if which is Network.restorer:
+        return ContrastTask(_restorer(start, classifier))
+    model = _begun(ShapeClassifier, start, "classifier")
+    if model:
+        return ShapeTask(model.grown(depths=depths, reflections=reflections))
+    config = ClassifierConfig()
+    return ShapeTask(
+        ShapeClassifier(
+            replace(
+                config,
+                depths=config.depths if depths is None else depths,
+                reflections=config.reflections if reflections is None else reflections,
+            )
+        )
+    )
+
+
+def _learn(
+    begin: Callable[[Network], ShapeTask | ContrastTask],
+    output: Path,
+    beside: Path | None,
+    which: Network,
+    plan: TrainingPlan,
+    store: Path,
+    device: str,
+    tell: Callable[[float], None],
+) -> None:
+    """Train one of the networks to the end of its plan, in a process of its own; its checkpoint is what remains."""
+    fabric = make_fabric(device, precision=plan.precision)
+    source = StoreSource(store, beside=beside, memory=MEMORY_SHARE * _free_memory())
+    train(begin(which), source, plan, output, fabric=fabric, progress=lambda part, figures: tell(part))
+
+
+def _free_memory() -> float:
+    """Bytes of this machine's memory that nothing needs."""
+    return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+
+@contextmanager
+def _parts_told() -> Iterator[Callable[[str, float], None]]:
+    """A bar for several things that go on at the same time."""
+    parts: dict[str, float] = {}
+    with pace("% of each training", every=60.0) as show:
+
+        def tell(step: str, part: float) -> None:
+            parts[step] = part
+            show(round(100 * min(parts.get(which, 0.0) for which in ("classifier", "restorer"))), 100)
+
+        yield tell
 
 
 @contextmanager
@@ -159,12 +251,13 @@ def _draw_curves(history: Path) -> None:
     history.with_name(history.name.replace("-history.jsonl", "-curves.png")).write_bytes(png(picture))
 
 
-def _held_out(recipe: Recipe, n: int, device: str) -> Batch:
+def _held_out(recipe: Recipe, n: int, device: str, workers: int) -> Batch:
     with progress_bar("calibrating") as tell:
-        return draw_set(recipe, split="validation", n=n, device=device, progress=tell).known()
+        drawn = draw_set(recipe, split="validation", n=n, device=device, workers=workers, progress=tell)
+    return drawn.known()
 
 
-def _write_card(output: Path, device: str) -> None:
+def _write_card(output: Path, device: str, workers: int) -> None:
     evaluation = run_evaluation(
         output,
         recipe=None,
@@ -172,6 +265,7 @@ def _write_card(output: Path, device: str) -> None:
         classifier=output / "classifier.safetensors",
         restorer=output / "restorer.safetensors",
         device=device,
+        workers=workers,
     )
     headers = {
         name: json.loads((output / f"{name}.json").read_text())["training"]

@@ -46,8 +46,9 @@ class Shelf:
 
     def read(self, shard: int, rows: list[int]) -> dict[int, Item]:
         """Those specimens of a shard, by index."""
-        first, *_, last = self.store.indices(shard)
-        if last >= self._arrays["waves"].shape[0]:  # the store has been extended
+        indices = self.store.indices(shard)
+        first = indices[0]
+        if indices[-1] >= self._arrays["waves"].shape[0]:  # the store has been extended
             self._arrays = {name: self.store.array(name) for name in ARRAYS}
         labels = self.store.table("labels", shard)
         classes, energies = list(labels["label"]), list(labels["energy"])

@@ -20,7 +20,7 @@ from facetem.data.recipe import Recipe
 from facetem.hrtem.optics import Optics, clean_images
 from facetem.hrtem.potential import projected_potential
 from facetem.hrtem.settings import ACCURACIES
-from facetem.hrtem.simulate import exit_waves, fine_grid, fitted_settings
+from facetem.hrtem.simulate import exit_waves, fine_grid, fitted_settings, fitting_batch
 
 WAVE_BAND = 1.1  # 1/Å kept of the exit waves: beyond the information limit of the microscopes drawn
 # The restorer answers with the image of this microscope: no aberrations, coherent enough to show the lattice.
@@ -69,27 +69,38 @@ def best_focus_images(
     atoms dark or bright by chance; underfocus shows them dark.
     """
     offsets = np.arange(FOCUS_STEP, FOCUS_REACH + 1, FOCUS_STEP)
-    images, focus = [], []
-    for wave, mask, centre, energy in zip(waves, masks, centres, energies, strict=True):
-        foci = [float(centre + d) for d in offsets]
-        series = _focal_series(wave, grid, foci, energy, shape)
-        best = foci[int(torch.argmax(contrast(series, mask > 0)))]
-        images.append(_focal_series(wave, grid, [best], energy, shape)[0])
-        focus.append(best)
-    return torch.stack(images), focus
+    images: list[Tensor] = []
+    focus: list[float] = []
+    size = fitting_batch(grid, waves.device)
+    for first in range(0, len(waves), size):
+        some = slice(first, first + size)
+        foci = [[float(centre + d) for d in offsets] for centre in centres[some]]
+        series = _focal_series(waves[some], grid, foci, energies[some], shape)
+        found = contrast(series, masks[some, None] > 0).argmax(1).tolist()
+        best = [these[k] for these, k in zip(foci, found, strict=True)]
+        images.append(_focal_series(waves[some], grid, [[f] for f in best], energies[some], shape)[:, 0])
+        focus += best
+    return torch.cat(images), focus
 
 
 def _focal_series(
-    wave: Tensor, grid: Grid, foci: Sequence[float], energy: float, shape: tuple[int, int]
+    waves: Tensor,
+    grid: Grid,
+    foci: Sequence[Sequence[float]],
+    energies: Sequence[float],
+    shape: tuple[int, int],
 ) -> Tensor:
-    return clean_images(
-        wave.expand(len(foci), -1, -1),
+    """Images (n, f, y, x) of each wave (n, y, x) at its own f `foci` [Å]."""
+    n, f = len(foci), len(foci[0])
+    images = clean_images(
+        waves[:, None].expand(-1, f, -1, -1).flatten(0, 1),
         grid,
-        energies=[energy] * len(foci),
-        optics=[TARGET_OPTICS.at(focus) for focus in foci],
+        energies=np.repeat(energies, f).tolist(),
+        optics=[TARGET_OPTICS.at(focus) for these in foci for focus in these],
         shape=shape,
         band=WAVE_BAND,
     )
+    return images.unflatten(0, (n, f))
 
 
 def truth_of(specimens: Sequence[Specimen], recipe: Recipe, device: str) -> Truth:

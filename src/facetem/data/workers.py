@@ -152,7 +152,7 @@ def _serve(line: Connection, path: Path, device: str) -> None:
     from threading import Thread
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the first process says what happens
-    Thread(target=_end_with_parent, daemon=True).start()
+    Thread(target=end_with_parent, daemon=True).start()
     if os.name != "nt":
         # Locks are then nobody's to clean up: those of a killed process would be reported as leaked at the end.
         set_start_method("fork", force=True)
@@ -166,7 +166,7 @@ def _serve(line: Connection, path: Path, device: str) -> None:
         line.send(_attempt(path, shard, device))
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End this process when the one that started it has: nobody would take what it makes."""
     parent = parent_process()
     if parent is not None:

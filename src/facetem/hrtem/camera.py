@@ -108,6 +108,11 @@ def _signal(camera: Camera, squared: Tensor) -> Tensor:
     return (1 - camera.mtf_floor) * (1 + squared / camera.mtf_width**2) ** -1.5 + camera.mtf_floor
 
 
+def _noise(camera: Camera, squared: Tensor) -> Tensor:
+    """NTF at squared frequencies [(cycles per pixel)^2]."""
+    return _signal(camera, squared) if camera.ntf is None else camera.ntf.at(squared.sqrt())
+
+
 def _squared(grid: Grid, like: Tensor) -> Tensor:
     ky, kx = grid.frequencies(like.device, like.dtype)
     return (ky * grid.pixel[0]) ** 2 + (kx * grid.pixel[1]) ** 2
@@ -124,9 +129,7 @@ def modulation_transfer(grid: Grid, camera: Camera, like: Tensor) -> Tensor:
 
 def noise_transfer(grid: Grid, camera: Camera, like: Tensor) -> Tensor:
     """NTF (y, x) of the camera at the frequencies of `grid`: the root of the noise power over its value at 0."""
-    if camera.ntf is None:
-        return modulation_transfer(grid, camera, like)
-    return camera.ntf.at(_squared(grid, like).sqrt())
+    return _noise(camera, _squared(grid, like))
 
 
 def detective_quantum_efficiency(grid: Grid, camera: Camera, like: Tensor) -> Tensor:
@@ -165,26 +168,26 @@ def record_each(clean: Tensor, grid: Grid, cameras: Sequence[Camera], seeds: Seq
         raise InputError(
             f"binning: expected one number that divides {grid.shape} pixels, got {sorted(binnings)}"
         )
+    squared = _squared(grid, clean)
     return torch.stack(
         [
-            _record(image, grid, camera, seed)
+            _record(image, grid, camera, seed, squared)
             for image, camera, seed in zip(clean, cameras, seeds, strict=True)
         ]
     )
 
 
-def _record(clean: Tensor, grid: Grid, camera: Camera, seed: int) -> Tensor:
+def _record(clean: Tensor, grid: Grid, camera: Camera, seed: int, squared: Tensor) -> Tensor:
     own = torch.Generator(clean.device).manual_seed(seed)
     image = clean
     counts = camera.dose * grid.pixel_area
     if camera.ntf is not None:
-        ratio = modulation_transfer(grid, camera, clean) / noise_transfer(grid, camera, clean)
-        image = _filtered(image, ratio)
+        image = _filtered(image, _signal(camera, squared) / _noise(camera, squared))
     if camera.dose < inf:
         counted = counts * camera.dqe
         image = torch.poisson(image.clamp_min(0) * counted, generator=own) / counted
     if camera.mtf_width < inf or camera.mtf is not None or camera.ntf is not None:
-        image = _filtered(image, noise_transfer(grid, camera, clean))
+        image = _filtered(image, _noise(camera, squared))
     if camera.gain_error > 0:
         image = image * (1 + camera.gain_error * _gain_pattern(camera, clean))
     if camera.dose < inf and camera.readout > 0:

@@ -153,17 +153,21 @@ def fine_grid(extent: tuple[float, float], sampling: float = Multislice.sampling
 def fitted_settings(
     structure: Structure, *, energies: Sequence[float], settings: Multislice
 ) -> list[tuple[Multislice, list[int]]]:
-    """The settings that specimens need, `Multislice.fitted`, each with the indices of those that need them.
+    """The settings that specimens of one field need, `Multislice.fitted`, each with the indices of those that need
+    them.
 
     The phase is that of the projected potential on pixels of 0.25 Å.
     """
     groups: dict[Multislice, list[int]] = {}
-    for i, energy in enumerate(energies):
-        one = structure.select(i, i + 1)
-        x, y, _ = one.cell[0].tolist()
-        potential = projected_potential(one, fine_grid((x, y)), settings)
-        phase = interaction_parameter(energy) * float(potential.max())
-        groups.setdefault(settings.fitted(phase), []).append(i)
+    x, y, _ = structure.cell[0].tolist()
+    grid = fine_grid((x, y))
+    size = fitting_batch(grid, structure.positions.device)
+    for first in range(0, structure.n_specimens, size):
+        some = range(first, min(first + size, structure.n_specimens))
+        potential = projected_potential(structure.select(some.start, some.stop), grid, settings)
+        for i, highest in zip(some, potential.amax((-2, -1)).tolist(), strict=True):
+            fitted = settings.fitted(interaction_parameter(energies[i]) * highest)
+            groups.setdefault(fitted, []).append(i)
     return list(groups.items())
 
 

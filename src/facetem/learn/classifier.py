@@ -10,15 +10,19 @@ mask and its image at best focus. Three bits of label per image teach a network 
 pixel, from which the 3D shape follows, teaches it fast.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from facetem.core.errors import InputError
 from facetem.learn.orientation import MOMENTS
+from facetem.learn.reflections import Reflections
 
 TYPICAL = 60.0  # Å, of diameters
 HIDDEN = 128  # width of the layer before size and orientation
@@ -35,6 +39,7 @@ class ClassifierConfig:
     classes: int = 8
     lateral: int = 32  # width of the layers that draw the picture
     dropout: float = 0.1
+    reflections: int = 0  # width of what the power spectrum tells; 0: it is not looked at
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -142,6 +147,43 @@ class ShapeClassifier(nn.Module):
         self.pose = nn.Sequential(
             nn.Linear(2 * before, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1 + len(MOMENTS))
         )
+        if config.reflections:
+            self.reflections = Reflections(config.reflections)
+            said = nn.Linear(2 * HIDDEN, config.classes + 2 + len(MOMENTS))
+            nn.init.zeros_(said.weight)  # begins without a say
+            nn.init.zeros_(said.bias)
+            self.correct = nn.Sequential(
+                nn.Linear(2 * before + config.reflections, 2 * HIDDEN), nn.ReLU(), said
+            )
+
+    def grown(
+        self, *, depths: tuple[int, ...] | None = None, reflections: int | None = None
+    ) -> ShapeClassifier:
+        """This network with so many residual blocks in its stages, or with an eye for reflections. New blocks come last
+        in their stage and begin as the identity, and reflections begin without a say, so that it answers as before and
+        has more to learn with (Chen et al., Net2Net, ICLR 2016).
+
+        Raises
+        ------
+        InputError
+            If there is not one number for each stage, or the network would lose something.
+        """
+        mine = self.config.depths
+        depths = mine if depths is None else depths
+        reflections = self.config.reflections if reflections is None else reflections
+        if self.config.reflections not in (0, reflections):
+            raise InputError(f"reflections: expected {self.config.reflections}, got {reflections}")
+        if len(depths) != len(mine) or any(new < old for new, old in zip(depths, mine, strict=True)):
+            raise InputError(f"depths: expected {len(mine)} numbers, at least {mine}, got {depths}")
+        grown = ShapeClassifier(replace(self.config, depths=depths, reflections=reflections))
+        state = {k: v for k, v in self.state_dict().items() if not k.startswith("features.")}
+        grown.load_state_dict(state, strict=False)
+        begins = [0, *(end + 1 for end in self.features.ends)]
+        theirs = [0, *(end + 1 for end in grown.features.ends)]
+        for first, last, to in zip(begins, begins[1:], theirs, strict=False):
+            for k in range(last - first):
+                grown.features[to + k].load_state_dict(self.features[first + k].state_dict())
+        return grown
 
     @staticmethod
     def pool(stage: Tensor) -> Tensor:
@@ -149,10 +191,17 @@ class ShapeClassifier(nn.Module):
         there at all, such as a twin plane."""
         return torch.cat([stage.mean(dim=(-2, -1)), stage.amax(dim=(-2, -1))], dim=1)
 
-    def read(self, features: Tensor, refusal: Tensor) -> Answer:
-        """The answer in features (n, 2 c), and the refusal (n,)."""
+    def read(self, images: Tensor, features: Tensor, refusal: Tensor) -> Answer:
+        """The answer in features (n, 2 c) and the refusal (n,), corrected by what the images' reflections tell."""
         pose = self.pose(features)
-        return Answer(self.head(features), pose[:, 0], pose[:, 1:], refusal, features)
+        parts = (self.head(features), pose[:, :1], pose[:, 1:], refusal[:, None])
+        if self.config.reflections:
+            told = self.reflections(images).to(features.dtype)
+            corrections = self.correct(torch.cat([features, told], dim=1))
+            sizes = [part.shape[1] for part in parts]
+            parts = tuple(a + b for a, b in zip(parts, corrections.split(sizes, dim=1), strict=True))
+        logits, diameter, moments, refusal = parts
+        return Answer(logits, diameter[:, 0], moments, refusal[:, 0], features)
 
     def refusal(self, stages: Sequence[Tensor]) -> Tensor:
         """The logit of "none of these" (n,). Every stage has a say: on its way up the trunk forgets what the shape does
@@ -162,7 +211,7 @@ class ShapeClassifier(nn.Module):
     def classify(self, images: Tensor) -> Answer:
         """The answer, without the picture."""
         stages = self.features.stages(functional.pixel_unshuffle(images, FOLD))
-        return self.read(self.pool(stages[-1]), self.refusal(stages))
+        return self.read(images, self.pool(stages[-1]), self.refusal(stages))
 
     def forward(self, images: Tensor) -> tuple[Answer, Picture]:
         """The answer, and the picture that training compares with the truth."""
@@ -173,6 +222,6 @@ class ShapeClassifier(nn.Module):
             total = here if total is None else here + functional.interpolate(total, scale_factor=2.0)
         assert total is not None
         drawn = self.draw(torch.relu(total)).float()
-        answer = self.read(self.dropout(self.pool(stages[-1])), self.refusal(stages))
+        answer = self.read(images, self.dropout(self.pool(stages[-1])), self.refusal(stages))
         *_, thickness, mask = drawn.unbind(1)
         return answer, Picture(functional.pixel_shuffle(drawn[:, :-2], FOLD)[:, 0], thickness, mask)

@@ -27,6 +27,7 @@ def release_classifier(
     calibration: Batch,
     familiar: Batch,
     training: dict[str, Any],
+    device: str = "cpu",
 ) -> None:
     """Calibrate a trained classifier and write it to `path`.
 
@@ -40,8 +41,7 @@ def release_classifier(
     training
         How the weights came about; kept in the file's header.
     """
-    model = model.cpu().eval()
-    classifier = Classifier(model)
+    classifier = Classifier(model.to(device).eval(), device=device)
     answers = classifier.answers(calibration.noisy.numpy())
     logits = answers.logits
     known = classifier.answers(familiar.noisy.numpy())
@@ -82,6 +82,7 @@ def release_restorer(
     *,
     training: dict[str, Any],
     calibration: Batch | None = None,
+    device: str = "cpu",
 ) -> None:
     """Write a trained restorer to `path`.
 
@@ -92,11 +93,11 @@ def release_restorer(
     calibration
         Held-out samples: they fix the factor that makes its spread an rms error. Without them it stays 1.
     """
-    model = model.cpu().eval()
+    model = model.to(device).eval()
     config = {"name": Path(path).stem, "network": model.config.as_dict(), "training": training}
     if calibration is not None:
         config |= {
-            "spread_scale": _spread_scale(Restorer(model), calibration),
+            "spread_scale": _spread_scale(Restorer(model, device=device), calibration),
             "calibrated_on": len(calibration.labels),
         }
     save_weights(path, "restorer", model, config, {})

@@ -106,6 +106,7 @@ def evaluate(
     recipe: Recipe | None = None,
     per_shape: int = 50,
     device: str = "cpu",
+    workers: int = 0,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Simulate the test set of a recipe and score both networks on it.
@@ -116,7 +117,12 @@ def evaluate(
     tell = progress or (lambda step, done, total: None)
     n = per_shape * len(recipe.particles.shapes)
     samples = draw_set(
-        recipe, split="test", n=n, device=device, progress=lambda done, total: tell("simulate", done, total)
+        recipe,
+        split="test",
+        n=n,
+        device=device,
+        workers=workers,
+        progress=lambda done, total: tell("simulate", done, total),
     )
     return score(classifier, restorer, samples, recipe=recipe, progress=tell)
 

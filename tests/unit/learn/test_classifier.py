@@ -1,6 +1,8 @@
+import pytest
 import torch
 
-from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
+from facetem.core.errors import InputError
+from facetem.learn.classifier import ClassifierConfig, Residual, ShapeClassifier
 from facetem.learn.orientation import MOMENTS
 
 
@@ -32,3 +34,28 @@ def test_every_stage_and_the_stem_see_the_picture() -> None:
     stem = next(model.features.parameters())
     assert stem.grad is not None
     assert stem.grad.abs().sum() > 0
+
+
+def test_a_grown_network_answers_as_before_and_learns_with_what_is_new() -> None:
+    torch.manual_seed(0)
+    model = ShapeClassifier(ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 2, 1)))
+    for norm in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.weight, 0.5, 1)  # a trained network's blocks are not the identity
+        torch.nn.init.normal_(norm.running_mean)
+    deeper = model.grown(depths=(2, 1, 3, 1), reflections=8)
+    images = torch.randn(2, 1, 256, 256)
+    for before, after in zip(model.eval().classify(images), deeper.eval().classify(images), strict=True):
+        assert torch.equal(before, after)
+    answer, picture = deeper.train()(images)
+    (picture.target.square().sum() + sum(part.square().sum() for part in answer)).backward()
+    added = [m for m in deeper.features if isinstance(m, Residual) and not m.second_norm.weight.any()]
+    assert len(added) == 2
+    assert all(block.second_norm.weight.grad.any() for block in added)
+    assert deeper.correct[-1].weight.grad.any(1).all()  # every answer heeds the reflections
+
+
+@pytest.mark.parametrize("depths", [(1, 1, 1, 1), (1, 1, 2)])
+def test_a_network_loses_no_blocks(depths: tuple[int, ...]) -> None:
+    model = ShapeClassifier(ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 2, 1)))
+    with pytest.raises(InputError, match=r"depths: expected 4 numbers, at least \(1, 1, 2, 1\)"):
+        model.grown(depths=depths)

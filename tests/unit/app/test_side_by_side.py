@@ -1,0 +1,87 @@
+"""Two trainings and those who make their specimens, at once."""
+
+from functools import partial
+from multiprocessing import active_children
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from facetem.app.command import Network
+from facetem.app.side_by_side import FIRST, Specimens, learn_side_by_side
+from facetem.app.train import _learn, _task
+from facetem.core.errors import InputError
+from facetem.data.publish import whole_shards
+from facetem.data.recipe_file import recipe_from
+from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
+from facetem.learn.predictor import save_weights
+from facetem.learn.release import release_restorer
+from facetem.learn.restorer import ContrastRestorer, RestorerConfig
+from facetem.learn.training import TrainingPlan
+
+WIDTHS = (8, 8, 8, 8)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    """A folder of weights of two small networks."""
+    torch.manual_seed(0)
+    classifier = ShapeClassifier(ClassifierConfig(widths=WIDTHS, depths=(1, 1, 1, 1)))
+    config = {"name": "small", "network": classifier.config.as_dict()}
+    save_weights(tmp_path / "classifier.safetensors", "classifier", classifier, config, {})
+    restorer = ContrastRestorer(RestorerConfig(widths=WIDTHS, depths=(1, 1, 1, 1), up=WIDTHS))
+    release_restorer(restorer, tmp_path / "restorer.safetensors", training={})
+    return tmp_path
+
+
+def specimens(small: dict[str, Any], path: Path, **changes: Any) -> Specimens:
+    """A few more than learning waits for, with a field that holds a patch."""
+    recipe = recipe_from({**small, "field_nm": 10.4, "stored": {"shard": 1}, **changes})
+    return Specimens(recipe, path / "store", FIRST + 2, workers=1)
+
+
+def plan(**changes: Any) -> TrainingPlan:
+    return TrainingPlan(steps=2, batch=2, precision="32-true", **changes)
+
+
+@pytest.mark.slow
+def test_both_learn_while_their_specimens_are_made(
+    start: Path, small: dict[str, Any], tmp_path: Path
+) -> None:
+    begin = partial(_task, start, (1, 1, 2, 1), 8)
+    told: list[tuple[str, float]] = []
+    learn_side_by_side(
+        {Network.classifier: plan(), Network.restorer: plan()},
+        specimens(small, tmp_path),
+        device="cpu",
+        learn=partial(_learn, begin, tmp_path / "run", None),
+        progress=lambda *step: told.append(step),
+    )
+    for name in ("classifier", "restorer"):
+        saved = torch.load(tmp_path / "run" / f"{name}.ckpt", weights_only=True)
+        assert saved["step"] == 2
+        assert (name, 1.0) in told
+    blocks = ShapeClassifier(ClassifierConfig(widths=WIDTHS, depths=(1, 1, 2, 1), reflections=8))
+    assert saved_names(tmp_path / "run" / "classifier.ckpt") == set(blocks.state_dict())
+    assert len(whole_shards(tmp_path / "store")) >= FIRST
+    assert not active_children()
+
+
+def saved_names(path: Path) -> set[str]:
+    return set(torch.load(path, weights_only=True)["model"])
+
+
+@pytest.mark.slow
+def test_what_is_wrong_in_a_process_is_said_by_the_first(
+    start: Path, small: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="size: expected at most"):
+        learn_side_by_side(
+            {Network.classifier: plan(size=512)},
+            specimens(small, tmp_path),
+            device="cpu",
+            learn=partial(_learn, partial(_task, start, None, None), tmp_path / "run", None),
+            progress=lambda *step: None,
+        )
+    assert not active_children()
