@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from facetem.analysis.lattice import LatticeScale, lattice_scale, lattice_spacings
 from facetem.analysis.particles import Outline, find_particles
+from facetem.core.contrast import contrast
 from facetem.core.errors import InputError
+from facetem.core.physics import wavelength
 from facetem.data.crop import crop
 from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_from_array, resample
 from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, listed, verdict, verdict_words
@@ -31,9 +33,11 @@ _TRAINED = (36.0, 100.0)
 _LEAST_SEEN = 0.85
 _MASK_BLUR = 2.5  # Å: about a lattice spacing; finer than this the outlines are noise
 _SMALLEST = 20.0  # Å: half of the smallest particle that the networks know
+_CONVEX = 0.85  # of its convex hull that a particle fills: Marks decahedra with deep notches have 0.9
+_FARTHEST = 180.0  # Å from focus; the networks learnt up to 200
 _ENOUGH = 3  # judged particles, to say something of the whole micrograph
 NOT_JUDGED = "not judged"
-_MARGIN = 12  # px around a particle, for the taper of its spectrum
+_MARGIN = 25  # px, 10 Å around a particle: for the taper of its spectrum, and to see what it stands out of
 _BATCH = 16  # crops: what a laptop classifies at once without a noticeable share of its memory
 
 Progress = Callable[[str, int, int], None]  # step, done, total
@@ -59,7 +63,9 @@ class ParticleResult:
     `diameter_nm` is that of the disc of the same projected area; `confidence` is calibrated on simulated images;
     `judged` is False if the classifier could not see enough of the particle; `known` is False then, and also if the
     image resembles none of the shapes. `possible` are the shapes that the image leaves possible, the most probable
-    first. `spacings_nm` are those of the lattice that its spectrum shows, the largest first. `family`, the
+    first. `spacings_nm` are those of the lattice that its spectrum shows, the largest first. `contrast` is that of the
+    micrograph around it (`facetem.core.contrast`), `out_of_focus_nm` how far the restorer reads it to be from focus, on
+    either side; None where the file does not tell the beam energy. `family`, the
     volume-equivalent `volume_diameter_nm` and how the particle lies (`Orientation`) are the network's answers; they
     mean nothing where it is not `known`. `remarks` says in words what makes the row less certain.
     """
@@ -83,6 +89,8 @@ class ParticleResult:
     zone: tuple[int, int, int] | None
     zone_angle_deg: float | None
     spacings_nm: tuple[float, ...] = ()
+    contrast: float | None = None
+    out_of_focus_nm: float | None = None
     remarks: tuple[str, ...] = ()
 
     @property
@@ -211,10 +219,21 @@ def analyze(
     finest = (
         2.2 * micrograph.sampling
     )  # a tenth above what its pixels could hold: there is no noise to compare with
-    spacings = [_spacings(image, o, finest) for o in outlines]
+    views = [_View.of(outline, image.shape) for outline in outlines]
+    spacings = [
+        lattice_spacings(image[view.box], view.inside, sampling=PIXEL, finest=finest) for view in views
+    ]
+    energy = _beam_energy(micrograph)
     particles = [
-        _result(o, p, spacings=s, invented=_invented(restoration, o))
-        for o, p, s in zip(outlines, predictions, spacings, strict=True)
+        _result(
+            outline,
+            prediction,
+            spacings=seen,
+            invented=restoration.support.within(view.inside, view.corner).invented,
+            contrast=_contrast(image[view.box], restoration.mask[view.box], view.inside),
+            out_of_focus=_out_of_focus(restoration, outline, energy),
+        )
+        for outline, prediction, view, seen in zip(outlines, predictions, views, spacings, strict=True)
     ]
     return Analysis(
         micrograph=micrograph,
@@ -240,29 +259,67 @@ def _read(source: Any, sampling: float | None) -> Micrograph:
     return micrograph_from_array(source, sampling)
 
 
-def _invented(restoration: Restoration, outline: Outline) -> bool:
-    """Whether the restored image shows this particle with a lattice that the input does not have."""
-    return restoration.support.within(_inside(outline, restoration.image.shape)).invented
+@dataclass(frozen=True)
+class _View:
+    """A particle's surroundings: the `box` that they are of the field, and its own pixels in it."""
+
+    box: tuple[slice, slice]
+    inside: NDArray[np.bool_]
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        return self.box[0].start, self.box[1].start
+
+    @classmethod
+    def of(cls, outline: Outline, shape: tuple[int, ...]) -> _View:
+        from skimage.draw import polygon
+
+        y0, x0, y1, x1 = outline.bbox
+        box = (
+            slice(max(0, y0 - _MARGIN), min(shape[0], y1 + _MARGIN)),
+            slice(max(0, x0 - _MARGIN), min(shape[1], x1 + _MARGIN)),
+        )
+        inside = np.zeros([side.stop - side.start for side in box], dtype=bool)
+        corner = np.array([side.start for side in box])
+        inside[polygon(*(outline.contour - corner).T, shape=inside.shape)] = True
+        return cls(box, inside)
 
 
-def _spacings(image: NDArray[np.float32], outline: Outline, finest: float) -> NDArray[np.float64]:
-    """The lattice spacings [Å] in the spectrum of a particle, none below `finest`."""
-    y0, x0, y1, x1 = outline.bbox
-    box = slice(max(0, y0 - _MARGIN), y1 + _MARGIN), slice(max(0, x0 - _MARGIN), x1 + _MARGIN)
-    return lattice_spacings(image[box], _inside(outline, image.shape)[box], sampling=PIXEL, finest=finest)
+def _contrast(
+    image: NDArray[np.float32], mask: NDArray[np.float32], inside: NDArray[np.bool_]
+) -> float | None:
+    """How far a particle stands out of what lies around it and is no particle; None if nothing does."""
+    import torch
+
+    around = ~inside & (mask < 0.5)
+    if around.sum() < inside.sum() / 10:
+        return None
+    level = float(image[around].mean())
+    # Other particles are left out: they have the mean of the support.
+    seen = np.where(inside | around, image, level) / max(abs(level), 1e-12)
+    return float(contrast(torch.from_numpy(np.asarray(seen, np.float32)), torch.from_numpy(inside)))
 
 
-def _inside(outline: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """The pixels of a particle."""
-    from skimage.draw import polygon
+def _beam_energy(micrograph: Micrograph) -> float | None:
+    """[eV], if the file tells one that microscopes have."""
+    told = micrograph.metadata.get("beam_energy_kev")
+    return 1e3 * float(told) if isinstance(told, (int, float)) and 10 <= told <= 2000 else None
 
-    inside = np.zeros(shape, dtype=bool)
-    inside[polygon(*outline.contour.T, shape=shape)] = True
-    return inside
+
+def _out_of_focus(restoration: Restoration, outline: Outline, energy: float | None) -> float | None:
+    """Distance from focus [Å] that the restorer reads where the particle is."""
+    phase = restoration.out_of_focus(*outline.centroid)
+    return None if energy is None or phase is None else phase / wavelength(energy)
 
 
 def _result(
-    outline: Outline, prediction: Prediction, *, spacings: NDArray[np.float64], invented: bool
+    outline: Outline,
+    prediction: Prediction,
+    *,
+    spacings: NDArray[np.float64],
+    invented: bool,
+    contrast: float | None,
+    out_of_focus: float | None,
 ) -> ParticleResult:
     remarks = []
     # A disc with a straight cut as long as its radius has lost 3 % of its area. Beyond the edge the classifier sees
@@ -280,6 +337,10 @@ def _result(
         )
     elif not (outline.cut_by_edge or _TRAINED[0] <= outline.equivalent_diameter <= _TRAINED[1]):
         remarks.append("outside the 4 to 8 nm of the training")
+    if outline.solidity < _CONVEX:
+        remarks.append("not convex: particles that overlap, or none")
+    if out_of_focus is not None and out_of_focus > _FARTHEST:
+        remarks.append(f"about {out_of_focus / 10:.0f} nm from focus, at the end of what the networks learnt")
     if invented:
         remarks.append("restored with lattice that has no support in the image")
     judged = not (cut_through or too_large)
@@ -303,6 +364,8 @@ def _result(
         zone=prediction.orientation.zone,
         zone_angle_deg=prediction.orientation.zone_angle,
         spacings_nm=tuple(round(float(d) / 10, 4) for d in spacings),
+        contrast=contrast,
+        out_of_focus_nm=None if out_of_focus is None else out_of_focus / 10,
         remarks=tuple(remarks),
     )
 

@@ -39,6 +39,8 @@ class Outline:
         4 pi area / perimeter^2 with Crofton's perimeter: 1 for a disc, at most 1.
     contour : (n, 2) float
         Closed outline (y, x) [px].
+    solidity : float
+        Part of its convex hull that it fills.
     edge_length : float
         Length along which the edge of the map cuts it [Å]; 0 for a whole particle.
     """
@@ -51,6 +53,7 @@ class Outline:
     feret: float
     circularity: float
     contour: NDArray[np.float64]
+    solidity: float
     edge_length: float
 
     @property
@@ -235,6 +238,7 @@ def _measure(region: Any, sampling: float, shape: tuple[int, ...]) -> Outline:
         feret=_feret(contour) * sampling,
         circularity=min(1.0, 4 * math.pi * pixels / perimeter**2),
         contour=contour,
+        solidity=float(region.solidity),
         edge_length=float(on_edge) * sampling,
     )
 

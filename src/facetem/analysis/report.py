@@ -181,7 +181,7 @@ def table_csv(particles: Sequence[ParticleResult]) -> str:
     shapes = list(particles[0].probabilities) if particles else []
     columns = ["index", "verdict", "possible", "confidence", "most_probable_shape", "known", "x_nm", "y_nm",
                "diameter_nm", "feret_nm", "circularity", "cut_by_edge", "family", "volume_diameter_nm", "zone",
-               "zone_angle_deg", "spacings_nm", "remarks",
+               "zone_angle_deg", "spacings_nm", "contrast", "out_of_focus_nm", "remarks",
                *(f"p_{s}" for s in shapes)]  # fmt: skip
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -196,6 +196,11 @@ def table_csv(particles: Sequence[ParticleResult]) -> str:
         row |= {
             name: f"{getattr(p, name):.3f}"
             for name in ("x_nm", "y_nm", "diameter_nm", "feret_nm", "circularity")
+        }
+        row |= {
+            name: f"{value:.2f}"
+            for name in ("contrast", "out_of_focus_nm")
+            if (value := getattr(p, name)) is not None
         }
         row |= {"confidence": f"{p.confidence:.4f}"} | {
             f"p_{s}": f"{v:.4f}" for s, v in p.probabilities.items()

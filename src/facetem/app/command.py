@@ -55,7 +55,8 @@ class Suite(StrEnum):
 
 
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", help="Processes. Default: one per core, or one on a GPU.")
+    int | None,
+    typer.Option("--workers", help="Processes. Default: one per core; on a GPU 10 that make, or 1."),
 ]
 DaskOption = Annotated[
     str | None, typer.Option("--dask", metavar="ADDRESS", help="A Dask scheduler: tcp://host:8786.")

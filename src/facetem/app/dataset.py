@@ -101,7 +101,7 @@ def _recipe(told: str) -> "Recipe":
 
 def _makers(workers: int | None, device: Device, dask: str | None, dask_cluster: Path | None) -> "Makers":
     from facetem.core.errors import InputError
-    from facetem.data.workers import cores, local_makers
+    from facetem.data.workers import PER_GPU, cores, local_makers
 
     if workers is not None and workers < 1:
         raise InputError(f"workers: expected at least 1, got {workers}")
@@ -114,7 +114,7 @@ def _makers(workers: int | None, device: Device, dask: str | None, dask_cluster:
     from facetem.hrtem.simulate import resolve_device
 
     there = resolve_device(device)
-    return local_makers(workers or (cores() if there == "cpu" else 1), there)
+    return local_makers(workers or (cores() if there == "cpu" else min(cores(), PER_GPU)), there)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from facetem.app.results import print_evaluation
 from facetem.core.errors import InputError
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import find_recipe, load_recipe, shipped_recipe
+from facetem.data.samples import Batch
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.predictor import load_classifier
 from facetem.learn.restoration import load_restorer
@@ -28,9 +29,9 @@ def run_evaluation(
     classifier: Path | None,
     restorer: Path | None,
     device: str,
-    workers: int = 0,
+    samples: Batch | None = None,
 ) -> Evaluation:
-    """Score both networks, print the result and write it into the folder `output`."""
+    """Score both networks, on `samples` or on freshly simulated ones, print the result and write it into `output`."""
     if per_shape < 1:
         raise InputError(f"per-shape: expected at least 1 specimen, got {per_shape}")
     device = resolve_device(device)
@@ -43,8 +44,8 @@ def run_evaluation(
             contrast,
             recipe=wanted,
             per_shape=per_shape,
+            samples=samples,
             device=device,
-            workers=workers,
             progress=progress,
         )
     save_evaluation(result, output)

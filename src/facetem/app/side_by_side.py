@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from facetem.learn.training import TrainingPlan
 
 FIRST = 16  # shards that are there before learning begins
-MAKERS = 10  # processes that simulate on the GPU; more would take turns of it that the trainings need
 
 Tell = Callable[[str, float], None]  # what is going on, and the part of it that is done
 Learn = Callable[[Network, "TrainingPlan", Path, str, Callable[[float], None]], None]
@@ -48,12 +47,13 @@ def learn_side_by_side(
     *,
     device: str,
     learn: Learn,
+    meanwhile: Callable[[], None],
     progress: Tell,
 ) -> None:
-    """Have `learn` bring each network to the end of its plan.
+    """Have `learn` bring each network to the end of its plan, and `meanwhile` done too.
 
-    It is called in a process of its own with (network, plan, the store, device, a function to be told the part done),
-    and can be pickled.
+    `learn` is called in a process of its own with (network, plan, the store, device, a function to be told the part
+    done), `meanwhile` in another; both can be pickled.
 
     Raises
     ------
@@ -67,17 +67,18 @@ def learn_side_by_side(
         context.Process(target=_learn, args=(learn, which, plan, specimens.path, device, told))
         for which, plan in plans.items()
     ]
-    with _running([maker, *learners]):
-        while any(process.is_alive() for process in learners):
+    awaited = [*learners, context.Process(target=_do, args=(meanwhile, told))]
+    with _running([maker, *awaited]):
+        while any(process.is_alive() for process in awaited):
             try:
                 step, part, wrong = told.get(timeout=1.0)
             except Empty:
-                step, part, wrong = "", 0.0, _dead(maker, *learners)
+                step, part, wrong = "", 0.0, _dead(maker, *awaited)
             if wrong:
                 raise InputError(wrong)
             if step:
                 progress(step, part)
-        wrong = _dead(*learners)
+        wrong = _dead(*awaited)
         if wrong:
             raise InputError(wrong)
 
@@ -119,6 +120,11 @@ def _learn(learn: Learn, which: Network, plan: TrainingPlan, store: Path, device
         while len(whole_shards(store)) < FIRST:
             time.sleep(0.2)
         learn(which, plan, store, device, lambda part: told.put((which.value, part, None)))
+
+
+def _do(work: Callable[[], None], told: Any) -> None:
+    with _errors_told(told):
+        work()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,16 +18,18 @@ from torch import nn
 
 from facetem.app.command import Network, percent_bar, progress_bar
 from facetem.app.evaluate import run_evaluation
+from facetem.app.held_out import HeldOut, draw_all
 from facetem.app.pace import pace
-from facetem.app.side_by_side import MAKERS, Specimens, learn_side_by_side
+from facetem.app.side_by_side import Specimens, learn_side_by_side
+from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.data.make import make_store
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import find_recipe, load_recipe, shipped_recipe
-from facetem.data.samples import Batch, draw_set
+from facetem.data.samples import Batch
 from facetem.data.sources import LiveSource, Source, StoreSource
 from facetem.data.store import open_store
-from facetem.data.workers import local_makers
+from facetem.data.workers import PER_GPU, cores, local_makers
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.predictor import load_network
@@ -51,6 +54,7 @@ CLASSIFIER_SHARE = 0.6  # of the time for both: the restorer is pleased sooner, 
 SPREAD_IMAGES = 32  # held out, to tell how large a restored image's error is where its patches disagree
 GPU_BATCH = {Network.classifier: 128, Network.restorer: 64}  # samples a step that keep a GPU from waiting
 MEMORY_SHARE = 0.3  # of what is free, for the specimens that a training keeps: two share a machine
+TEST_IMAGES = 400  # of a release's own test
 LIVE_BLOCK, LIVE_REPEATS = 64, 4  # specimens held at once, and how often each is shown before the next come
 
 
@@ -118,11 +122,22 @@ def run_training(
     fabric.launch()
     device = str(fabric.device)
     begin = partial(_task, start, depths, reflections)
+    # Confidence is stated for the conditions of the standard test, familiarity for all that was trained on.
+    standard = shipped_recipe("au-4-8nm-test")
+    stated = standard if wanted == shipped_recipe("au-4-8nm") else wanted
+    to_calibrate = HeldOut(stated, "validation", validation if Network.classifier in plans else SPREAD_IMAGES)
+    sets = [to_calibrate]
+    if Network.classifier in plans:
+        sets.append(HeldOut(wanted, "validation", validation))
+    if network is Network.release:
+        sets.append(HeldOut(standard, "test", TEST_IMAGES))
+    kept = output / "held-out"
     if together:
-        some = Specimens(wanted, store or output / "specimens", specimens, workers or MAKERS)
+        some = Specimens(wanted, store or output / "specimens", specimens, workers or min(cores(), PER_GPU))
         learn = partial(_learn, begin, output, beside)
+        draw = partial(draw_all, sets, kept, device)
         with _parts_told() as tell:
-            learn_side_by_side(plans, some, device=device, learn=learn, progress=tell)
+            learn_side_by_side(plans, some, device=device, learn=learn, meanwhile=draw, progress=tell)
         source = StoreSource(some.path, beside=beside)
     else:
         source = _source(wanted, store, beside, specimens, workers or 1, fabric)
@@ -147,16 +162,13 @@ def run_training(
         "device": devices + kind,
         "specimens": len(source),
     }
-    # Confidence is stated for the conditions of the standard test, familiarity for all that was trained on.
-    stated = shipped_recipe("au-4-8nm-test") if recipe is None and store is None else wanted
-    builders = (workers or MAKERS) if device.startswith("cuda") else 0
-    n = validation if Network.classifier in trained else SPREAD_IMAGES
-    calibration = _held_out(stated, n, device, builders)
+    calibration, *others = (images.images(kept, device) for images in sets)
+    calibration = calibration.known()
     for which, model in trained.items():
         said = {**told, "minutes": plans[which].minutes}
         path = output / f"{which.value}.safetensors"
         if isinstance(model, ShapeClassifier):
-            familiar = calibration if stated is wanted else _held_out(wanted, validation, device, builders)
+            familiar = others[0].known()
             release_classifier(
                 model, path, calibration=calibration, familiar=familiar, training=said, device=device
             )
@@ -166,7 +178,8 @@ def run_training(
         typer.echo(f"{path}: use it with --weights, or with --{which.value} of facetem analyze")
     (output / "recipe.yaml").write_text(wanted.to_yaml(), encoding="utf-8")
     if network is Network.release:
-        _write_card(output, device, builders)
+        _write_card(output, device, others[-1])
+    shutil.rmtree(kept)
 
 
 def _task(
@@ -251,21 +264,15 @@ def _draw_curves(history: Path) -> None:
     history.with_name(history.name.replace("-history.jsonl", "-curves.png")).write_bytes(png(picture))
 
 
-def _held_out(recipe: Recipe, n: int, device: str, workers: int) -> Batch:
-    with progress_bar("calibrating") as tell:
-        drawn = draw_set(recipe, split="validation", n=n, device=device, workers=workers, progress=tell)
-    return drawn.known()
-
-
-def _write_card(output: Path, device: str, workers: int) -> None:
+def _write_card(output: Path, device: str, test: Batch) -> None:
     evaluation = run_evaluation(
         output,
         recipe=None,
-        per_shape=50,
+        per_shape=TEST_IMAGES // len(SHAPES),
         classifier=output / "classifier.safetensors",
         restorer=output / "restorer.safetensors",
         device=device,
-        workers=workers,
+        samples=test,
     )
     headers = {
         name: json.loads((output / f"{name}.json").read_text())["training"]

@@ -82,6 +82,13 @@ def draw_loss(ranges: Microscope, rng: np.random.Generator) -> float:
     return 0.0
 
 
+def draw_stray(ranges: Microscope, optics: Optics, rng: np.random.Generator) -> float:
+    """Part of the electrons scattered beyond the band of the waves that arrive in the image all the same: none through
+    an aperture."""
+    part = float(rng.uniform(*ranges.stray))
+    return part if optics.aperture == inf else 0.0
+
+
 def draw_camera(recipe: Recipe, rng: np.random.Generator) -> Camera:
     """One of the recipe's cameras, with a dose: log-uniform."""
     dose = float(np.exp(rng.uniform(*np.log(recipe.images.dose))))

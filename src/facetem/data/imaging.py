@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facetem.data.conditions import draw_loss, draw_microscope, draw_optics
+from facetem.data.conditions import draw_loss, draw_microscope, draw_optics, draw_stray
 from facetem.data.draw import image_shape
 from facetem.data.items import Item
 from facetem.data.recipe import Recipe
-from facetem.data.specimens import WAVE_BAND, wave_grid
+from facetem.data.specimens import WAVE_BAND, scattered_away, wave_grid
 from facetem.data.windows import upload
 from facetem.hrtem.optics import clean_images
 
@@ -83,20 +83,25 @@ class Imager:
         return torch.stack([images, *truths], dim=1), {shot: focus for shot, (_, focus) in clean.items()}
 
     def _imaged(self, items: Mapping[Shot, Item], thickness: Tensor) -> dict[Shot, tuple[Tensor, float]]:
-        optics, losses = [], []
+        optics, losses, strays = [], [], []
         for shot, item in items.items():
             rng = generator(self._recipe, self._seed, shot.index, OPTICS, shot.round)
             microscope = draw_microscope(self._recipe, item.energy, rng)
             optics.append(draw_optics(microscope, item.energy, rng))
             losses.append(draw_loss(microscope, rng))
-        waves = upload([item.wave for item in items.values()], self._device).float()
+            strays.append(draw_stray(microscope, optics[-1], rng))
+        parts = upload([item.wave for item in items.values()], self._device).float()
+        waves = torch.complex(parts[:, 0], parts[:, 1])
         images = clean_images(
-            torch.complex(waves[:, 0], waves[:, 1]),
+            waves,
             self._grid,
             energies=[item.energy for item in items.values()],
             optics=optics,
             shape=self._shape,
             band=WAVE_BAND,
+        )
+        images = images + images.new_tensor(strays)[:, None, None] * scattered_away(
+            waves, self._grid, self._shape
         )
         images = images * torch.exp(-thickness.new_tensor(losses)[:, None, None] * thickness)
         if self._renewal < 1:

@@ -243,13 +243,12 @@ def draw_set(
     n: int,
     size: int = 256,
     device: str = "cpu",
-    workers: int = 0,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Batch:
     """Specimens 0 to `n` of a split, simulated and imaged once; on the CPU. `seed` is that of optics, camera and
-    noise. `workers` processes build the atoms, 0: this one."""
-    source = LiveSource(recipe, split=split, n=n, device=device, batch=_at_once(device), workers=workers)
+    noise."""
+    source = LiveSource(recipe, split=split, n=n, device=device, batch=_at_once(device))
     return image_set(source, recipe, n=n, size=size, device=device, seed=seed, progress=progress)
 
 

@@ -17,7 +17,7 @@ from facetem.core.physics import interaction_parameter
 from facetem.core.structure import from_ase
 from facetem.data.draw import PIXEL, Specimen, image_shape
 from facetem.data.recipe import Recipe
-from facetem.hrtem.optics import Optics, clean_images
+from facetem.hrtem.optics import Optics, clean_images, filter_image
 from facetem.hrtem.potential import projected_potential
 from facetem.hrtem.settings import ACCURACIES
 from facetem.hrtem.simulate import exit_waves, fine_grid, fitted_settings, fitting_batch
@@ -25,6 +25,7 @@ from facetem.hrtem.simulate import exit_waves, fine_grid, fitted_settings, fitti
 WAVE_BAND = 1.1  # 1/Å kept of the exit waves: beyond the information limit of the microscopes drawn
 # The restorer answers with the image of this microscope: no aberrations, coherent enough to show the lattice.
 TARGET_OPTICS = Optics(focal_spread=25.0, angular_spread=0.1, image_spread=0.3)
+SMOOTH = 5.0  # Å: standard deviation of the Gaussian over which electrons scattered far are spread
 FOCUS_STEP, FOCUS_REACH = (
     40.0,
     120.0,
@@ -123,6 +124,19 @@ def truth_of(specimens: Sequence[Specimen], recipe: Recipe, device: str) -> Trut
         shown = _waves(specimens, particles, recipe, grid, device)
     targets, focus = best_focus_images(shown, grid, masks, centres, energies, shape)
     return Truth(grid, waves, targets, masks, thickness, focus)
+
+
+def scattered_away(waves: Tensor, grid: Grid, shape: tuple[int, int]) -> Tensor:
+    """Where (n, y', x') and how many of the electrons are missing from waves (n, y, x) up to `WAVE_BAND`: what their
+    intensity lacks to that of the incident wave, in the mean over `SMOOTH`.
+
+    Gold scatters some hundredths of the electrons so far that the band, which is about what the lens resolves, does not
+    hold them. An aperture stops them. Without one they reach the image near where they come from, and make no lattice
+    there: a particle is then as bright as what surrounds it.
+    """
+    out = Grid.over(grid.extent, shape)
+    gain = torch.exp(-2 * (math.pi * SMOOTH) ** 2 * out.squared_frequency(waves.device))
+    return (1 - filter_image(waves.abs().square(), out, gain)).clamp_min(0)
 
 
 def projected_phases(specimens: Sequence[Specimen], recipe: Recipe, device: str) -> Tensor:

@@ -17,6 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
 
+PER_GPU = 10  # processes that make specimens on one GPU: each builds its atoms on a core meanwhile
 PATIENCE = 10.0  # s, for a process to end by itself
 
 

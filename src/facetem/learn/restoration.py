@@ -14,7 +14,7 @@ their edges, where a network knows least.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from facetem.hrtem.simulate import resolve_device
 from facetem.learn.normalise import normalise
 from facetem.learn.patches import Blend, Patch, draw_patches
 from facetem.learn.predictor import digest_of, load_network, shipped
-from facetem.learn.restorer import PATCH, ContrastRestorer, folded
+from facetem.learn.restorer import FOCUS, PATCH, ContrastRestorer, folded
 from facetem.learn.support import LatticeSupport, lattice_support
 
 VIEWS = 3  # at least, of every pixel; docs/restoration.md compares others
@@ -53,12 +53,22 @@ class Restoration:
         it the rms error on held-out simulated images (1 with weights that were released without one).
     support
         Whether the lattice in `image` is in the input too.
+    focus : (n, 3)
+        What each patch was read to be out of focus: its middle (y, x) [px of `support`], and wavelength times distance
+        from focus, on either side [Å^2].
     """
 
     image: NDArray[np.float32]
     mask: NDArray[np.float32]
     spread: NDArray[np.float32]
     support: LatticeSupport
+    focus: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+
+    def out_of_focus(self, y: float, x: float) -> float | None:
+        """Wavelength times distance from focus [Å^2] at a pixel of `support`: the mean over the patches that show it;
+        None if there is none."""
+        shown = (np.abs(self.focus[:, :2] - (y, x)) <= PATCH / 2).all(1)
+        return float(np.maximum(self.focus[shown, 2], 0).mean()) if shown.any() else None
 
 
 class Restorer:
@@ -111,12 +121,18 @@ class Restorer:
         shape = (height + below, width + right)
         patches = draw_patches(shape, PATCH, views, np.random.default_rng(seed))
         blend = Blend(shape, PATCH)
+        focus: list[tuple[float, float, float]] = []
         done = 0
         for some in _chunks(patches, BATCH if self._device == "cpu" else 8 * BATCH):
             stack = torch.stack([p.seen(data[p.y : p.y + PATCH, p.x : p.x + PATCH]) for p in some])
             scaled = normalise(stack.to(self._device)).contiguous(memory_format=torch.channels_last)
-            answers = self._model(scaled).drawn.float()
+            reading = self._model(scaled)
+            answers = reading.drawn.float()
             answers[:, 1] = torch.sigmoid(answers[:, 1])
+            focus += [
+                (patch.y + PATCH / 2, patch.x + PATCH / 2, FOCUS * value)
+                for patch, value in zip(some, reading.focus.float().tolist(), strict=True)
+            ]
             for patch, answer in zip(some, answers.cpu(), strict=True):
                 blend.add(patch, patch.laid_back(answer).numpy())
             done += len(some)
@@ -126,7 +142,8 @@ class Restorer:
         restored, mask, spread = (a[:height, :width] for a in (blend.image, blend.mask, blend.spread))
         restored += 1
         spread *= self._spread_scale
-        return Restoration(restored, mask, spread, lattice_support(image, restored, sampling=PIXEL))
+        support = lattice_support(image, restored, sampling=PIXEL)
+        return Restoration(restored, mask, spread, support, np.array(focus))
 
 
 def _check_whole(name: str, value: int, least: int, most: int) -> None:
@@ -206,4 +223,4 @@ def restored_micrograph(
         resample(a, PIXEL, micrograph.sampling, shape=micrograph.image.shape)
         for a in (answer.image, answer.mask, answer.spread)
     )
-    return Restoration(image, mask, np.maximum(spread, 0), answer.support)
+    return Restoration(image, mask, np.maximum(spread, 0), answer.support, answer.focus)

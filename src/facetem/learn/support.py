@@ -63,14 +63,16 @@ class LatticeSupport:
         """(n,) Windows with lattice that has no support in the input."""
         return self.unsupported > MOST_UNSUPPORTED * self.lattice
 
-    def within(self, inside: ArrayLike) -> LatticeSupport:
-        """The windows whose centres lie where `inside` (y, x), on the same pixels, is true; the nearest one to its
-        centroid if there is none."""
+    def within(self, inside: ArrayLike, corner: tuple[int, int] = (0, 0)) -> LatticeSupport:
+        """The windows whose centres lie where `inside` (y, x) is true, the nearest one to its centroid if there is
+        none. Its pixels are those of the image from `corner` (y, x) on."""
         region = np.asarray(inside, dtype=bool)
-        y, x = np.minimum(self.centres.astype(int), np.array(region.shape) - 1).T
-        chosen = region[y, x]
+        place = self.centres.astype(int) - corner
+        here = ((place >= 0) & (place < region.shape)).all(1)
+        chosen = np.zeros(len(place), dtype=bool)
+        chosen[here] = region[tuple(place[here].T)]
         if region.any() and not chosen.any():
-            middle = np.argwhere(region).mean(0)
+            middle = np.argwhere(region).mean(0) + corner
             chosen[np.linalg.norm(self.centres - middle, axis=1).argmin()] = True
         return LatticeSupport(
             self.centres[chosen], self.lattice[chosen], self.unsupported[chosen], self.window

@@ -105,25 +105,21 @@ def evaluate(
     *,
     recipe: Recipe | None = None,
     per_shape: int = 50,
+    samples: Batch | None = None,
     device: str = "cpu",
-    workers: int = 0,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Simulate the test set of a recipe and score both networks on it.
+    """Simulate the test set of a recipe, unless it is given, and score both networks on it.
 
     The specimens, films and noise are those of the split `test`, which no training draws from.
     """
     recipe = recipe or shipped_recipe("au-4-8nm-test")
     tell = progress or (lambda step, done, total: None)
-    n = per_shape * len(recipe.particles.shapes)
-    samples = draw_set(
-        recipe,
-        split="test",
-        n=n,
-        device=device,
-        workers=workers,
-        progress=lambda done, total: tell("simulate", done, total),
-    )
+    if samples is None:
+        n = per_shape * len(recipe.particles.shapes)
+        samples = draw_set(
+            recipe, split="test", n=n, device=device, progress=lambda *step: tell("simulate", *step)
+        )
     return score(classifier, restorer, samples, recipe=recipe, progress=tell)
 
 

@@ -22,6 +22,9 @@ class FakeRestoration:
     spread: np.ndarray
     support: LatticeSupport
 
+    def out_of_focus(self, y: float, x: float) -> float:
+        return 2.0  # Å^2: at 300 kV, 10 nm
+
 
 LIES = Orientation((1.0, 0.0, 0.0, 0.0), (1, 1, 0), 12.34, 0.9)
 

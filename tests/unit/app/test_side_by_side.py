@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from facetem.app.command import Network
+from facetem.app.held_out import HeldOut, draw_all
 from facetem.app.side_by_side import FIRST, Specimens, learn_side_by_side
 from facetem.app.train import _learn, _task
 from facetem.core.errors import InputError
 from facetem.data.publish import whole_shards
 from facetem.data.recipe_file import recipe_from
+from facetem.data.samples import draw_set
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.predictor import save_weights
 from facetem.learn.release import release_restorer
@@ -51,11 +53,14 @@ def test_both_learn_while_their_specimens_are_made(
 ) -> None:
     begin = partial(_task, start, (1, 1, 2, 1), 8)
     told: list[tuple[str, float]] = []
+    made = specimens(small, tmp_path)
+    held = HeldOut(made.recipe, "validation", 2)
     learn_side_by_side(
         {Network.classifier: plan(), Network.restorer: plan()},
-        specimens(small, tmp_path),
+        made,
         device="cpu",
         learn=partial(_learn, begin, tmp_path / "run", None),
+        meanwhile=partial(draw_all, [held], tmp_path / "held-out", "cpu"),
         progress=lambda *step: told.append(step),
     )
     for name in ("classifier", "restorer"):
@@ -66,6 +71,8 @@ def test_both_learn_while_their_specimens_are_made(
     assert saved_names(tmp_path / "run" / "classifier.ckpt") == set(blocks.state_dict())
     assert len(whole_shards(tmp_path / "store")) >= FIRST
     assert not active_children()
+    drawn = draw_set(made.recipe, split="validation", n=2)
+    assert torch.equal(held.images(tmp_path / "held-out", "nowhere").noisy, drawn.noisy)  # not drawn again
 
 
 def saved_names(path: Path) -> set[str]:
@@ -82,6 +89,7 @@ def test_what_is_wrong_in_a_process_is_said_by_the_first(
             specimens(small, tmp_path),
             device="cpu",
             learn=partial(_learn, partial(_task, start, None, None), tmp_path / "run", None),
+            meanwhile=partial(draw_all, [], tmp_path / "held-out", "cpu"),
             progress=lambda *step: None,
         )
     assert not active_children()
