@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facetem.core.errors import InputError
+from facetem.data.movies import summed
 
 _ROSETTA = {
     "dm3": "digitalmicrograph",
@@ -182,9 +183,14 @@ def _one_image(signals: list[dict[str, Any]], path: Path) -> RawImage:
         channels, axes = True, axes[:2]
     lead = pixels.ndim - 2 - int(channels)
     if lead:
-        pixels, frames = _mean_frames(pixels, axes, lead, path)
-        if frames > 1:
-            metadata["frames_averaged"] = frames
+        frames = _frames(pixels, axes, lead, path)
+        if len(frames) > 1 and not channels:
+            pixels, drift = summed(frames)
+            metadata["drift_px"] = [round(float(d), 1) for d in np.ptp(drift, axis=0)]
+        else:
+            pixels = frames.mean(0, dtype=np.float64)
+        if len(frames) > 1:
+            metadata["frames_averaged"] = len(frames)
     return RawImage(pixels, _pixel_size(axes[-2:], path), metadata)
 
 
@@ -195,7 +201,8 @@ def _plain(data: NDArray) -> NDArray:
     return data
 
 
-def _mean_frames(pixels: NDArray, axes: list[dict[str, Any]], lead: int, path: Path) -> tuple[NDArray, int]:
+def _frames(pixels: NDArray, axes: list[dict[str, Any]], lead: int, path: Path) -> NDArray:
+    """The frames (n, y, x) of a movie."""
     frames = int(np.prod(pixels.shape[:lead]))
     for axis in axes[:lead]:
         label = str(axis.get("name") or "").lower()
@@ -204,7 +211,7 @@ def _mean_frames(pixels: NDArray, axes: list[dict[str, Any]], lead: int, path: P
                 f"{path}: expected one image or a movie, got a series of {frames} images along {label}; export the "
                 "one to analyse to its own file"
             )
-    return pixels.reshape(frames, *pixels.shape[lead:]).mean(0, dtype=np.float64), frames
+    return pixels.reshape(frames, *pixels.shape[lead:])
 
 
 def _pixel_size(axes: list[dict[str, Any]], path: Path) -> float | None:

@@ -277,3 +277,16 @@ def test_hyperspy_finds_the_restored_image_with_its_axes(analysis: Analysis, tmp
         assert axis["scale"] == pytest.approx(analysis.sampling / 10)
         assert not axis["navigate"]
     assert "fake restorer" in signal["metadata"]["facetem"]["provenance"]
+
+
+def test_the_result_is_as_its_schema_says(saved: Path) -> None:
+    """Every key of a particle is described there, and none is there that is not."""
+    from jsonschema import Draft202012Validator
+
+    schema = json.loads((Path(report.__file__).parent / "result.schema.json").read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    result = json.loads((saved / "result.json").read_text(encoding="utf-8"))
+    assert result["particles"]
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(result)] == []
+    result["particles"][0]["diameter"] = 5.0
+    assert not Draft202012Validator(schema).is_valid(result)

@@ -1,0 +1,55 @@
+"""Frames of a place that drifts."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import fourier_shift, gaussian_filter
+
+from facetem.data.movies import summed
+
+
+def scene(rng: np.random.Generator, side: int = 256) -> np.ndarray:
+    """A particle with a lattice on a rough film; vacuum 1."""
+    y, x = np.mgrid[:side, :side]
+    film = gaussian_filter(rng.normal(size=(side, side)), 2)
+    particle = gaussian_filter((np.hypot(y - 120, x - 140) < 45).astype(float), 2)
+    lattice = np.cos(2 * np.pi * x / 6) + np.cos(2 * np.pi * (0.5 * x + 0.866 * y) / 6)
+    return 1 + 0.05 * film / film.std() - particle * (0.05 + 0.06 * lattice)
+
+
+def movie(rng: np.random.Generator, drift: np.ndarray, dose: float) -> np.ndarray:
+    spectrum = np.fft.fft2(scene(rng))
+    frames = [np.fft.ifft2(fourier_shift(spectrum, d)).real for d in drift]
+    return rng.poisson(dose * np.stack(frames)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("step", [(0.0, 0.0), (0.7, -1.3), (2.0, 2.5)])
+def test_frames_are_laid_over_each_other(step: tuple[float, float]) -> None:
+    drift = np.arange(10)[:, None] * np.array(step)
+    mean, found = summed(movie(np.random.default_rng(1), drift, dose=20.0))
+    assert np.abs(found - drift).max() < 0.5
+    lost = np.ceil(np.abs(drift).max(0))
+    assert np.all(np.abs(np.array(mean.shape) - (256 - lost)) <= 1)
+
+
+def test_the_lattice_survives_a_drift_that_a_plain_mean_washes_out() -> None:
+    rng = np.random.default_rng(2)
+    drift = np.arange(12)[:, None] * np.array([0.2, 0.9])
+    frames = movie(rng, drift, dose=20.0)
+
+    def fringes(image: np.ndarray) -> float:
+        part = image[70:170, 90:190] - image[70:170, 90:190].mean()
+        power = np.abs(np.fft.fft2(part * np.hanning(100)[:, None] * np.hanning(100))) ** 2
+        return float(power[0:2, 15:19].max())  # 1/6 px along x
+
+    still = movie(np.random.default_rng(2), 0 * drift, dose=20.0).mean(0)
+    assert fringes(summed(frames)[0]) > 0.7 * fringes(still)
+    assert fringes(frames.mean(0)) < 0.2 * fringes(still)
+
+
+def test_what_is_no_drift_is_left_where_it_is() -> None:
+    """Frames of different places have no shift in common."""
+    rng = np.random.default_rng(3)
+    frames = rng.poisson(20, size=(5, 128, 128))
+    mean, drift = summed(frames)
+    assert (np.abs(drift) < 0.25 * 128).all()
+    assert np.isfinite(mean).all()
