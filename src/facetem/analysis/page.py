@@ -267,6 +267,15 @@ def _mean_sd(values: list[float]) -> str:
     return f"{mean(values):.2f} ± {stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
 
 
+def _measures(p: ParticleResult) -> str:
+    told = [f"{p.diameter_nm:.2f} nm", f"Feret {p.feret_nm:.2f} nm"]
+    if p.contrast is not None:
+        told.append(f"contrast {p.contrast:.1f}")
+    if p.out_of_focus_nm is not None:
+        told.append(f"about {p.out_of_focus_nm:.0f} nm from focus")
+    return " · ".join(told)
+
+
 def _gallery(analysis: Analysis, colours: dict[str, str]) -> str:
     from facetem.analysis.report import figure_parts
 
@@ -288,7 +297,7 @@ def _gallery(analysis: Analysis, colours: dict[str, str]) -> str:
             f"{_dot(colours[p.verdict])}{escape(p.words)}{sure}</h3>"
             f'<div class="crops"><img alt="micrograph" src="{_image(card.noisy)}">'
             f'<img alt="restored" src="{_image(card.restored)}"></div>{bars}'
-            f'<p class="soft">{p.diameter_nm:.2f} nm · Feret {p.feret_nm:.2f} nm</p>{note}</article>'
+            f'<p class="soft">{_measures(p)}</p>{note}</article>'
         )
     size = analysis.sampling * len(figure_parts(analysis)[1][0].noisy) / 10
     return (
