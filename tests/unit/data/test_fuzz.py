@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
@@ -160,7 +160,7 @@ def read_all(paths: list[Path]) -> dict[str, str]:
     return outcome
 
 
-def _pass_on(stream: object, lines: "Queue[str | None]") -> None:
-    for line in stream:  # type: ignore[attr-defined]
+def _pass_on(stream: Iterable[str], lines: "Queue[str | None]") -> None:
+    for line in stream:
         lines.put(line)
     lines.put(None)
