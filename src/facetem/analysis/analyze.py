@@ -152,7 +152,7 @@ class Analysis:
     def warning(self) -> str:
         """A sentence if the lattice contradicts the pixel size, and one if the micrograph as a whole looks unlike what
         the networks learnt from; else empty."""
-        return "; ".join(text for text in (self._of_scale, self._of_shapes) if text)
+        return "; ".join(text for text in (self._of_scale, self._of_pixels, self._of_shapes) if text)
 
     @property
     def _of_scale(self) -> str:
@@ -162,6 +162,16 @@ class Analysis:
         return (
             f"the lattice is that of gold if a pixel is {size:.4g} nm and not {self.micrograph.sampling / 10:.4g} nm: "
             f"check the pixel size, or the metal; --sampling-nm {size:.4g} analyses it so"
+        )
+
+    @property
+    def _of_pixels(self) -> str:
+        clipped = self.micrograph.metadata.get("clipped")
+        return (
+            f"{clipped:.1%} of the pixels are as bright or as dark as the file can hold: contrast was lost when it was "
+            "written, so give the camera's own file"
+            if clipped
+            else ""
         )
 
     @property

@@ -9,7 +9,9 @@ import numpy as np
 
 from facetem.atoms.lattices import Array
 
-CONTACT = 2.9  # Å in projection between the atoms of two particles that touch: the distance of neighbours in gold
+CONTACT = (
+    2.9  # Å in projection between the atoms of two particles that touch: the distance of neighbours in gold
+)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facetem.core.errors import InputError
-from facetem.data.cleaning import Image, grey, replace_outliers, trim_margins
+from facetem.data.cleaning import CLIPPED, Image, clipped_part, grey, replace_outliers, trim_margins
 from facetem.data.formats import EXTENSIONS, RawImage, read_file
+from facetem.data.stripes import mend_lines
 
 __all__ = ["EXTENSIONS", "Micrograph", "load_micrograph", "micrograph_from_array", "resample", "save_image"]
 
@@ -59,15 +60,19 @@ class Micrograph:
         return self.image.shape[0] * self.sampling, self.image.shape[1] * self.sampling
 
 
-def load_micrograph(path: str | os.PathLike[str], *, sampling: float | None = None) -> Micrograph:
+def load_micrograph(
+    path: str | os.PathLike[str], *, sampling: float | None = None, frame: int | None = None
+) -> Micrograph:
     """Read and check one micrograph.
 
     Parameters
     ----------
     path : path
-        dm3, dm4, emd, ser, mrc, hspy, tif, tiff, npy, png, jpg, jpeg; upper case too.
+        dm3, dm4, emd, ser, emi, mrc, hspy, zspy, tif, tiff, npy, png, jpg, jpeg; upper case too.
     sampling : float, optional
         Pixel size [Å/px]; takes precedence over the file's.
+    frame : int, optional
+        Of a movie, from 0; by default its frames are summed, each moved back by its drift.
 
     Raises
     ------
@@ -76,13 +81,14 @@ def load_micrograph(path: str | os.PathLike[str], *, sampling: float | None = No
         pixels or pixel size cannot show a particle's lattice. The message is one line.
     """
     path = Path(path)
-    raw = read_file(path)
+    raw = read_file(path, frame)
     if sampling is None and raw.sampling is None:
         raise InputError(
             f"{path}: expected a pixel size, got a file without one; give it with --sampling-nm (nm per pixel; "
             "sampling= in Å per pixel from Python)"
         )
-    return _checked(raw, sampling if sampling is not None else raw.sampling, str(path), path.name)
+    name = path.name if "frame" not in raw.metadata else f"{path.name} frame {frame}"
+    return _checked(raw, sampling if sampling is not None else raw.sampling, str(path), name)
 
 
 def micrograph_from_array(image: ArrayLike, sampling: float, name: str = "array") -> Micrograph:
@@ -117,13 +123,19 @@ def _checked(raw: RawImage, sampling: float | None, where: str, name: str) -> Mi
         raise InputError(f"{where}: expected a micrograph, got only two grey levels; this looks like a mask")
     kept, cut = trim_margins(values, opaque)
     _check_size(kept.shape, sampling, where)
-    image, replaced = replace_outliers(np.ascontiguousarray(kept, dtype=np.float32))
+    lines = mend_lines(np.ascontiguousarray(kept, dtype=np.float32))
+    image, replaced = replace_outliers(lines.image)
     _check_detail(image, sampling, where)
     metadata = dict(raw.metadata)
     metadata["pixels_in_file"] = list(pixels.shape[:2])
     metadata["pixel_size_from"] = "file" if sampling == raw.sampling else "given"
     if cut:
         metadata["margins_cut"] = cut
+    if lines.rows or lines.columns:
+        metadata["lines_mended"] = {"rows": lines.rows, "columns": lines.columns}
+    clipped = clipped_part(kept)
+    if clipped > CLIPPED:
+        metadata["clipped"] = round(clipped, 3)
     if replaced:
         metadata["outliers_replaced"] = replaced
     return Micrograph(image, float(sampling), name, metadata)

@@ -17,7 +17,8 @@ Image = NDArray[np.float32]
 
 QUARTERS = 4
 AROUND = 15  # lines on either side that a line is compared with
-ODD = 5.0  # robust standard deviations of such differences, in the mean of the quarters
+ODD = 8.0  # robust standard deviations that a whole line differs by: the carbon under it makes some by itself
+EACH = 1.0  # ... and that each of its quarters differs by, to the same side
 STUCK = 0.1  # of the usual difference between neighbouring pixels, below which a line holds no image
 MOST = 0.1  # of the lines that may be odd: beyond, they are the rule, and the image is left as it is
 
@@ -48,14 +49,16 @@ def _mend_rows(image: Image) -> tuple[Image, int]:
     apart = apart - ndimage.median_filter(apart, size=(1, 2 * AROUND + 1), mode="nearest")
     spread = 1.4826 * np.median(np.abs(apart), axis=1, keepdims=True) + 1e-30
     sides = apart / spread
-    alike = (np.sign(apart) == np.sign(apart[0])).all(axis=0)
-    odd = alike & (np.abs(sides).mean(axis=0) > ODD) & (np.abs(sides).min(axis=0) > ODD / 2)
+    alike = np.abs(np.sign(apart).sum(axis=0)) == QUARTERS
+    whole = np.abs(sides.mean(axis=0)) * np.sqrt(QUARTERS)
+    odd = alike & (whole > ODD) & (np.abs(sides).min(axis=0) > EACH)
     steps = np.abs(np.diff(image, axis=1)).mean(axis=1)
     stuck = steps < STUCK * np.median(steps)
     if not (odd | stuck).any() or (odd | stuck).mean() > MOST:
         return image, 0
     mended = image.copy()
-    mended[odd & ~stuck] -= apart.mean(axis=0)[odd & ~stuck, None].astype(np.float32)
+    level = np.median(apart, axis=0)  # a particle under one quarter has no say
+    mended[odd & ~stuck] -= level[odd & ~stuck, None].astype(np.float32)
     sound = np.flatnonzero(~stuck)
     for row in np.flatnonzero(stuck):
         after = np.searchsorted(sound, row)

@@ -282,7 +282,9 @@ def test_touching_particles_of_a_field_are_whole_and_apart_in_space() -> None:
     specimen = draw_specimen(recipe, "train", 0)
     at = np.array([(row["x"], row["y"]) for row in specimen.particles])
     counted = np.bincount(specimen.atoms.get_tags(), minlength=7)[1:]
-    assert [row["n_atoms"] for row in specimen.particles] == counted.tolist()  # none is cut by the field's border
+    assert [
+        row["n_atoms"] for row in specimen.particles
+    ] == counted.tolist()  # none is cut by the field's border
     apart = np.linalg.norm(at[:, None] - at, axis=-1)[np.triu_indices(6, 1)]
     assert (apart < 30.0).any()  # centres of particles that touch, of 24 Å at most and not round
     for first in range(1, 7):
