@@ -191,6 +191,7 @@ def analyze(
     source: str | os.PathLike[str] | Micrograph | ArrayLike,
     *,
     sampling: float | None = None,
+    frame: int | None = None,
     classifier: ShapeClassifier | None = None,
     restorer: ContrastRestorer | None = None,
     device: str = "auto",
@@ -203,6 +204,8 @@ def analyze(
     source : path, Micrograph or (y, x) array
     sampling : float, optional
         Pixel size [Å/px]; required for an array, optional for a file that knows its own.
+    frame : int, optional
+        Of a movie in a file, from 0; by default its frames are summed, each moved back by its drift.
     classifier, restorer : optional
         The shipped networks by default.
     progress : callable, optional
@@ -215,7 +218,7 @@ def analyze(
     """
     tell = progress or (lambda step, done, total: None)
     tell("read", 0, 1)
-    micrograph = _read(source, sampling)
+    micrograph = _read(source, sampling, frame)
     image = resample(micrograph.image, micrograph.sampling, PIXEL)
     restorer = restorer or _shipped_restorer(device)
     restoration = restorer.restore(image, progress=lambda done, total: tell("restore", done, total))
@@ -259,11 +262,11 @@ def analyze(
     )
 
 
-def _read(source: Any, sampling: float | None) -> Micrograph:
+def _read(source: Any, sampling: float | None, frame: int | None) -> Micrograph:
     if isinstance(source, Micrograph):
         return source
     if isinstance(source, (str, os.PathLike)):
-        return load_micrograph(source, sampling=sampling)
+        return load_micrograph(source, sampling=sampling, frame=frame)
     if sampling is None:
         raise InputError("array: expected a pixel size, got none; give sampling= in Å/px")
     return micrograph_from_array(source, sampling)

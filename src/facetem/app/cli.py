@@ -299,6 +299,9 @@ def analyze(
     workers: WorkersOption = None,
     dask: DaskOption = None,
     device: DeviceOption = Device.auto,
+    frames: Annotated[
+        bool, typer.Option("--frames", help="Every frame of a movie by itself; otherwise they are summed.")
+    ] = False,
 ) -> None:
     """Find, classify and measure every particle of one or many micrographs, and restore them. Several are summed up,
     and those analysed before are not analysed again."""
@@ -306,7 +309,7 @@ def analyze(
 
     hands = processes(workers, dask, device)
     check_folder(output)
-    batch = find_micrographs(paths, output)
+    batch = find_micrographs(paths, output, frames=frames)
     failed = analyze_batch(
         batch,
         output,

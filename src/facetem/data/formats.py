@@ -161,7 +161,9 @@ def _signal(path: Path, *, lazy: bool) -> dict[str, Any]:
 
 def _rosetta(path: Path, plugin: str, *, lazy: bool) -> list[dict[str, Any]]:
     reader = importlib.import_module(f"rsciio.{plugin}")
-    options: dict[str, Any] = {"lazy": True} if lazy and plugin != "tiff" else {}  # it would leave the file open
+    options: dict[str, Any] = (
+        {"lazy": True} if lazy and plugin != "tiff" else {}
+    )  # it would leave the file open
     if lazy and plugin in ("hspy", "zspy"):
         options["mode"] = "r"  # lazily they would be opened to be written to
     with _quiet("rsciio"):
