@@ -354,6 +354,8 @@ def _result(
         remarks.append("not convex: particles that overlap, or none")
     if out_of_focus is not None and out_of_focus > _FARTHEST:
         remarks.append(f"about {out_of_focus / 10:.0f} nm from focus, at the end of what the networks learnt")
+    if prediction.foreign is not None:
+        remarks.append(f"a reflection of {prediction.foreign / 10:.3f} nm, which gold does not have")
     if invented:
         remarks.append("restored with lattice that has no support in the image")
     judged = not (cut_through or too_large)
