@@ -2,6 +2,8 @@
 
     python benchmarks/fields.py make --n 20 -o FOLDER       # fields, and each of their particles alone; resumable
     python benchmarks/fields.py score FOLDER                # analyse them and print the figures
+    python benchmarks/fields.py score FOLDER --spoil        # the same through a bad camera
+    python benchmarks/fields.py cost FOLDER                 # time and memory of large micrographs made of them
 
 The fields are those of benchmarks/fields.yaml: particles of all shapes, some against each other, on carbon that no
 training has seen. Every particle is also imaged alone in the middle of a field of its own, on the same piece of film,
@@ -13,8 +15,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -29,7 +36,7 @@ from facetem.atoms.shapes import SHAPES
 from facetem.data.conditions import draw_camera, draw_microscope, draw_optics
 from facetem.data.crop import crop
 from facetem.data.draw import PIXEL, draw_specimen, sample_rng
-from facetem.data.micrograph import Micrograph
+from facetem.data.micrograph import Micrograph, micrograph_from_array, resample, save_image
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import load_recipe
 from facetem.hrtem.simulate import simulate
@@ -136,7 +143,10 @@ def score(arguments: argparse.Namespace) -> None:
         with np.load(path) as kept:
             about = json.loads(str(kept["about"]))
             told = {"beam_energy_kev": about["specimen"]["energy"] / 1e3}
-            micrograph = Micrograph(kept["image"].astype(np.float32), PIXEL, path.stem, told)
+            image = kept["image"].astype(np.float32)
+            if arguments.spoil:
+                image = micrograph_from_array(spoilt(image), PIXEL).image
+            micrograph = Micrograph(image, PIXEL, path.stem, told)
             found = analyze(micrograph, classifier=classifier, restorer=restorer)
             by_itself = classifier.classify(kept["alone"])
             pairs, touching = matched(kept["masks"], found), touched(kept["masks"])
@@ -170,9 +180,23 @@ def score(arguments: argparse.Namespace) -> None:
         print(f"field {path.stem}: {len(pairs)} particles, {len(found.particles)} found", flush=True)
     figures = summed(rows, extra, classifier.confusion)
     text = json.dumps({"figures": figures, "rows": [vars(row) for row in rows]}, indent=1)
-    (arguments.folder / RESULT).write_text(text + "\n")
+    (arguments.folder / ("spoilt-" * arguments.spoil + RESULT)).write_text(text + "\n")
     for name, value in figures.items():
         print(f"{name}: {value:.3f}" if isinstance(value, float) else f"{name}: {value}")
+
+
+def spoilt(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """An image as a bad camera under a misaligned illumination records it: a third darker in the corners, ten columns
+    of another gain, three stuck ones, a stuck row, and hot pixels."""
+    rng = np.random.default_rng(int(1e6 * float(image.mean())))
+    y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in image.shape), indexing="ij")
+    bad = image * (1 - (x**2 + y**2) / 6)
+    columns = rng.permutation(image.shape[1])[:13]
+    bad[:, columns[:10]] *= 1 + 0.15 * rng.choice([-1, 1], 10)
+    bad[:, columns[10:]] = image.max()
+    bad[rng.integers(len(image))] = 0
+    bad[tuple(rng.integers(len(image), size=(2, 50)))] = 20 * image.max()
+    return bad.astype(np.float32)
 
 
 def matched(masks: NDArray[np.uint8], found: Analysis) -> list[tuple[int | None, float]]:
@@ -269,6 +293,50 @@ def covered(rows: list[Row], confusion: NDArray[np.int64]) -> dict[str, float]:
     return {"corrected": float(np.mean(inside)), "names as they are": float(np.mean(plain))}
 
 
+# --------------------------------------------------------------------------------------------------------- cost
+
+
+def cost(arguments: argparse.Namespace) -> None:
+    """Whole reports, from the command line, of micrographs that are put together from the fields."""
+    files = sorted(arguments.folder.glob("[0-9][0-9][0-9].npz"))
+    images = [np.load(file)["image"].astype(np.float32) for file in files[:16]]
+    for side, sampling, across in ((4096, 0.2, 2), (4096, 0.4, 4), (8192, 0.2, 4)):
+        with TemporaryDirectory() as folder:
+            tiles = [np.hstack(images[k * across : (k + 1) * across]) for k in range(across)]
+            whole = resample(np.vstack(tiles), PIXEL, sampling)
+            pad = [(0, side - n) for n in whole.shape]
+            save_image(Path(folder) / "large.tif", np.pad(whole, pad, mode="symmetric"), sampling)
+            del tiles, whole
+            seconds, memory = timed("analyze", f"{folder}/large.tif", "-o", f"{folder}/report")
+            found = len(json.loads(Path(folder, "report", "result.json").read_text())["particles"])
+        print(
+            f"{side} px of {sampling / 10:g} nm, {found} particles: {seconds:.1f} s, {memory:.2f} GiB",
+            flush=True,
+        )
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "in").mkdir()
+        for k, image in enumerate(images[:8]):
+            save_image(Path(folder) / "in" / f"{k}.tif", image, PIXEL)
+        for workers in (1, 2, 2, 1):
+            target = f"{folder}/out-{workers}-{time.time():.0f}"
+            seconds, _ = timed("analyze", f"{folder}/in", "-o", target, "--workers", str(workers))
+            print(f"8 fields, {workers} process(es): {seconds:.1f} s", flush=True)
+
+
+def timed(*words: str) -> tuple[float, float]:
+    """Seconds by the clock, and the most memory [GiB] that the command held."""
+    begun = time.perf_counter()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "facetem.app.cli", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _, status, used = os.wait4(child.pid, 0)
+    if status:
+        raise SystemExit(f"facetem {' '.join(words)}: ended with {os.waitstatus_to_exitcode(status)}")
+    return time.perf_counter() - begun, used.ru_maxrss / 2**20
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -282,7 +350,11 @@ def main() -> None:
     scoring = commands.add_parser("score")
     scoring.add_argument("folder", type=Path)
     scoring.add_argument("--save", action="store_true", help="write each report as well")
+    scoring.add_argument("--spoil", action="store_true", help="as a bad camera would record them")
     scoring.set_defaults(run=score)
+    costing = commands.add_parser("cost")
+    costing.add_argument("folder", type=Path)
+    costing.set_defaults(run=cost)
     arguments = parser.parse_args()
     arguments.run(arguments)
 

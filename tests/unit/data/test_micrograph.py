@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from facetem.core.errors import InputError
 from facetem.data.formats import frames_in
-from facetem.data.micrograph import load_micrograph, micrograph_from_array, save_image
+from facetem.data.micrograph import load_micrograph, micrograph_from_array, resample, save_image
 
 Writer = Callable[..., Path]
 SHAPE = (130, 200)  # not square: swapped axes show
@@ -382,3 +382,12 @@ def test_a_failed_save_leaves_nothing_and_keeps_the_old_file(
         save_image(tmp_path / "a.tif", image * 2, 0.4)
     assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]
     assert_array_equal(load_micrograph(tmp_path / "a.tif").image, image)
+
+
+def test_an_image_that_was_made_finer_is_no_wrong_pixel_size() -> None:
+    """Its spectrum is empty beyond that of the pixels it was recorded with, but for the seams of what was joined."""
+    rng = np.random.default_rng(6)
+    coarse = np.hstack([rng.normal(100, 10, (300, 150)), rng.normal(130, 10, (300, 150))])
+    finer = resample(coarse, 0.4, 0.2)
+    assert micrograph_from_array(finer, 0.2).sampling == 0.2
+    assert micrograph_from_array(np.pad(finer, ((0, 90), (0, 90)), mode="symmetric"), 0.2).sampling == 0.2
