@@ -29,7 +29,8 @@ SMALLEST_FIELD = 40.0  # Å: the smallest particle that was trained, 4 nm
 SMALLEST_SHAPE = 64  # px: one patch of the restorer
 COARSEST = 1.0  # Å/px: Nyquist at 2 Å, just below the {200} spacing of gold, 2.04 Å
 FINEST = 0.05  # Å/px: ten times finer than any microscope needs; a nm value given for Å lands here
-_SILENT = 1e-3  # of the noise at the frequencies that microscopes resolve
+_SILENT = 1e-3  # of the noise ...
+_RECORDED = 1.25  # Å: ... at spacings that every micrograph with a lattice has
 _FINEST_DETAIL = 0.45  # Å: no microscope resolves this, so a sharp spot beyond it is a wrong pixel size
 
 
@@ -189,7 +190,7 @@ def _check_detail(image: Image, sampling: float, where: str) -> None:
     kx = np.fft.rfftfreq(size, sampling)[None, :]
     off_axis = (np.abs(ky) > 4 / (size * sampling)) & (kx > 4 / (size * sampling))
     radius = np.hypot(ky, kx)
-    noise = np.median(power[off_axis & (radius < 1 / _FINEST_DETAIL)])
+    noise = np.median(power[off_axis & (radius < 1 / _RECORDED)])
     edges = np.linspace(1 / _FINEST_DETAIL, 0.5 / sampling, 17)
     for low, high in pairwise(edges):
         ring = np.where(off_axis & (radius >= low) & (radius < high), power, np.nan)

@@ -23,7 +23,9 @@ from facetem.data.micrograph import Micrograph, load_micrograph
 
 FILES = [
     "gallery.png",
+    "gallery.svg",
     "overview.png",
+    "overview.svg",
     "particles.csv",
     "report.html",
     "restored.hspy",
@@ -31,6 +33,7 @@ FILES = [
     "result.json",
     "rois.zip",
     "sizes.png",
+    "sizes.svg",
     "spread.tif",
 ]
 
