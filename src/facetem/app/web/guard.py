@@ -220,7 +220,11 @@ async def _refuse(head: _Head, receive: Receive, send: Send, refused: Refused) -
 
 async def _answer(send: Send, status: int, reason: str, headers: dict[str, Any]) -> None:
     body = json.dumps({"error": reason}).encode() if reason else b""
-    everything = {"content-type": "application/json", "content-length": str(len(body)), "cache-control": "no-store"}
+    everything = {
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        "cache-control": "no-store",
+    }
     pairs = [(k.encode(), str(v).encode()) for k, v in (everything | headers).items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})

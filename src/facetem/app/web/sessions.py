@@ -48,7 +48,7 @@ class Item:
     @property
     def is_busy(self) -> bool:
         """Whether its analysis waits or runs."""
-        return self.job is not None and self.job.is_open
+        return self.job is not None
 
 
 @dataclass

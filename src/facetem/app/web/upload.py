@@ -84,7 +84,8 @@ def check_beginning(name: str, head: bytes) -> None:
         wrong = not head.startswith(expected)
     if wrong:
         raise Refused(
-            415, f"{name}: expected a file of type {ending}, got {looks or f'one that does not begin as {ending} files do'}"
+            415,
+            f"{name}: expected a file of type {ending}, got {looks or f'one that does not begin as {ending} files do'}",
         )
 
 
@@ -109,7 +110,9 @@ async def receive(session: Session, told: str, body: AsyncIterator[bytes], setti
     except TimeoutError:
         raise Refused(408, f"{name}: nothing came for {_SILENT:g} s; send it again") from None
     except OSError as error:
-        raise Refused(507, f"{name}: could not be kept here ({error.strerror}); tell whoever runs this page") from None
+        raise Refused(
+            507, f"{name}: could not be kept here ({error.strerror}); tell whoever runs this page"
+        ) from None
     finally:
         session.uploading -= 1
         if not whole:
@@ -127,7 +130,9 @@ async def _write(item: Item, body: AsyncIterator[bytes], most: int, room: int) -
             if size > most:
                 raise Refused(413, f"{item.name}: expected at most {most / 1e6:g} MB, got more")
             if size > room:
-                raise Refused(413, f"{item.name}: there is no room left for your files; remove some of them first")
+                raise Refused(
+                    413, f"{item.name}: there is no room left for your files; remove some of them first"
+                )
             if not checked and (ended or len(waiting) >= _HEAD):
                 if not waiting:
                     raise Refused(400, f"{item.name}: expected a micrograph, got an empty file")

@@ -1,0 +1,172 @@
+"""The list of micrographs: where they come from, how far they are, what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from nicegui import ui
+
+from facetem.app.web.components import Drop
+from facetem.app.web.results import load_result
+from facetem.app.web.sessions import Item, Session
+from facetem.app.web.studio import Studio
+from facetem.core.errors import InputError
+
+_NO_SIZE = "expected a pixel size, got a file without one"
+
+
+@dataclass
+class _Row:
+    """What of a row changes while an item is worked on."""
+
+    state: tuple[Any, ...]
+    step: ui.label | None = None
+    bar: Any = None
+
+
+class Files:
+    """The list at the left; `open_` is called with the item to show, `gone` when it is removed."""
+
+    def __init__(
+        self, studio: Studio, session: Session, *, open_: Callable[[Item], None], gone: Callable[[], None]
+    ) -> None:
+        self._studio, self._session, self._open, self._gone = studio, session, open_, gone
+        self._chosen = ""
+        self._rows: dict[str, _Row] = {}
+        self._watched = {item.key for item in session.items.values() if item.is_busy}
+        Drop(studio.settings, self.look)
+        if studio.settings.folder is not None:
+            with ui.element("div").classes("ft-folder"):
+                ui.label(f"Folder {studio.settings.folder.resolve().name}").classes("ft-h")
+                ui.button("Look again", on_click=self._scan).props("flat dense no-caps")
+        self._list = ui.element("ul").classes("ft-list")
+        self.look()
+
+    def look(self) -> None:
+        """Show what has changed."""
+        items = self._studio.sessions.items(self._session)
+        states = {item.key: self._state(item) for item in items}
+        if states != {key: row.state for key, row in self._rows.items()}:
+            self._draw(items, states)
+        for item in items:
+            self._progress(item)
+            if item.is_busy:
+                self._watched.add(item.key)
+            elif item.key in self._watched:
+                self._watched.discard(item.key)
+                if item.is_done and not item.error:
+                    self.choose(item)
+
+    def choose(self, item: Item) -> None:
+        """Open an item that has a result."""
+        self._chosen = item.key
+        self._open(item)
+        self.look()
+
+    def start(self, item: Item, sampling_nm: float | None = None) -> None:
+        """Queue an item's analysis, and open it when it is done."""
+        try:
+            self._studio.start(self._session, item, sampling_nm)
+        except InputError as error:
+            item.error = str(error)
+        self.look()
+
+    def _state(self, item: Item) -> tuple[Any, ...]:
+        job = item.job
+        return (job.state if job else "", item.is_done, item.error, item.key == self._chosen)
+
+    def _scan(self) -> None:
+        self._studio.sessions.scan()
+        self.look()
+
+    def _draw(self, items: list[Item], states: dict[str, tuple[Any, ...]]) -> None:
+        self._list.clear()
+        self._rows = {}
+        with self._list:
+            for item in items:
+                row = self._rows[item.key] = _Row(states[item.key])
+                chosen = " on" if item.key == self._chosen else ""
+                with ui.element("li").classes("ft-file" + chosen).props(f'data-file="{item.key}"'):
+                    self._draw_one(item, row)
+
+    def _draw_one(self, item: Item, row: _Row) -> None:
+        with ui.element("div").classes("ft-file-head"):
+            if item.is_done:
+                button = ui.button(item.name, on_click=partial(self.choose, item)).props("flat dense no-caps")
+                button.classes("ft-name")
+            else:
+                ui.label(item.name).classes("ft-name")
+            if not item.shared:
+                remove = ui.button(icon="close", on_click=partial(self._remove, item)).props(
+                    "flat dense round size=sm"
+                )
+                remove.props["aria-label"] = f"Remove {item.name}"
+        if item.is_busy:
+            row.step = ui.label().classes("soft").props('aria-live="polite"')
+            row.bar = ui.linear_progress(0, show_value=False, size="6px").props(
+                'instant-feedback aria-label="Progress"'
+            )
+            ui.button("Cancel", on_click=partial(self._cancel, item)).props("flat dense no-caps").classes(
+                "ft-cancel"
+            )
+            return
+        if item.error:
+            ui.label(self._words(item)).classes("ft-why").props('role="alert"')
+        elif item.is_done:
+            ui.label(_summary(item)).classes("soft")
+        if item.error or not item.is_done:
+            self._offer(item)
+
+    def _offer(self, item: Item) -> None:
+        """To analyse it (again), with a pixel size if need be."""
+        with ui.element("div").classes("ft-again"):
+            given = ui.number(
+                "pixel size (nm)", value=item.sampling_nm, format="%.5g", step=0.001, min=0
+            ).props("dense")
+            given.props["aria-label"] = f"Pixel size of {item.name} in nm"
+            ui.button("Analyse", on_click=lambda: self.start(item, given.value or None)).props(
+                "unelevated dense no-caps"
+            )
+        if not item.error:
+            ui.label("empty: the file's own").classes("soft")
+
+    def _words(self, item: Item) -> str:
+        if _NO_SIZE in item.error:
+            return "This file does not know its pixel size. Give it below, in nm."
+        return item.error.replace("--sampling-nm", "pixel size")
+
+    def _progress(self, item: Item) -> None:
+        row, job = self._rows.get(item.key), item.job
+        if row is None or row.step is None or job is None:
+            return
+        if job.state == "waiting":
+            place = self._studio.analyses.place(job)
+            text, part = f"waiting, number {place + 1} in line", 0.0
+        else:
+            done = f" {job.done} of {job.total}" if job.total > 1 else ""
+            text, part = f"{job.step or 'starting'}{done}", job.done / max(1, job.total)
+        if row.step.text != text:
+            row.step.set_text(text)
+            row.bar.set_value(part)
+
+    def _cancel(self, item: Item) -> None:
+        self._watched.discard(item.key)
+        self._studio.cancel(item)
+        self.look()
+
+    def _remove(self, item: Item) -> None:
+        self._watched.discard(item.key)
+        self._studio.remove(self._session, item)
+        if item.key == self._chosen:
+            self._chosen = ""
+            self._gone()
+        self.look()
+
+
+def _summary(item: Item) -> str:
+    result = load_result(item.report)
+    n = 0 if result is None else len(result.particles)
+    return f"{n} particle{'' if n == 1 else 's'}"
