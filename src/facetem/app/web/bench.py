@@ -95,6 +95,9 @@ def simulate_image(progress: Progress, specimen: Specimen, imaging: Imaging) -> 
     from facetem.hrtem.cameras import CAMERAS
     from facetem.hrtem.instruments import INSTRUMENTS
 
+    torch.set_num_threads(
+        1
+    )  # others analyse meanwhile; threads that wait for each other would be slower than one
     began, before = time.perf_counter(), _wave.cache_info().misses
     lens = INSTRUMENTS[imaging.instrument]
     progress("exit wave", 0, 2)

@@ -27,7 +27,7 @@ class Viewer(Element, component="viewer.js"):
         self._props.update(field=field, restored=restored, marks=marks, size=list(size), nm=nm, selected=0)
         self.update()
 
-    def mark(self, marks: list[dict[str, Any]]) -> None:
+    def remark(self, marks: list[dict[str, Any]]) -> None:
         """Other marks on the same micrograph."""
         self._props["marks"] = marks
         self.update()

@@ -1,7 +1,7 @@
 """Uploads that would have other files read in their place.
 
-An HDF5 file may link to others, or keep its data in them; an OME-TIFF may name its planes' files. Somebody else's upload
-that does so is an attempt to see what is not his.
+An HDF5 file may link to others, or keep its data in them; an OME-TIFF may name its planes' files. Somebody else's
+upload that does so is an attempt to see what is not his.
 """
 
 from __future__ import annotations

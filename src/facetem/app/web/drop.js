@@ -12,7 +12,7 @@ export default {
       <li v-for="u in uploads" :key="u.id" :class="{ bad: u.error }">
         <span class="name">{{ u.name }}</span>
         <template v-if="u.error"><span class="why">{{ u.error }}</span><button type="button" :aria-label="'Dismiss ' + u.name" @click="gone(u)">✕</button></template>
-        <template v-else><progress max="1" :value="u.part"></progress><button type="button" :aria-label="'Stop ' + u.name" @click="u.request.abort(); gone(u)">✕</button></template>
+        <template v-else><progress max="1" :value="u.part"></progress><button type="button" :aria-label="'Stop ' + u.name" @click="stop(u)">✕</button></template>
       </li>
     </ul>
   </div>`,
@@ -58,6 +58,7 @@ export default {
       request.onabort = end;
       request.send(file);
     },
+    stop(u) { this.waiting = this.waiting.filter(([k]) => k.id !== u.id); u.request?.abort(); this.gone(u); },
     gone(u) { this.uploads = this.uploads.filter((k) => k.id !== u.id); },
   },
 };

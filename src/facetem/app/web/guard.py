@@ -44,7 +44,7 @@ HEADERS = {
 }
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 (what happened, not an error of ours)
     """A request that is not answered: the HTTP status, and one line that says why."""
 
     def __init__(self, status: int, reason: str) -> None:

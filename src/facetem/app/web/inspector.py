@@ -86,12 +86,11 @@ class Inspector:
         self._place.clear()
         with self._place:
             self._heading(result, particle)
-            pictures = self._pictures()
+            pictures = self._pictures(particle)
             _bars(result, particle)
-            twin = self._model(particle) if particle["judged"] else None
             self._label(result, particle)
             _measures(particle)
-        self._ask(result, particle, pictures, twin)
+        self._ask(result, particle, pictures)
 
     def _heading(self, result: Result, p: dict[str, Any]) -> None:
         with ui.element("h2").classes("ft-what"):
@@ -103,41 +102,29 @@ class Inspector:
         for remark in p["remarks"]:
             ui.label(remark).classes("soft")
 
-    def _pictures(self) -> dict[str, Any]:
+    def _pictures(self, p: dict[str, Any]) -> dict[str, Any]:
+        """Places for the pictures, which come later, and the model."""
         shown = {}
+        shape = words(p["shape"])
         with ui.element("div").classes("ft-pictures"):
-            for name, caption in (
-                ("crop", "micrograph"),
-                ("restored", "restored"),
-                ("spectrum", "spectrum; rings: gold"),
-                ("saliency", "what decided"),
-            ):
-                with ui.element("figure").props(f'data-picture="{name}"'):
-                    with ui.element("div").classes("ft-picture"):
-                        shown[name] = ui.element("img").props(f'alt="{caption}"')
-                        if name == "spectrum":
-                            ui.html(_rings(), sanitize=False)
-                    with ui.element("figcaption"):
-                        ui.label(caption)
+            for name, caption in (("crop", "micrograph"), ("restored", "restored")):
+                shown[name] = _picture(name, caption)
+            if p["judged"]:
+                shown["twin"] = _picture("twin", f"simulated {shape}")
+                diameter = min(max(10 * p["volume_diameter_nm"], 10.0), 120.0)
+                polyhedron = solid(p["shape"], diameter, rotation_of(p["quaternion"]))
+                Solid(polyhedron, half=TWIN_FIELD / 20, title=f"3D model of a {shape}")
+            shown["spectrum"] = _picture("spectrum", "spectrum; rings: gold", _rings())
+            shown["saliency"] = _picture("saliency", "what decided")
+        if p["judged"]:
+            with ui.element("div").classes("ft-row"):
+                lies = _zone(p) if p["zone"] else ""
+                ui.label(
+                    f"model: {shape}, {p['volume_diameter_nm']:.1f} nm, as it was found to lie{lies}"
+                ).classes("soft")
+                take = (p["shape"], p["volume_diameter_nm"], tuple(p["quaternion"]))
+                ui.button("Simulate it", on_click=lambda: self._try(*take)).props("flat dense no-caps")
         return shown
-
-    def _model(self, p: dict[str, Any]) -> Any:
-        diameter = min(max(10 * p["volume_diameter_nm"], 10.0), 120.0)
-        polyhedron = solid(p["shape"], diameter, rotation_of(p["quaternion"]))
-        ui.label(
-            f"As a {words(p['shape'])}, {p['volume_diameter_nm']:.1f} nm, as it was found to lie"
-            + (_zone(p) if p["zone"] else "")
-        ).classes("ft-h")
-        with ui.element("div").classes("ft-model"):
-            Solid(polyhedron, half=TWIN_FIELD / 20, title=f"3D model of a {words(p['shape'])}")
-            with ui.element("figure").props('data-picture="twin"'):
-                with ui.element("div").classes("ft-picture"):
-                    picture = ui.element("img").props('alt="simulated image of the model"')
-                with ui.element("figcaption"):
-                    ui.label("its simulated image, 6 nm underfocus, no noise")
-        take = (p["shape"], p["volume_diameter_nm"], tuple(p["quaternion"]))
-        ui.button("Open in the simulator", on_click=lambda: self._try(*take)).props("flat dense no-caps")
-        return picture
 
     def _label(self, result: Result, p: dict[str, Any]) -> None:
         index = p["index"]
@@ -165,7 +152,7 @@ class Inspector:
         choice.on_value_change(keep)
         note.on("blur", lambda: keep() if choice.value else None)
 
-    def _ask(self, result: Result, p: dict[str, Any], pictures: dict[str, Any], twin: Any) -> None:
+    def _ask(self, result: Result, p: dict[str, Any], pictures: dict[str, Any]) -> None:
         """Have the pictures made, and put them in their places as they come."""
         studio, folder, index = self._studio, result.folder, p["index"]
         crops = studio.ask(self._session, studio.pictures, particle_pictures, folder, index)
@@ -177,14 +164,14 @@ class Inspector:
 
         with self._place:
             _when_done(crops, placed)
-            if twin is not None:
+            if "twin" in pictures:
                 energy = result.energy or _ENERGY
                 diameter, lies = 10 * p["volume_diameter_nm"], tuple(p["quaternion"])
                 image = studio.ask(
                     self._session, studio.pictures, twin_picture, p["shape"], diameter, lies, energy
                 )
                 self._asked.append((studio.pictures, image))
-                _when_done(image, lambda data: _put(twin, data))
+                _when_done(image, lambda data: _put(pictures["twin"], data))
             weight = studio.ask(
                 self._session, studio.pictures, saliency_picture, folder, index, studio.settings.device
             )
@@ -210,6 +197,17 @@ def _put(image: Any, data: bytes) -> None:
 def data_url(png: bytes) -> str:
     """A picture as an address that holds it."""
     return "data:image/png;base64," + b64encode(png).decode("ascii")
+
+
+def _picture(name: str, caption: str, over: str = "") -> Any:
+    with ui.element("figure").props(f'data-picture="{name}"'):
+        with ui.element("div").classes("ft-picture"):
+            image = ui.element("img").props(f'alt="{caption}"')
+            if over:
+                ui.html(over, sanitize=False)
+        with ui.element("figcaption"):
+            ui.label(caption)
+    return image
 
 
 def _rings() -> str:

@@ -27,6 +27,7 @@ def attach(studio: Studio) -> None:
     def page(request: Request, client: Client) -> None:
         session: Session = request.scope[SESSION]
         ui.add_css(style)
+        ui.colors(primary="#0072b2")
         session.pages += 1
         client.on_delete(lambda: _left(session))
         Page(studio, session)
@@ -65,6 +66,7 @@ class Page:
             with ui.tab_panel(simulate).classes("ft-simulate"):
                 self._simulator = Simulator(studio, session, analyse=self.simulated)
         self._analyse, self._simulate = analyse, simulate
+        self._tabs.on_value_change(lambda event: self._simulator.wake(event.value in (simulate, "Simulate")))
         ui.timer(_POLL, self._files.look)
 
     def open(self, item: Item) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-MEMORY = 0.7  # of the machine's, that one process may take: a file that claims to be enormous ends itself, not the server
+# Of the machine's memory, that one process may take: a file that claims to be enormous ends itself, not the server.
+MEMORY = 0.7
 _OFTEN = 0.1  # s between two signs of life, at most
 
 

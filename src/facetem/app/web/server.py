@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
+import signal
 import socket
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -37,6 +38,8 @@ def run_server(settings: Settings, told: Callable[[str], None]) -> None:
         raise InputError(
             f"serve: expected the libraries of the page, got none ({error.name}); pip install 'facetem[page]'"
         ) from None
+    # NiceGUI looks for its server among all objects that there are, PyTorch's retired ones too.
+    warnings.filterwarnings("ignore", message=".*torch.distributed.reduce_op", category=FutureWarning)
     listener = _listen(settings.host, settings.port)
     settings = replace(settings, port=listener.getsockname()[1])
     studio, app = make_app(settings)
@@ -46,15 +49,23 @@ def run_server(settings: Settings, told: Callable[[str], None]) -> None:
         access_log=False,
         limit_concurrency=_AT_ONCE,
         server_header=False,
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=2,
         ws_max_size=1 << 20,
     )
     server = uvicorn.Server(config)
+    # The server ends in its own time on both signals, and hands them on then.
+    signal.signal(signal.SIGTERM, _stop)
     try:
         asyncio.run(_serve(server, listener, lambda: told(address(settings))))
+    except KeyboardInterrupt:  # how it is meant to end
+        pass
     finally:
         studio.close()
         listener.close()
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 async def _serve(server: Any, listener: socket.socket, ready: Callable[[], None]) -> None:
@@ -64,9 +75,10 @@ async def _serve(server: Any, listener: socket.socket, ready: Callable[[], None]
         ready()
 
     telling = asyncio.create_task(tell())
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         await server.serve(sockets=[listener])
-    telling.cancel()
+    finally:
+        telling.cancel()
 
 
 def address(settings: Settings) -> str:

@@ -156,7 +156,7 @@ class Sessions:
 
 
 def _micrographs(folder: Path, reports: Path) -> Iterator[tuple[str, Path]]:
-    """Names and paths of the micrographs in a folder and those in it; what links lead out of it to is not among them."""
+    """Names and paths of the micrographs in a folder and those in it, none that a link leads out of it to."""
     listed = 0
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts

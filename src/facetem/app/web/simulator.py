@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from nicegui import ui
@@ -35,7 +36,7 @@ class Simulator:
         self._specimen, self._imaging = Specimen(), Imaging()
         self._last: Shown | None = None
         self._of: tuple[Specimen, Imaging] | None = None
-        self._working = False
+        self._working = self._awake = False
         self._controls: dict[str, Any] = {}
         with ui.element("section").classes("ft-controls").props('aria-label="Settings"'):
             self._specimen_controls()
@@ -51,9 +52,7 @@ class Simulator:
                 ui.button("Analyse this image", on_click=self._to_analysis).props("unelevated dense no-caps")
                 ui.button("Another noise", on_click=self._reseed).props("flat dense no-caps")
                 for name, text in (("image.tif", "Image (.tif)"), ("atoms.extxyz", "Atoms (.extxyz)")):
-                    ui.button(text, on_click=lambda name=name: self._download(name)).props(
-                        "flat dense no-caps"
-                    )
+                    ui.button(text, on_click=partial(self._download, name)).props("flat dense no-caps")
         with ui.element("section").classes("ft-beside"):
             self._solid = Solid(self._polyhedron(), half=5.12, title="3D model of the specimen")
             with ui.element("figure"):
@@ -62,6 +61,10 @@ class Simulator:
                 with ui.element("figcaption"):
                     ui.label("power spectrum, to 1/(1.25 Å)")
         ui.timer(0.1, self._follow)
+
+    def wake(self, awake: bool) -> None:
+        """Follow the settings only while somebody looks."""
+        self._awake = awake
 
     def take(self, shape: str, diameter_nm: float, quaternion: tuple[float, ...]) -> None:
         """A particle of a report as the specimen."""
@@ -146,11 +149,11 @@ class Simulator:
             start = getattr(self._specimen if change == self._of_specimen else self._imaging, name)
         with ui.element("div").classes("ft-control").props(f'data-control="{name}"'):
             ui.label(text)
-            said = ui.label(f"{start:g} {unit}").classes("n")
+            said = ui.label(_with_unit(start, unit)).classes("n")
             slider = ui.slider(min=low, max=high, step=step, value=start).props(f'aria-label="{text}"')
 
         def moved(event: Any) -> None:
-            said.set_text(f"{event.value:g} {unit}")
+            said.set_text(_with_unit(event.value, unit))
             change(**{name: float(event.value)})
 
         slider.on_value_change(moved)
@@ -164,7 +167,7 @@ class Simulator:
         self._imaging = replace(self._imaging, **changed)
         if "instrument" in changed:  # a lens of its own
             optics = INSTRUMENTS[self._imaging.instrument].optics
-            self._controls["cs_um"].set_value(round(float(optics.aberrations.C30) / 1e4, 1))
+            self._controls["cs_um"].set_value(round(float(optics.aberrations.C30) / 1e4))
             self._controls["focal_spread_nm"].set_value(round(float(optics.focal_spread) / 10, 1))
 
     def _polyhedron(self) -> dict[str, Any]:
@@ -176,7 +179,7 @@ class Simulator:
     async def _follow(self) -> None:
         """Have the image made that is wanted now, one at a time: what was wanted in between is left out."""
         wanted = (self._specimen, self._imaging)
-        if self._working or wanted == self._of or not self._said.visible:
+        if self._working or wanted == self._of or not self._awake:
             return
         self._working = True
         try:
@@ -235,3 +238,7 @@ def _zone_words(name: str) -> str:
 
 def _dose_words(dose: float) -> str:
     return f"{dose:g} e/Å2" if dose else "no noise"
+
+
+def _with_unit(value: float, unit: str) -> str:
+    return f"{value:.4g}{'' if unit == '°' else ' '}{unit}"

@@ -15,18 +15,31 @@ from facetem.app.web.sessions import Item
 
 _DASHED = ("cannot tell", "none of these", "not judged")  # told apart from shapes without colour, too
 _STEP = 0.5  # nm of the chart of diameters
+_DOT = (
+    "p => { const s = document.createElement('span'), d = document.createElement('i'); d.className = 'ft-dot'; "
+    "d.style.background = p.data.colour; s.append(d, p.value); return s; }"
+)
 _COLUMNS: list[dict[str, Any]] = [
-    {"field": "index", "headerName": "#", "width": 62, "sort": "asc"},
-    {"field": "shape", "headerName": "Shape", "flex": 2, "minWidth": 150,
-     ":cellRenderer": "p => { const s = document.createElement('span'), d = document.createElement('i'); "
-                      "d.className = 'ft-dot'; d.style.background = p.data.colour; s.append(d, p.value); return s; }"},
-    {"field": "confidence", "headerName": "Confidence", "width": 112,
+    {"field": "index", "headerName": "#", "width": 64, "sort": "asc"},
+    {"field": "shape", "headerName": "Shape", "flex": 2, "minWidth": 170,
+     ":cellRenderer": _DOT},
+    {"field": "confidence", "headerName": "Sure", "width": 84,
      ":valueFormatter": "p => p.value === null ? '–' : Math.round(100 * p.value) + ' %'"},
-    {"field": "diameter", "headerName": "Diameter (nm)", "width": 128, ":valueFormatter": "p => p.value.toFixed(2)"},
-    {"field": "family", "headerName": "Family", "flex": 1, "minWidth": 110},
-    {"field": "label", "headerName": "Your label", "flex": 1, "minWidth": 110},
-    {"field": "remarks", "headerName": "Remarks", "flex": 2, "minWidth": 140},
+    {"field": "diameter", "headerName": "nm", "width": 80, "headerTooltip": "projected diameter",
+     ":valueFormatter": "p => p.value.toFixed(2)"},
+    {"field": "label", "headerName": "Your label", "flex": 1, "minWidth": 105, "tooltipField": "label"},
+    {"field": "family", "headerName": "Family", "flex": 1, "minWidth": 120},
+    {"field": "remarks", "headerName": "Remarks", "flex": 2, "minWidth": 150, "tooltipField": "remarks"},
 ]  # fmt: skip
+_GRID: dict[str, Any] = {
+    "columnDefs": _COLUMNS,
+    "rowData": [],
+    "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
+    "domLayout": "autoHeight",
+    ":getRowId": "p => String(p.data.index)",
+    "rowHeight": 36,
+    "headerHeight": 38,
+}
 
 
 class Viewing:
@@ -39,9 +52,9 @@ class Viewing:
         self._empty = ui.element("div").classes("ft-empty")
         with self._empty:
             ui.html(
-                "<h1>The 3D shape of nanoparticles, from one image</h1><p>Drop a high-resolution micrograph of gold "
-                "particles on carbon: facetem finds them, restores the image, and says of each which shape it is and how "
-                "sure that is. Or make an image first, under <b>Simulate</b>.</p><p class='soft'>Nothing leaves this "
+                "<h1>The 3D shape of nanoparticles, from one image</h1><p>Drop a high-resolution micrograph of "
+                "gold particles on carbon: facetem finds them, restores the image, and says of each which shape it "
+                "is and how sure that is. Or make an image first, under <b>Simulate</b>.</p><p class='soft'>Nothing leaves this "
                 "computer. What you upload is deleted when you are gone.</p>",
                 sanitize=False,
             )
@@ -55,10 +68,7 @@ class Viewing:
             self._warning = ui.label().classes("ft-warning").props('role="note"')
             self._viewer = Viewer(choose)
             self._legend = ui.element("ul").classes("ft-legend")
-            self._grid = ui.aggrid(
-                {"columnDefs": _COLUMNS, "rowData": [], "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
-                 "domLayout": "autoHeight", ":getRowId": "p => String(p.data.index)", "rowHeight": 36, "headerHeight": 38}
-            ).classes("ft-table").props('aria-label="Particles"')  # fmt: skip
+            self._grid = ui.aggrid({**_GRID}).classes("ft-table").props('aria-label="Particles"')
             self._grid.on("cellClicked", lambda e: choose(int(e.args["data"]["index"])))
             self._grid.on("rowSelected", self._row_selected)
             with ui.element("div").classes("ft-charts"):
@@ -120,7 +130,7 @@ class Viewing:
     def relabel(self) -> None:
         """Show labels that have changed."""
         if self._result is not None:
-            self._viewer.mark(self._marks())
+            self._viewer.remark(self._marks())
             self._grid.run_grid_method("setGridOption", "rowData", self._rows())
 
     def _row_selected(self, event: Any) -> None:
@@ -214,9 +224,8 @@ def _histogram(particles: list[dict[str, Any]], colours: dict[str, str]) -> dict
         of = Counter(int(p["diameter_nm"] / _STEP) for p in particles if p["verdict"] == name)
         if of:
             values = [of[i] for i in range(first, last + 1)]
-            series.append(
-                {"type": "bar", "stack": "all", "name": name, "data": values, "itemStyle": {"color": colour}, "barCategoryGap": "6%"}
-            )  # fmt: skip
+            bars = {"type": "bar", "stack": "all", "name": name, "data": values, "barCategoryGap": "6%"}
+            series.append({**bars, "itemStyle": {"color": colour}})
     return {
         "title": {"text": "Projected diameter (nm)", "textStyle": {"fontSize": 14, "color": "#1d2126"}},
         "grid": {"left": 8, "right": 16, "top": 36, "bottom": 8, "containLabel": True},
