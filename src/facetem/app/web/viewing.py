@@ -54,8 +54,8 @@ class Viewing:
             ui.html(
                 "<h1>The 3D shape of nanoparticles, from one image</h1><p>Drop a high-resolution micrograph of "
                 "gold particles on carbon: facetem finds them, restores the image, and says of each which shape it "
-                "is and how sure that is. Or make an image first, under <b>Simulate</b>.</p><p class='soft'>Nothing leaves this "
-                "computer. What you upload is deleted when you are gone.</p>",
+                "is and how sure that is. Or make an image first, under <b>Simulate</b>.</p><p class='soft'>Nothing "
+                "leaves this computer. What you upload is deleted when you are gone.</p>",
                 sanitize=False,
             )
         self._full = ui.element("div").classes("ft-full")
