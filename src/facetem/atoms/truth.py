@@ -207,7 +207,11 @@ def _ring(points: Array, normal: Array) -> Array:
 def _polygon_area(points: Array, normal: Array) -> float:
     """Area of the convex polygon whose corners (n, 3), some of them repeated, lie in a plane."""
     ring = _ring(points, normal)
-    return 0.5 * float(np.linalg.norm(np.cross(ring, np.roll(ring, -1, axis=0)).sum(axis=0))) if len(ring) else 0.0
+    return (
+        0.5 * float(np.linalg.norm(np.cross(ring, np.roll(ring, -1, axis=0)).sum(axis=0)))
+        if len(ring)
+        else 0.0
+    )
 
 
 def miller_indices(normal: Array, axes: Array, *, hexagonal: bool = False) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """What strangers send to the page: it stays up, answers in one line, shows nobody another's files, leaves nothing."""
 
 import asyncio
+import http.client
 import io
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -59,7 +60,7 @@ def test_nobody_uploads_without_having_seen_the_page(address: str) -> None:
     assert "load the page" in answer.json()["error"]
 
 
-def test_two_gigabytes_are_refused_before_they_are_sent(visitor: Any, temporary: Path) -> None:
+def test_two_gigabytes_are_refused_before_they_are_sent(address: str, visitor: Any, temporary: Path) -> None:
     sent = 0
 
     def endless() -> Iterator[bytes]:
@@ -74,10 +75,16 @@ def test_two_gigabytes_are_refused_before_they_are_sent(visitor: Any, temporary:
         assert send(visitor, "large.npy", endless()).status_code == 413
     assert sent < 100_000_000
     # ... and as one that says how long it is.
-    with suppress(httpx.TransportError):  # a connection may end before its answer is read
-        answer = send(visitor, "large.npy", iter([b"x"]), **{"content-length": "2000000000"})
-        assert answer.status_code == 413
-        assert "at most 2 MB" in answer.json()["error"]
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=30)
+    connection.putrequest("POST", "/api/upload")
+    cookie = "; ".join(f"{k}={v}" for k, v in visitor.cookies.items())
+    for name, value in {"content-length": "2000000000", "x-name": "large.npy", "cookie": cookie}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    answer = connection.getresponse()  # not a byte of the body was sent
+    assert answer.status == 413
+    assert b"at most 2 MB, got 2000 MB" in answer.read()
+    connection.close()
     assert files_of(temporary) == before
     assert visitor.get("/").status_code == 200
 
@@ -138,8 +145,6 @@ def test_html_in_a_name_stays_text(visitor: Any) -> None:
     ],
 )
 def test_paths_with_dots_show_nothing(address: str, visitor: Any, path: str) -> None:
-    import http.client
-
     host = address.removeprefix("http://")
     connection = http.client.HTTPConnection(host, timeout=30)  # which leaves paths as they are
     cookie = "; ".join(f"{k}={v}" for k, v in visitor.cookies.items())
@@ -197,7 +202,7 @@ def test_a_large_request_elsewhere_is_refused(visitor: Any) -> None:
 
 def test_a_broken_cookie_and_a_made_up_session_get_a_fresh_one(address: str) -> None:
     port = address.rpartition(":")[2]
-    for cookie in (f"facetem-session-{port}=made-up", "\x7f=;;;=", f"facetem-session-{port}=../../.."):
+    for cookie in (f"facetem-session-{port}=made-up", ';;;="', f"facetem-session-{port}=../../.."):
         answer = httpx.get(address, headers={"cookie": cookie})
         assert answer.status_code == 200
         assert "made-up" not in answer.headers["set-cookie"]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SESSION = "facetem.session"  # where a request's session stands in its scope
 UPLOAD = "/api/upload"
+_PLACES, _BELOW = ("/", "/favicon.ico"), ("/_nicegui/", "/_nicegui_ws/", "/api/")
 BODY = 1_000_000  # bytes of any other request
 # Vue compiles its templates in the browser, which needs 'unsafe-eval', and NiceGUI starts the page from scripts in it.
 # What counts here is that nothing is ever asked of, or sent to, another server.
@@ -121,6 +122,8 @@ class Guard:
             await _refuse(head, receive, send, refused)
 
     def _check_place(self, head: _Head) -> None:
+        if head.path not in _PLACES and not head.path.startswith(_BELOW):
+            raise Refused(404, "path: there is nothing of that name")
         host = head.headers.get("host", "")
         if not self._is_ours(host):
             raise Refused(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from urllib.parse import quote
 
 from starlette.background import BackgroundTask
@@ -20,6 +20,8 @@ from facetem.app.web.studio import Studio
 from facetem.app.web.upload import receive
 from facetem.core.errors import InputError
 
+_READ_ON = 64_000_000  # bytes
+_PATIENCE = 20.0  # s
 _PRIVATE = {"cache-control": "private, no-store"}
 
 
@@ -40,10 +42,14 @@ def routes(studio: Studio) -> list[Route]:
 
     async def upload(request: Request) -> Response:
         session = session_of(request)
+        body = _body(request)
         try:
-            item = await receive(session, request.headers.get("x-name", ""), _body(request), studio.settings)
+            item = await receive(session, request.headers.get("x-name", ""), body, studio.settings)
         except ClientDisconnect:
             return Response(status_code=499)
+        except Refused:
+            await _let_finish(body)
+            raise
         session.items[item.key] = item
         try:
             studio.start(session, item)
@@ -103,8 +109,12 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
             yield chunk
 
 
-def forget(studio: Studio, session: Session) -> None:
-    """Delete what a session has on the disk."""
-    for item in list(session.items.values()):
-        studio.remove(session, item)
-    shutil.rmtree(session.folder, ignore_errors=True)
+async def _let_finish(body: AsyncIterator[bytes]) -> None:
+    """Read on for a little: a browser looks for an answer only after it has sent what it wanted to."""
+    left = _READ_ON
+    with suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(_PATIENCE):
+            async for chunk in body:
+                left -= len(chunk)
+                if left < 0:
+                    return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import socket
@@ -40,6 +41,7 @@ def run_server(settings: Settings, told: Callable[[str], None]) -> None:
         ) from None
     # NiceGUI looks for its server among all objects that there are, PyTorch's retired ones too.
     warnings.filterwarnings("ignore", message=".*torch.distributed.reduce_op", category=FutureWarning)
+    logging.getLogger("nicegui").setLevel(logging.ERROR)  # it tells of every address that is not there
     listener = _listen(settings.host, settings.port)
     settings = replace(settings, port=listener.getsockname()[1])
     studio, app = make_app(settings)
@@ -95,9 +97,13 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(found[0], socket.SOCK_STREAM)
+    except OSError as error:
+        raise InputError(f"{host}: expected an address to listen at, {error.strerror or error}") from None
+    try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(found[4])
     except OSError as error:
+        listener.close()
         busy = error.errno == errno.EADDRINUSE
         reason = (
             f"port {port} is taken; choose another with --port" if busy else (error.strerror or str(error))
