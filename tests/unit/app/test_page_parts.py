@@ -18,6 +18,7 @@ from facetem.app.web.results import Result
 from facetem.app.web.sessions import Sessions
 from facetem.app.web.settings import Settings, is_loopback
 from facetem.app.web.solids import solid
+from facetem.app.web.studio import Studio
 from facetem.core.errors import InputError
 
 WAIT = 60.0
@@ -67,6 +68,41 @@ def test_a_cancelled_job_ends_with_its_process_and_the_next_goes_on(worker: Work
         os.kill(pid, 0)
     worker.cancel(behind)  # has ended, and stays as it was
     assert behind.state == "done"
+
+
+def test_an_analysis_that_is_cancelled_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    studio = Studio(Settings(device="cpu"))
+    try:
+        session = studio.sessions.create()
+        assert session is not None
+        item = session.place("a.npy")
+        np.save(item.path, np.random.default_rng(0).normal(size=(1500, 1500)).astype(np.float32))
+        session.items[item.key] = item
+        studio.start(session, item, sampling_nm=0.04)
+        job = item.job
+        assert job is not None
+        with pytest.raises(InputError, match="under way"):
+            studio.start(session, item)
+        until = time.monotonic() + WAIT
+        while not job.step and time.monotonic() < until:
+            time.sleep(0.02)
+        assert job.step
+        studio.cancel(item)
+        assert job.future.result(WAIT) is None
+        until = time.monotonic() + WAIT
+        while item.is_busy and time.monotonic() < until:
+            time.sleep(0.02)
+        assert (item.is_busy, item.is_done, item.error) == (False, False, "")
+        left = [path for path in session.folder.rglob("*") if path.is_file()]
+        assert left == [item.path]
+        studio.remove(session, item)
+        assert not [path for path in session.folder.rglob("*") if path.is_file()]
+    finally:
+        studio.close()
+    assert not list(tmp_path.glob("facetem-page-*"))
 
 
 def test_owners_take_turns(worker: Worker, tmp_path: Path) -> None:

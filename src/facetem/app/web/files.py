@@ -36,7 +36,7 @@ class Files:
         self._studio, self._session, self._open, self._gone = studio, session, open_, gone
         self._chosen = ""
         self._rows: dict[str, _Row] = {}
-        self._watched = {item.key for item in session.items.values() if item.is_busy}
+        self._watched: set[str] = set()
         Drop(studio.settings, self.look)
         if studio.settings.folder is not None:
             with ui.element("div").classes("ft-folder"):
@@ -54,7 +54,8 @@ class Files:
         for item in items:
             self._progress(item)
             if item.is_busy:
-                self._watched.add(item.key)
+                if self._is_mine(item):
+                    self._watched.add(item.key)
             elif item.key in self._watched:
                 self._watched.discard(item.key)
                 if item.is_done and not item.error:
@@ -77,6 +78,11 @@ class Files:
     def _state(self, item: Item) -> tuple[Any, ...]:
         job = item.job
         return (job.state if job else "", item.is_done, item.error, item.key == self._chosen)
+
+    def _is_mine(self, item: Item) -> bool:
+        """Whether this visitor has started what is under way."""
+        job = item.job
+        return job is not None and job.owner == self._session.key
 
     def _scan(self) -> None:
         self._studio.sessions.scan()

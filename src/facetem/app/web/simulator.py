@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from math import isfinite
 from typing import Any
 
 from nicegui import ui
@@ -125,8 +126,10 @@ class Simulator:
             slider.props('aria-label="Dose"')
 
         def dose(event: Any) -> None:
-            said.set_text(_dose_words(_DOSES[int(event.value)]))
-            self._of_imaging(dose=float(_DOSES[int(event.value)]))
+            number = event.value if isinstance(event.value, (int, float)) and isfinite(event.value) else 0
+            chosen = _DOSES[int(min(max(number, 0), len(_DOSES) - 1))]
+            said.set_text(_dose_words(chosen))
+            self._of_imaging(dose=float(chosen))
 
         slider.on_value_change(dose)
 
@@ -153,8 +156,11 @@ class Simulator:
             slider = ui.slider(min=low, max=high, step=step, value=start).props(f'aria-label="{text}"')
 
         def moved(event: Any) -> None:
-            said.set_text(_with_unit(event.value, unit))
-            change(**{name: float(event.value)})
+            # Any number can be sent, and not only by the slider.
+            number = float(event.value) if isinstance(event.value, (int, float)) else start
+            number = min(max(number, low), high) if isfinite(number) else start
+            said.set_text(_with_unit(number, unit))
+            change(**{name: number})
 
         slider.on_value_change(moved)
         self._controls[name] = slider

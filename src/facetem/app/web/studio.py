@@ -58,7 +58,7 @@ class Studio:
     def _finish(self, item: Item, job: Job, aside: Path) -> None:
         """In the worker's thread."""
         try:
-            if job.state == "done":
+            if job.state == "done" and item.path.exists():  # it may have been removed meanwhile
                 _move(aside, item.report)
             elif job.state == "failed":
                 item.error = job.error

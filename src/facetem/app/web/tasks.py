@@ -48,6 +48,8 @@ def analyse(
         save_analysis(found, folder)
     except InputError as error:
         raise InputError(str(error).replace(f"{path.parent}/", "")) from None
+    except OSError as error:
+        raise InputError(f"{path.name}: {error.strerror or type(error).__name__}") from None
     return len(found.particles)
 
 

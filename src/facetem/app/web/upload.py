@@ -20,6 +20,7 @@ _CHUNK = 1 << 20
 _SILENT = 60.0  # s without a byte
 _SPARE = 1_000_000_000  # bytes of the disk that stay free
 _SIDE_BY_SIDE = 6  # uploads of one session
+_MOST_FILES = 500  # of one session
 _HEAD = 4096
 _ARCHIVES = ("zip", "7z", "gz", "tar", "tgz", "rar", "bz2", "xz")
 # How files of a type begin. mrc has no signature in its first bytes, and older files none at all.
@@ -100,6 +101,8 @@ async def receive(session: Session, told: str, body: AsyncIterator[bytes], setti
     name = safe_name(told)
     if session.uploading >= _SIDE_BY_SIDE:
         raise Refused(429, f"{name}: there are {session.uploading} uploads under way; wait for one of them")
+    if len(session.items) >= _MOST_FILES:
+        raise Refused(429, f"{name}: you have {_MOST_FILES} files here; remove some of them first")
     session.uploading += 1
     item = session.place(name)
     whole = False
