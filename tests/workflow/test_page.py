@@ -16,10 +16,12 @@ pytest.importorskip("nicegui", reason="needs the libraries of the page: pip inst
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright to drive a browser")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHOOSER = "input[type=file][multiple]:not([webkitdirectory])"
 LONG = 60_000  # ms: the machine may be busy
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.xdist_group("page"),  # one server and one browser for all of them
     pytest.mark.usefixtures("weights"),
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium"),
 ]
@@ -77,8 +79,9 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def visit(browser: Any, server: tuple[str, Path]) -> Iterator[Any]:
-    """A visitor's page; in the end nothing was asked of another machine, and nothing went wrong in the browser."""
+def visitor(browser: Any, server: tuple[str, Path], image: Path, shots: Path) -> Iterator[Any]:
+    """The page of a visitor who has uploaded a micrograph; in the end nothing was asked of another machine, and nothing
+    went wrong in the browser."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
     asked: list[str] = []
     wrong: list[str] = []
@@ -90,6 +93,9 @@ def visit(browser: Any, server: tuple[str, Path]) -> Iterator[Any]:
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.set_default_timeout(LONG)
     page.goto(server[0])
+    page.set_input_files(CHOOSER, image)
+    page.wait_for_selector(".ft-mark")
+    page.screenshot(path=shots / "analysed.png")
     yield page
     context.close()
     here = urlsplit(server[0]).netloc
@@ -100,13 +106,21 @@ def visit(browser: Any, server: tuple[str, Path]) -> Iterator[Any]:
     assert [text for text in wrong if refusal not in text] == []
 
 
-def test_a_micrograph_is_analysed_and_a_particle_looked_at(visit: Any, image: Path, shots: Path) -> None:
-    visit.set_input_files("input[type=file][multiple]:not([webkitdirectory])", image)
-    visit.wait_for_selector(".ft-mark")
-    visit.screenshot(path=shots / "analysed.png")
+@pytest.fixture
+def visit(visitor: Any) -> Any:
+    """The same with that micrograph open and its particle chosen."""
+    visitor.set_viewport_size({"width": 1280, "height": 800})
+    visitor.get_by_role("tab", name="Analyse").click()
+    visitor.get_by_role("button", name="particle one.tif", exact=True).click()
+    visitor.wait_for_selector(".ft-title h1 >> text=particle one.tif")
+    visitor.locator(".ft-mark").first.click()
+    visitor.wait_for_selector(".ft-bars")
+    return visitor
+
+
+def test_a_particle_is_looked_at(visit: Any, shots: Path) -> None:
     mark = visit.locator(".ft-mark").first
     assert mark.get_attribute("aria-label").startswith("1: ")
-    mark.click()
     visit.wait_for_selector("[data-picture=twin] img[src^=data]")
     for name in ("crop", "restored", "spectrum", "saliency"):
         visit.wait_for_selector(f"[data-picture={name}] img[src^=data]")
@@ -178,7 +192,7 @@ def test_a_file_without_pixel_size_asks_for_one(visit: Any, image: Path, tmp_pat
     from facetem.data.micrograph import load_micrograph
 
     np.save(tmp_path / "bare.npy", load_micrograph(image).image)
-    visit.set_input_files("input[type=file][multiple]:not([webkitdirectory])", tmp_path / "bare.npy")
+    visit.set_input_files(CHOOSER, tmp_path / "bare.npy")
     visit.wait_for_selector("text=does not know its pixel size")
     visit.get_by_label("Pixel size of bare.npy in nm").fill("0.04")
     visit.locator(".ft-file", has_text="bare.npy").get_by_role("button", name="Analyse").click()
@@ -192,16 +206,15 @@ def test_a_job_is_cancelled_and_a_lying_file_refused_in_words(visit: Any, tmp_pa
 
     from facetem.data.micrograph import save_image
 
-    chooser = "input[type=file][multiple]:not([webkitdirectory])"
     save_image(tmp_path / "large.tif", np.random.default_rng(0).normal(size=(1200, 1200)), 0.4)
-    visit.set_input_files(chooser, tmp_path / "large.tif")
+    visit.set_input_files(CHOOSER, tmp_path / "large.tif")
     row = visit.locator(".ft-file", has_text="large.tif")
     row.get_by_role("button", name="Cancel").click()
     row.get_by_role("button", name="Analyse").wait_for()
     visit.get_by_role("button", name="Remove large.tif").click()
     row.wait_for(state="detached")
     (tmp_path / "lie.tif").write_bytes(b"PK\x03\x04" + bytes(9000))
-    visit.set_input_files(chooser, tmp_path / "lie.tif")
+    visit.set_input_files(CHOOSER, tmp_path / "lie.tif")
     visit.wait_for_selector(".ft-drop .bad >> text=got a zip archive")
     visit.get_by_role("button", name="Dismiss lie.tif").click()
 
@@ -238,7 +251,7 @@ def test_a_tablet_shows_all_of_it_without_scrolling_sideways(
     visit.set_viewport_size({"width": size[0], "height": size[1]})
     for tab in ("Analyse", "Simulate"):
         visit.get_by_role("tab", name=tab).click()
-        visit.wait_for_timeout(300)
+        visit.wait_for_timeout(500)
         visit.screenshot(path=shots / f"{tab.lower()}-{size[0]}.png")
         assert visit.evaluate("document.documentElement.scrollWidth") <= size[0]
 
@@ -249,7 +262,6 @@ def test_another_visitor_sees_none_of_it(browser: Any, visit: Any, server: tuple
     page.goto(server[0])
     page.wait_for_selector("text=shared.tif")  # the folder is everybody's
     assert page.locator("text=particle one.tif").count() == 0
-    visit.get_by_role("tab", name="Analyse").click()
     key = visit.locator(".ft-file", has_text="particle one.tif").get_attribute("data-file")
     mine, other = (
         visitor.request.get(f"{server[0]}api/items/{key}/field.png").status for visitor in (visit, page)
