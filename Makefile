@@ -9,7 +9,7 @@ demo: .venv/installed
 	$(BIN)/facetem demo
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

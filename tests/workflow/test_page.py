@@ -21,7 +21,6 @@ LONG = 60_000  # ms: the machine may be busy
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("page"),  # one server and one browser for all of them
     pytest.mark.usefixtures("weights"),
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium"),
 ]

@@ -18,8 +18,6 @@ httpx = pytest.importorskip("httpx")
 
 LIMIT = 2  # MB
 
-pytestmark = pytest.mark.xdist_group("page-abuse")  # one server for all of them
-
 
 @pytest.fixture(scope="module")
 def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
