@@ -18,11 +18,22 @@ from facetem.core.errors import InputError
 _NO_SIZE = "expected a pixel size, got a file without one"
 
 
+@dataclass(frozen=True)
+class _State:
+    """What of an item a row is drawn from, all of one moment: a worker's thread may change it at any time."""
+
+    job: str
+    done: bool
+    error: str
+    chosen: bool
+
+
 @dataclass
 class _Row:
-    """What of a row changes while an item is worked on."""
+    """A row, and what of it changes while its item is worked on."""
 
-    state: tuple[Any, ...]
+    box: Any
+    state: _State | None = None
     step: ui.label | None = None
     bar: Any = None
 
@@ -48,9 +59,12 @@ class Files:
     def look(self) -> None:
         """Show what has changed."""
         items = self._studio.sessions.items(self._session)
-        states = {item.key: self._state(item) for item in items}
-        if states != {key: row.state for key, row in self._rows.items()}:
-            self._draw(items, states)
+        self._arrange(items)
+        for item in items:
+            # Rows that stay as they are keep what is being typed into them.
+            row, state = self._rows[item.key], self._state(item)
+            if row.state != state:
+                self._draw(item, row, state)
         for item in items:
             self._progress(item)
             if item.is_busy:
@@ -75,9 +89,9 @@ class Files:
             item.error = str(error)
         self.look()
 
-    def _state(self, item: Item) -> tuple[Any, ...]:
+    def _state(self, item: Item) -> _State:
         job = item.job
-        return (job.state if job else "", item.is_done, item.error, item.key == self._chosen)
+        return _State(job.state if job else "", item.is_done, item.error, item.key == self._chosen)
 
     def _is_mine(self, item: Item) -> bool:
         """Whether this visitor has started what is under way."""
@@ -88,43 +102,49 @@ class Files:
         self._studio.sessions.scan()
         self.look()
 
-    def _draw(self, items: list[Item], states: dict[str, tuple[Any, ...]]) -> None:
-        self._list.clear()
-        self._rows = {}
+    def _arrange(self, items: list[Item]) -> None:
+        """A row for each item, in their order."""
+        keys = [item.key for item in items]
+        for gone in [key for key in self._rows if key not in keys]:
+            self._rows.pop(gone).box.delete()
+        if keys[: len(self._rows)] != list(self._rows):  # a file of the folder is new
+            self._list.clear()
+            self._rows = {}
         with self._list:
-            for item in items:
-                row = self._rows[item.key] = _Row(states[item.key])
-                chosen = " on" if item.key == self._chosen else ""
-                with ui.element("li").classes("ft-file" + chosen).props(f'data-file="{item.key}"'):
-                    self._draw_one(item, row)
+            for key in keys[len(self._rows) :]:
+                self._rows[key] = _Row(ui.element("li").props(f'data-file="{key}"'))
 
-    def _draw_one(self, item: Item, row: _Row) -> None:
+    def _draw(self, item: Item, row: _Row, state: _State) -> None:
+        row.state, row.step, row.bar = state, None, None
+        row.box.clear()
+        row.box.classes(replace="ft-file on" if state.chosen else "ft-file")
+        with row.box:
+            self._head(item, state)
+            if state.job:
+                row.step = ui.label().classes("soft").props('aria-live="polite"')
+                row.bar = ui.linear_progress(0, show_value=False, size="6px")
+                row.bar.props('instant-feedback aria-label="Progress"')
+                if self._is_mine(item):
+                    ui.button("Cancel", on_click=partial(self._cancel, item)).props("flat dense no-caps")
+                return
+            if state.error:
+                ui.label(_words(state.error)).classes("ft-why").props('role="alert"')
+            elif state.done:
+                ui.label(_summary(item)).classes("soft")
+            if state.error or not state.done:
+                self._offer(item)
+
+    def _head(self, item: Item, state: _State) -> None:
         with ui.element("div").classes("ft-file-head"):
-            if item.is_done:
+            if state.done:
                 button = ui.button(item.name, on_click=partial(self.choose, item)).props("flat dense no-caps")
                 button.classes("ft-name")
             else:
                 ui.label(item.name).classes("ft-name")
             if not item.shared:
-                remove = ui.button(icon="close", on_click=partial(self._remove, item)).props(
-                    "flat dense round size=sm"
-                )
+                remove = ui.button(icon="close", on_click=partial(self._remove, item))
+                remove.props("flat dense round size=sm")
                 remove.props["aria-label"] = f"Remove {item.name}"
-        if item.is_busy:
-            row.step = ui.label().classes("soft").props('aria-live="polite"')
-            row.bar = ui.linear_progress(0, show_value=False, size="6px").props(
-                'instant-feedback aria-label="Progress"'
-            )
-            ui.button("Cancel", on_click=partial(self._cancel, item)).props("flat dense no-caps").classes(
-                "ft-cancel"
-            )
-            return
-        if item.error:
-            ui.label(self._words(item)).classes("ft-why").props('role="alert"')
-        elif item.is_done:
-            ui.label(_summary(item)).classes("soft")
-        if item.error or not item.is_done:
-            self._offer(item)
 
     def _offer(self, item: Item) -> None:
         """To analyse it (again), with a pixel size if need be."""
@@ -138,11 +158,6 @@ class Files:
             )
         if not item.error:
             ui.label("empty: the file's own").classes("soft")
-
-    def _words(self, item: Item) -> str:
-        if _NO_SIZE in item.error:
-            return "This file does not know its pixel size. Give it below, in nm."
-        return item.error.replace("--sampling-nm", "pixel size")
 
     def _progress(self, item: Item) -> None:
         row, job = self._rows.get(item.key), item.job
@@ -170,6 +185,12 @@ class Files:
             self._chosen = ""
             self._gone()
         self.look()
+
+
+def _words(error: str) -> str:
+    if _NO_SIZE in error:
+        return "This file does not know its pixel size. Give it below, in nm."
+    return error.replace("--sampling-nm", "pixel size")
 
 
 def _summary(item: Item) -> str:
