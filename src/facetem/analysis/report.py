@@ -141,10 +141,14 @@ def save_rois(analysis: Analysis, path: Path) -> None:
 
 def verdict_colours(analysis: Analysis) -> dict[str, str]:
     """Colour of each verdict that this analysis could give: its shapes, and what claims none."""
+    return colours_of(list(analysis.particles[0].probabilities) if analysis.particles else [])
+
+
+def colours_of(shapes: Sequence[str]) -> dict[str, str]:
+    """Colour of each verdict that a classifier of these shapes gives."""
     from facetem.figures import GREY, PALE, SLATE, shape_colours
 
-    names = list(analysis.particles[0].probabilities) if analysis.particles else []
-    colours = {name.replace("_", " "): colour for name, colour in shape_colours(names).items()}
+    colours = {name.replace("_", " "): colour for name, colour in shape_colours(shapes).items()}
     return colours | {CANNOT_TELL: SLATE, NONE_OF_THESE: GREY, NOT_JUDGED: PALE}
 
 

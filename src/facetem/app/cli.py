@@ -20,6 +20,7 @@ from facetem.app.command import (
 )
 from facetem.app.dataset import dataset
 from facetem.app.recipe import recipe_app
+from facetem.app.serve import serve
 from facetem.app.simulate import simulate
 from facetem.app.study_command import study
 
@@ -340,6 +341,9 @@ def compare(
     from facetem.app.compare import run_compare
 
     run_compare(first, second, output)
+
+
+app.command()(serve)
 
 
 if __name__ == "__main__":  # python -m facetem.app.cli, which torchrun can start
