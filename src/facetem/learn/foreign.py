@@ -17,7 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from facetem.data.draw import PIXEL
 
 GOLD = 2.355  # Å: d of {111}; of copper, nickel, palladium, platinum, silver it is 2.03 to 2.36
-GAP = (1.25, 1.81)  # times it: the spacings that are looked at. Wider ones are the carbon's and the particle's own
+GAP = (
+    1.25,
+    1.81,
+)  # times it: the spacings that are looked at. Wider ones are the carbon's and the particle's own
 BEYOND = (0.57, 1.06)  # times it: those of the metal's own strong reflections
 SIGNIFICANT = 25.0  # times the mean of the ring: the largest of 10^5 values of noise is 12 times
 SHARE = 0.5  # of the strongest reflection's power. 1 in 100 simulated images of gold has more in the gap

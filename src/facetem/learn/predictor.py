@@ -25,6 +25,7 @@ from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import TYPICAL, Answer, ClassifierConfig, ShapeClassifier
 from facetem.learn.conformal import COVERAGE, ConformalSets, check_coverage
 from facetem.learn.familiarity import Familiarity
+from facetem.learn.folded import folded
 from facetem.learn.foreign import foreign_spacings
 from facetem.learn.normalise import normalise
 from facetem.learn.orientation import FAMILIES, Orientation, find_orientation, turned
@@ -49,8 +50,8 @@ _KINDS: dict[type[nn.Module], tuple[str, Any]] = {
 class Prediction:
     """The shape of one particle: name, calibrated probabilities of all shapes, that of the named one.
 
-    `known` is False where the image is unlike those of any learnt shape, or shows a reflection that the learnt metal has
-    not, of the spacing `foreign` [Å]: the answer is then "none of these".
+    `known` is False where the image is unlike those of any learnt shape, or shows a reflection that gold does not have,
+    of the spacing `foreign` [Å]: the answer is then "none of these".
     `possible` are the shapes that the image leaves possible, the most probable first, never none: sets found so hold
     the true shape in a part of at least `coverage` of images like those of the calibration. Weights that state no
     coverage leave the named shape alone.
@@ -282,7 +283,7 @@ def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> 
     device = resolve_device(device)
     model, header, extra = load_network(path, ShapeClassifier)
     return Classifier(
-        _ready(model, device),
+        _ready(folded(model), device),
         temperature=header.get("temperature", 1.0),
         sets=ConformalSets(extra["conformal"].float()) if "conformal" in extra else None,
         space=_space(header, extra),
