@@ -122,7 +122,8 @@ def _write_files(analysis: Analysis, folder: Path) -> None:
         pictures["sizes"] = size_histogram(diameters_by_verdict(analysis), colours)
     for name, picture in pictures.items():
         (folder / f"{name}.png").write_bytes(png(picture))
-        (folder / f"{name}.svg").write_bytes(svg(picture))
+        if name != "gallery":  # of nothing but pixels
+            (folder / f"{name}.svg").write_bytes(svg(picture))
 
 
 def save_rois(analysis: Analysis, path: Path) -> None:

@@ -23,7 +23,6 @@ from facetem.data.micrograph import Micrograph, load_micrograph
 
 FILES = [
     "gallery.png",
-    "gallery.svg",
     "overview.png",
     "overview.svg",
     "particles.csv",
