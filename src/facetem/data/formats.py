@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facetem.core.errors import InputError
-from facetem.data.movies import summed
+from facetem.data.hyperspy_file import Axes
+from facetem.data.movies import first_seen, summed
 
 _ROSETTA = {
     "dm3": "digitalmicrograph",
@@ -42,11 +43,13 @@ _SERIES = ("defocus", "focus", "tilt", "alpha", "angle", "energy")
 
 @dataclass(frozen=True)
 class RawImage:
-    """Pixels (y, x) or (y, x, channel) as the file holds them, and the pixel size [Å/px] if the file says it."""
+    """Pixels (y, x) or (y, x, channel) as the file holds them, and the pixel size [Å/px] if the file says it, with the
+    axes that it is written on."""
 
     pixels: NDArray
     sampling: float | None
     metadata: dict[str, Any] = field(default_factory=dict)
+    axes: Axes = field(default_factory=Axes)
 
 
 def read_file(path: Path) -> RawImage:
@@ -174,7 +177,26 @@ def _one_image(signals: list[dict[str, Any]], path: Path) -> RawImage:
         raise InputError(
             f"{path}: expected one image, got {len(images)} ({names}); export the one to analyse to its own file"
         )
-    signal = images[0]
+    return image_of(images[0], str(path))
+
+
+def image_of(
+    signal: Mapping[str, Any], where: str, *, advice: str = "export the one to analyse to its own file"
+) -> RawImage:
+    """The image of a signal as RosettaSciIO describes it (data, axes, metadata, original_metadata).
+
+    Parameters
+    ----------
+    where
+        What errors name.
+    advice
+        What to do if it is a series of different images.
+
+    Raises
+    ------
+    InputError
+        If it is such a series, or its axes are not those of real space.
+    """
     pixels = _plain(np.asarray(signal["data"]))
     axes = sorted(signal["axes"], key=lambda axis: axis.get("index_in_array") or 0)
     metadata = _about(signal)
@@ -182,16 +204,37 @@ def _one_image(signals: list[dict[str, Any]], path: Path) -> RawImage:
     if not channels and pixels.ndim == 3 and pixels.shape[-1] in (3, 4) and min(pixels.shape[:2]) > 4:
         channels, axes = True, axes[:2]
     lead = pixels.ndim - 2 - int(channels)
+    first = (0, 0)
     if lead:
-        frames = _frames(pixels, axes, lead, path)
+        frames = _frames(pixels, axes, lead, where, advice)
         if len(frames) > 1 and not channels:
             pixels, drift = summed(frames)
+            first = first_seen(drift)
             metadata["drift_px"] = [round(float(d), 1) for d in np.ptp(drift, axis=0)]
         else:
             pixels = frames.mean(0, dtype=np.float64)
         if len(frames) > 1:
             metadata["frames_averaged"] = len(frames)
-    return RawImage(pixels, _pixel_size(axes[-2:], path), metadata)
+    sampling = _pixel_size(axes[-2:], where)
+    return RawImage(pixels, sampling, metadata, _axes_of(axes[-2:], sampling).beginning_at(first, sampling))
+
+
+def _axes_of(axes: list[dict[str, Any]], sampling: float | None) -> Axes:
+    """How the signal itself names, counts and places an image whose pixel size it tells."""
+    names = tuple(str(axis.get("name") or name) for axis, name in zip(axes, "yx", strict=False))
+    if sampling is None or len(names) != 2:
+        return Axes()
+    units = {axis["units"] for axis in axes}
+    places = [axis.get("offset") or 0.0 for axis in axes]
+    if len(units) > 1 or any(axis["scale"] < 0 for axis in axes):
+        return Axes(names)
+    unit = units.pop()
+    return Axes(names, unit, _ANGSTROM[_spelled(unit)], (float(places[0]), float(places[1])))
+
+
+def _spelled(units: Any) -> str:
+    """A unit as `_ANGSTROM` has it. The Greek letter mu and the micro sign look alike and are different characters."""
+    return units.strip().lower().replace("\u03bc", "\u00b5") if isinstance(units, str) else ""
 
 
 def _plain(data: NDArray) -> NDArray:
@@ -201,35 +244,33 @@ def _plain(data: NDArray) -> NDArray:
     return data
 
 
-def _frames(pixels: NDArray, axes: list[dict[str, Any]], lead: int, path: Path) -> NDArray:
+def _frames(pixels: NDArray, axes: list[dict[str, Any]], lead: int, where: str, advice: str) -> NDArray:
     """The frames (n, y, x) of a movie."""
     frames = int(np.prod(pixels.shape[:lead]))
     for axis in axes[:lead]:
         label = str(axis.get("name") or "").lower()
         if axis["size"] > 1 and any(word in label for word in _SERIES):
             raise InputError(
-                f"{path}: expected one image or a movie, got a series of {frames} images along {label}; export the "
-                "one to analyse to its own file"
+                f"{where}: expected one image or a movie, got a series of {frames} images along {label}; {advice}"
             )
     return pixels.reshape(frames, *pixels.shape[lead:])
 
 
-def _pixel_size(axes: list[dict[str, Any]], path: Path) -> float | None:
-    sizes = [_axis_size(axis, path) for axis in axes]
+def _pixel_size(axes: list[dict[str, Any]], where: str) -> float | None:
+    sizes = [_axis_size(axis, where) for axis in axes]
     if len(sizes) != 2 or None in sizes:
         return None
     y, x = float(sizes[0] or 0), float(sizes[1] or 0)
     if abs(y / x - 1) > 0.02:
         raise InputError(
-            f"{path}: expected square pixels, got {y:g} Å (y) x {x:g} Å (x); resample the image first"
+            f"{where}: expected square pixels, got {y:g} Å (y) x {x:g} Å (x); resample the image first"
         )
     return (y * x) ** 0.5
 
 
-def _axis_size(axis: Mapping[str, Any], path: Path) -> float | None:
+def _axis_size(axis: Mapping[str, Any], where: str) -> float | None:
     units = axis.get("units")
-    # The Greek letter mu and the micro sign look alike and are different characters.
-    text = units.strip().lower().replace("\u03bc", "\u00b5") if isinstance(units, str) else ""
+    text = _spelled(units)
     compact = text.replace(" ", "")
     if (
         compact.startswith("1/")
@@ -237,7 +278,7 @@ def _axis_size(axis: Mapping[str, Any], path: Path) -> float | None:
         or compact in ("mrad", "rad")
     ):
         raise InputError(
-            f"{path}: expected an image of real space, got axes in {units}: a diffraction pattern"
+            f"{where}: expected an image of real space, got axes in {units}: a diffraction pattern"
         )
     scale = axis.get("scale")
     if text not in _ANGSTROM or not isinstance(scale, (int, float, np.number)):

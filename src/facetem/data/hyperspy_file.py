@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+@dataclass(frozen=True)
+class Axes:
+    """How an image is counted: the names (y, x) and the unit of its axes, that unit [Å], and where the middle of the
+    first pixel is (y, x) [unit]."""
+
+    names: tuple[str, ...] = ("y", "x")
+    unit: str = "nm"
+    angstrom: float = 10.0
+    offset: tuple[float, float] = (0.0, 0.0)
+
+    def beginning_at(self, pixel: Sequence[int], sampling: float | None) -> Axes:
+        """Those of a part of the image that begins at `pixel` (y, x); of pixels of `sampling` [Å], if it is known."""
+        step = (sampling or 0.0) / self.angstrom
+        y, x = (start + step * n for start, n in zip(self.offset, pixel, strict=True))
+        return replace(self, offset=(y, x))
+
+    def resampled(self, sampling: float, to: float) -> Axes:
+        """Those of the same field on pixels of `to` instead of `sampling` [Å]: pixels are areas from one corner on."""
+        shift = (to - sampling) / 2 / self.angstrom
+        return replace(self, offset=(self.offset[0] + shift, self.offset[1] + shift))
+
+    def described(self, shape: Sequence[int], sampling: float) -> list[dict[str, Any]]:
+        """As signals have them, of an image of `shape` (y, x) with pixels of `sampling` [Å]."""
+        return [
+            {"name": name, "units": self.unit, "offset": start, "scale": sampling / self.angstrom, "size": size}
+            for name, start, size in zip(self.names, self.offset, shape, strict=True)
+        ]
+
+
 def image_axes(shape: Sequence[int], sampling: float) -> list[dict[str, Any]]:
     """The axes y and x [nm] of an image (y, x) with pixels of `sampling` [Å]."""
-    return [
-        {"name": name, "units": "nm", "offset": 0.0, "scale": sampling / 10, "size": size}
-        for name, size in zip("yx", shape, strict=True)
-    ]
+    return Axes().described(shape, sampling)
+
+
+def metadata_of(
+    data: NDArray[Any], title: str, about: Mapping[str, Any], more: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The metadata of a signal; arguments as those of `save_signal`."""
+    return {
+        "General": {"title": title},
+        "Signal": {"signal_type": "complex_signal2d" if np.iscomplexobj(data) else ""},
+        **(more or {}),
+        "facetem": dict(about),
+    }
 
 
 def save_signal(
@@ -44,12 +83,7 @@ def save_signal(
     signal = {
         "data": data,
         "axes": [{**axis, "navigate": i < len(axes) - 2, "index_in_array": i} for i, axis in enumerate(axes)],
-        "metadata": {
-            "General": {"title": title},
-            "Signal": {"signal_type": "complex_signal2d" if np.iscomplexobj(data) else ""},
-            **(more or {}),
-            "facetem": dict(about),
-        },
+        "metadata": metadata_of(data, title, about, more),
         "original_metadata": {},
         "package_info": {
             "package": "facetem",
