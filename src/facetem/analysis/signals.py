@@ -67,9 +67,17 @@ def _mark(hs: Any, signal: Any, analysis: Analysis, axes: Axes) -> None:
 
     colours = verdict_colours(analysis)
     seen = [colours[particle.verdict] for particle in analysis.particles]
-    verts = [place(outline.contour) for outline in analysis.outlines]
+    points = max(len(outline.contour) for outline in analysis.outlines)
+    # Equally many points each: HyperSpy cannot print the metadata of a signal with polygons of different lengths.
+    verts = np.stack([place(_with_points(outline.contour, points)) for outline in analysis.outlines])
     polygons = hs.plot.markers.Polygons(verts=verts, facecolors="none", edgecolors=seen, linewidths=WIDTH)
     middles = place(np.array([outline.centroid for outline in analysis.outlines]))
     words = [f"{particle.index} {particle.verdict}" for particle in analysis.particles]
     texts = hs.plot.markers.Texts(offsets=middles, texts=words, color="white", sizes=SIZE)
     signal.add_marker([polygons, texts], permanent=True, plot_marker=False)
+
+
+def _with_points(contour: NDArray[np.float64], points: int) -> NDArray[np.float64]:
+    """The same outline (n, 2) with more points."""
+    wanted = np.linspace(0, len(contour) - 1, points)
+    return np.stack([np.interp(wanted, np.arange(len(contour)), along) for along in contour.T], axis=1)

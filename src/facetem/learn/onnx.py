@@ -87,9 +87,10 @@ class ClassifierGraph(nn.Module):
     def _mean_answer(self, images: Tensor) -> Answer:
         """The mean over the eight turns and mirrors, as `Classifier.answers` takes it."""
         answer = self.model.classify(torch.cat(views(normalise(images))))
-        lies = [turned(seen, turn) for seen, turn in zip(answer.moments.chunk(8), TURNS_BACK, strict=True)]
-        parts = answer._replace(moments=torch.cat(lies))
-        return Answer(*(torch.stack(part.chunk(8)).mean(0) for part in parts))
+        # Not `chunk`, which the exporter takes for a statement about how many images there are.
+        parts = Answer(*(part.reshape(8, -1, *part.shape[1:]) for part in answer))
+        back = [turned(seen, turn) for seen, turn in zip(parts.moments.unbind(), TURNS_BACK, strict=True)]
+        return Answer(*(part.mean(0) for part in parts._replace(moments=torch.stack(back))))
 
 
 class RestorerGraph(nn.Module):
