@@ -71,9 +71,16 @@ def _mark(hs: Any, signal: Any, analysis: Analysis, axes: Axes) -> None:
     # Equally many points each: HyperSpy cannot print the metadata of a signal with polygons of different lengths.
     verts = np.stack([place(_with_points(outline.contour, points)) for outline in analysis.outlines])
     polygons = hs.plot.markers.Polygons(verts=verts, facecolors="none", edgecolors=seen, linewidths=WIDTH)
-    middles = place(np.array([outline.centroid for outline in analysis.outlines]))
+    tops = place(np.array([outline.contour[outline.contour[:, 0].argmin()] for outline in analysis.outlines]))
     words = [f"{particle.index} {particle.verdict}" for particle in analysis.particles]
-    texts = hs.plot.markers.Texts(offsets=middles, texts=words, color="white", sizes=SIZE)
+    texts = hs.plot.markers.Texts(
+        offsets=tops,
+        texts=words,
+        color=seen,
+        sizes=SIZE,
+        horizontalalignment="center",
+        verticalalignment="bottom",
+    )
     signal.add_marker([polygons, texts], permanent=True, plot_marker=False)
 
 

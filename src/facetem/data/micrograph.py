@@ -22,7 +22,7 @@ from facetem.core.errors import InputError
 from facetem.data.cleaning import Image, grey, replace_outliers, trim_margins
 from facetem.data.formats import EXTENSIONS, RawImage, read_file
 from facetem.data.hyperspy_file import Axes
-from facetem.data.signals import Signal, read_signal, signal_name, units_of
+from facetem.data.signals import Signal, named, read_signal, signal_name, units_of
 
 __all__ = [
     "EXTENSIONS",
@@ -119,13 +119,13 @@ def micrograph_from_signal(signal: Signal, sampling: float | None = None) -> Mic
         As `load_micrograph`.
     """
     raw = read_signal(signal)
-    name = signal_name(signal)
+    where = named(signal)
     if sampling is None and raw.sampling is None:
         raise InputError(
-            f"signal {name}: expected axes in nm, Å, pm or µm, got {units_of(signal)}; calibrate them or give sampling= "
+            f"{where}: expected axes in nm, Å, pm or µm, got {units_of(signal)}; calibrate them or give sampling= "
             "in Å per pixel"
         )
-    return _checked(raw, sampling if sampling is not None else raw.sampling, f"signal {name}", name)
+    return _checked(raw, sampling if sampling is not None else raw.sampling, where, signal_name(signal) or "signal")
 
 
 def micrograph_of(image: ArrayLike | Signal, sampling: float | None = None) -> Micrograph:

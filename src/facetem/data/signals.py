@@ -31,8 +31,13 @@ class Signal(Protocol):
 
 
 def signal_name(signal: Signal) -> str:
-    """Its title, or `signal`."""
-    return str(_tree(signal.metadata).get("General", {}).get("title") or "signal")
+    """Its title; empty if it has none."""
+    return str(_tree(signal.metadata).get("General", {}).get("title") or "")
+
+
+def named(signal: Signal) -> str:
+    """What errors call it."""
+    return f"signal {signal_name(signal)}".rstrip()
 
 
 def read_signal(signal: Signal) -> RawImage:
@@ -44,7 +49,7 @@ def read_signal(signal: Signal) -> RawImage:
     InputError
         If it has not two signal axes, or they are not those of an image of real space.
     """
-    name = f"signal {signal_name(signal)}"
+    name = named(signal)
     axes = list(signal.axes_manager.as_dictionary().values())
     shown = [i for i, axis in enumerate(axes) if not axis.get("navigate")]
     if len(shown) != 2:
