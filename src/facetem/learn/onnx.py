@@ -26,7 +26,7 @@ from facetem.learn.classifier import TYPICAL, Answer, ShapeClassifier
 from facetem.learn.conformal import COVERAGE, ConformalSets, conformal_quantile
 from facetem.learn.familiarity import Familiarity
 from facetem.learn.normalise import normalise
-from facetem.learn.orientation import turned
+from facetem.learn.orientation import MOMENTS, turned
 from facetem.learn.predictor import FIELD, TURNS_BACK, digest_of, load_network, shipped, space_of
 from facetem.learn.restorer import FOCUS, PATCH, ContrastRestorer, folded
 from facetem.learn.saliency import views
@@ -69,6 +69,8 @@ class ClassifierGraph(nn.Module):
         self.model, self._calibration = model.eval(), calibration
         # Which the exporter then keeps as they are: it knows no frequencies and no histogram.
         self._rings = Rings.on((FIELD, FIELD), torch.device("cpu"))
+        # A turn of moments is a linear map: one product for each view, where `turned` itself is hundreds of operations.
+        self._back = torch.stack([turned(torch.eye(len(MOMENTS)), turn) for turn in TURNS_BACK])
         sets = calibration.sets
         self._quantile = None if sets is None else conformal_quantile(sets.scores, COVERAGE)
 
@@ -89,8 +91,8 @@ class ClassifierGraph(nn.Module):
         answer = self.model.classify(torch.cat(views(normalise(images))))
         # Not `chunk`, which the exporter takes for a statement about how many images there are.
         parts = Answer(*(part.reshape(8, -1, *part.shape[1:]) for part in answer))
-        back = [turned(seen, turn) for seen, turn in zip(parts.moments.unbind(), TURNS_BACK, strict=True)]
-        return Answer(*(part.mean(0) for part in parts._replace(moments=torch.stack(back))))
+        lies = torch.einsum("vnm,vmk->nk", parts.moments, self._back) / 8
+        return Answer(*(part.mean(0) for part in parts))._replace(moments=lies)
 
 
 class RestorerGraph(nn.Module):
