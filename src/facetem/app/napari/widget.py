@@ -51,9 +51,9 @@ class _Teller(QObject):
 class AnalyseWidget(QWidget):
     """Finds, names and restores the particles of an image layer, as `facetem analyze` does."""
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, napari_viewer: Any) -> None:  # napari hands the viewer to an argument of this name
         super().__init__()
-        self._viewer = viewer
+        self._viewer = viewer = napari_viewer
         self._stop = threading.Event()
         self._worker: Any = None
         self.analysis: Analysis | None = None
