@@ -34,7 +34,7 @@ def result_layers(analysis: Analysis, name: str, origin: Sequence[float] = (0.0,
     image = {"name": f"{name}, restored", "colormap": "gray", "contrast_limits": (float(low), float(high))}
     labels = {
         "name": f"{name}, particles",
-        "opacity": 0.45,
+        "opacity": 0.9,
         "features": features(analysis.particles),
         "metadata": {"facetem": analysis.provenance},
     }

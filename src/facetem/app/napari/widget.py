@@ -34,7 +34,7 @@ from facetem.app.command import Device, one_line
 from facetem.app.napari.layers import COLUMNS, centres, label_colours, result_layers, table_rows
 from facetem.data.micrograph import Micrograph, micrograph_from_array
 
-CLOSE = 12.0  # nm of the field that the view shows around a chosen particle
+OUTLINE = 4  # px: particles are outlined, for a colour would hide their lattice
 _NM = {"nanometer": 1.0, "angstrom": 0.1, "micrometer": 1e3, "picometer": 1e-3, "millimeter": 1e6}
 
 
@@ -90,6 +90,7 @@ class AnalyseWidget(QWidget):
         self.status.setWordWrap(True)
         self.table = _table()
         self.table.itemSelectionChanged.connect(self._look)
+        self.setMinimumWidth(420)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addLayout(buttons)
@@ -180,6 +181,7 @@ class AnalyseWidget(QWidget):
             told.setdefault("metadata", {})["facetem result"] = True
             added = getattr(self._viewer, f"add_{kind}")(data, **told)
         self._labels = added
+        added.contour = OUTLINE
         added.colormap = DirectLabelColormap(color_dict=label_colours(analysis))
         added.mouse_drag_callbacks.append(self._clicked)
         colours = verdict_colours(analysis)
