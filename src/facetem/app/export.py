@@ -15,9 +15,7 @@ export_app = typer.Typer(
 FolderOption = Annotated[Path, typer.Option("--output", "-o", help="A new or empty folder.")]
 WeightsOption = Annotated[
     Path | None,
-    typer.Option(
-        "--weights", help="Folder that facetem train release wrote. Default: the released weights."
-    ),
+    typer.Option("--weights", help="Folder that facetem train release wrote. Default: the released weights."),
 ]
 
 

@@ -45,7 +45,9 @@ def read_card(weights: Path | None) -> str:
     """
     path = weights_in(weights)["classifier"].with_name(CARD)
     if not path.is_file():
-        raise InputError(f"{path}: expected a model card, as facetem train release writes it, got no such file")
+        raise InputError(
+            f"{path}: expected a model card, as facetem train release writes it, got no such file"
+        )
     return with_metadata(path.read_text(encoding="utf-8"))
 
 
@@ -96,5 +98,7 @@ def _config(files: dict[str, Path]) -> dict[str, Any]:
     for name, network in (("classifier", ShapeClassifier), ("restorer", ContrastRestorer)):
         header = load_network(files[name], network)[1]
         told[name] = {"file": f"{name}.safetensors", "sha256": digest_of(files[name])}
-        told[name] |= {key: header[key] for key in ("network", "temperature", "spread_scale") if key in header}
+        told[name] |= {
+            key: header[key] for key in ("network", "temperature", "spread_scale") if key in header
+        }
     return told

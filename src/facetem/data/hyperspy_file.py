@@ -36,7 +36,13 @@ class Axes:
     def described(self, shape: Sequence[int], sampling: float) -> list[dict[str, Any]]:
         """As signals have them, of an image of `shape` (y, x) with pixels of `sampling` [Å]."""
         return [
-            {"name": name, "units": self.unit, "offset": start, "scale": sampling / self.angstrom, "size": size}
+            {
+                "name": name,
+                "units": self.unit,
+                "offset": start,
+                "scale": sampling / self.angstrom,
+                "size": size,
+            }
             for name, start, size in zip(self.names, self.offset, shape, strict=True)
         ]
 

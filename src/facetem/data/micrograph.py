@@ -125,7 +125,9 @@ def micrograph_from_signal(signal: Signal, sampling: float | None = None) -> Mic
             f"{where}: expected axes in nm, Å, pm or µm, got {units_of(signal)}; calibrate them or give sampling= "
             "in Å per pixel"
         )
-    return _checked(raw, sampling if sampling is not None else raw.sampling, where, signal_name(signal) or "signal")
+    return _checked(
+        raw, sampling if sampling is not None else raw.sampling, where, signal_name(signal) or "signal"
+    )
 
 
 def micrograph_of(image: ArrayLike | Signal, sampling: float | None = None) -> Micrograph:

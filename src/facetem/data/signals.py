@@ -54,7 +54,8 @@ def read_signal(signal: Signal) -> RawImage:
     shown = [i for i, axis in enumerate(axes) if not axis.get("navigate")]
     if len(shown) != 2:
         raise InputError(
-            f"{name}: expected an image (Signal2D), got {len(shown)} signal axes; signal.as_signal2D((x, y)) chooses two"
+            f"{name}: expected an image (Signal2D), got {len(shown)} signal axes; "
+            "signal.as_signal2D((x, y)) chooses two"
         )
     order = [i for i in range(len(axes)) if i not in shown] + shown
     data = np.asarray(signal.data)

@@ -1,8 +1,8 @@
 """Both networks as ONNX graphs, which run without PyTorch and without facetem.
 
 A graph takes images (n, 256, 256) at 0.4 Å/px in whatever units the camera has: scaling, the average over turns and
-mirrors, the calibration and "none of these" are part of it, so that its answers are those of `facetem.classify`. Spectra
-are taken with ONNX's own DFT.
+mirrors, the calibration and "none of these" are part of it, so that its answers are those of `facetem.classify`.
+Spectra are taken with ONNX's own DFT.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ class ClassifierGraph(nn.Module):
         best = probabilities >= probabilities.amax(1, keepdim=True)
         possible = best if self._quantile is None else best | (1 - probabilities <= self._quantile)
         space = self._calibration.space
-        score = torch.zeros_like(answer.refusal) if space is None else space.score(answer, images, self._rings)
+        score = (
+            torch.zeros_like(answer.refusal) if space is None else space.score(answer, images, self._rings)
+        )
         known = score <= (float("inf") if space is None else space.threshold)
         diameter = TYPICAL * answer.log_diameter.exp()
         size, lies = answer.log_diameter, answer.moments
@@ -201,8 +203,9 @@ def _write(graph: nn.Module, outputs: Sequence[str], side: int, path: Path, abou
 
 def _distances(x1: Any, x2: Any, p: float, compute_mode: int | None) -> Any:
     """Euclidean distances between rows, for which the exporter has no translation of its own."""
-    from onnxscript import opset18 as op
+    from onnxscript import opset18
 
+    op: Any = opset18  # whose annotations know tensors but not what stands for them while a graph is made
     apart = op.Sub(op.Unsqueeze(x1, [-2]), op.Unsqueeze(x2, [-3]))
     return op.ReduceL2(apart, [-1], keepdims=0)
 
@@ -226,7 +229,9 @@ def _quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning, message=".*LeafSpec.*")
-            warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(onnx|copyreg|torch)(\..*)?")
+            warnings.filterwarnings(
+                "ignore", category=DeprecationWarning, module=r"(onnx|copyreg|torch)(\..*)?"
+            )
             yield
     finally:
         log.setLevel(before)

@@ -35,7 +35,9 @@ def weights_in(folder: Path | None) -> dict[str, Path]:
     files = {name: shipped(name) if folder is None else folder / f"{name}.safetensors" for name in names}
     for path in files.values():
         if not path.is_file():
-            raise InputError(f"{path}: expected weights, as facetem train release writes them, got no such file")
+            raise InputError(
+                f"{path}: expected weights, as facetem train release writes them, got no such file"
+            )
     return files
 
 

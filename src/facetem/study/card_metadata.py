@@ -1,4 +1,4 @@
-"""The head of a model card, as the Hugging Face Hub reads it: licence, task, tags, and the figures that the card states.
+"""The head of a model card, as the Hugging Face Hub reads it: licence, task, tags, and the figures that it states.
 
 The figures are read from the text of the card itself: there is one place that states them, and whatever wrote them
 there, the head cannot say something else.
@@ -22,7 +22,7 @@ _FIGURES = (
     ("Macro-averaged accuracy", "accuracy", "classifier", rf"^- Macro-averaged accuracy {_NUMBER}"),
     ("Accuracy of the structural family", "accuracy", "classifier", rf"^- Structural family .*: accuracy {_NUMBER}"),
     ("Calibration error (15 bins)", "expected_calibration_error", "classifier", rf"^- Calibration error {_NUMBER}"),
-    ("Sets of possible shapes that hold the true one", "coverage", "classifier", rf"they hold the true shape in {_NUMBER}"),
+    ("Sets of possible shapes that hold the true one", "coverage", "classifier", rf"hold the true shape in {_NUMBER}"),
     ("Overlap of the outline", "mean_iou", "restorer", rf"outline \(IoU\): {_NUMBER}"),
     ("PSNR of the restored image [dB]", "psnr", "restorer", rf"^\| restored \| {_NUMBER}"),
     ("PSNR of the image as it came [dB]", "psnr", "restorer", rf"^\| raw \| {_NUMBER}"),
@@ -58,10 +58,14 @@ def metadata_of(body: str) -> dict[str, Any]:
     """What the head of a card says, from the text of the card."""
     test = re.search(r"^(\d+) simulated images .*\(recipe `([^`]+)`, split `(\w+)`", body, re.MULTILINE)
     if not body.startswith(TITLE) or test is None:
-        raise InputError(f"model card: expected one that facetem wrote, from {TITLE!r} on, with its standard test")
+        raise InputError(
+            f"model card: expected one that facetem wrote, from {TITLE!r} on, with its standard test"
+        )
     images, recipe, split = test.groups()
     dataset = {"type": recipe, "name": f"{images} simulated images of recipe {recipe}", "split": split}
-    found = [(name, kind, network, re.search(how, body, re.MULTILINE)) for name, kind, network, how in _FIGURES]
+    found = [
+        (name, kind, network, re.search(how, body, re.MULTILINE)) for name, kind, network, how in _FIGURES
+    ]
     models = []
     for network, (task, words) in _TASKS.items():
         metrics = [

@@ -67,7 +67,9 @@ def test_angstrom_and_nanometre_give_the_same_analysis(signal: Any, networks: An
         assert np.multiply(a[2:4], 10) == pytest.approx(b[2:4])
 
 
-def test_outlines_lie_on_the_particles_and_stay_with_the_file(signal: Any, networks: Any, tmp_path: Any) -> None:
+def test_outlines_lie_on_the_particles_and_stay_with_the_file(
+    signal: Any, networks: Any, tmp_path: Any
+) -> None:
     analysis = analysed(signal, networks)
     analysis.signal().save(tmp_path / "restored.hspy")
     loaded = hs.load(tmp_path / "restored.hspy")

@@ -12,6 +12,7 @@ import facetem.app.napari as plugin
 from facetem.analysis.analyze import Analysis, analyze
 from facetem.app.napari.layers import COLUMNS, centres, label_colours, result_layers, table_rows
 from facetem.app.napari.reader import get_reader
+from facetem.atoms.shapes import SHAPES as ALL
 from facetem.core.errors import InputError
 from facetem.data.micrograph import micrograph_from_array, save_image
 from facetem.learn.orientation import Orientation
@@ -30,7 +31,9 @@ class Dark:
 
     def restore(self, field: Any, progress: Any = None) -> Restoration:
         image = np.asarray(field)
-        return Restoration(image, (image < 80).astype("f4"), 0 * image, lattice_support(image, image, sampling=0.4))
+        return Restoration(
+            image, (image < 80).astype("f4"), 0 * image, lattice_support(image, image, sampling=0.4)
+        )
 
 
 class InTurn:
@@ -38,9 +41,11 @@ class InTurn:
 
     def classify(self, crops: Any) -> list[Prediction]:
         upright = Orientation((1.0, 0.0, 0.0, 0.0), None, None, 1.0)
-        odds = {"cube": 0.6, "twin": 0.4}
+        odds = dict.fromkeys(ALL, 0.0) | {"cube": 0.6, "twin": 0.4}
         sets = [("cube",), SHAPES]
-        return [Prediction("cube", odds, 0.6, True, sets[i % 2], 0.9, 50.0, upright) for i in range(len(crops))]
+        return [
+            Prediction("cube", odds, 0.6, True, sets[i % 2], 0.9, 50.0, upright) for i in range(len(crops))
+        ]
 
 
 @pytest.fixture(scope="module")

@@ -87,7 +87,9 @@ def test_analysis_becomes_layers_and_rows(
     if widget.table.rowCount():
         widget.table.selectRow(0)
         particle = widget.analysis.particles[0]
-        assert viewer.camera.center[-2:] == pytest.approx((100 + particle.y_nm, 200 + particle.x_nm), abs=0.05)
+        assert viewer.camera.center[-2:] == pytest.approx(
+            (100 + particle.y_nm, 200 + particle.x_nm), abs=0.05
+        )
 
 
 def test_cancel_stops_it(application: Any, viewer: Any, widget: Any, image: np.ndarray) -> None:

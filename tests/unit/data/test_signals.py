@@ -20,7 +20,9 @@ def pixels(*shape: int, seed: int = 0) -> np.ndarray:
 
 def signal_of(data: np.ndarray, scale: float = 0.05, units: str | None = "nm") -> Any:
     signal = hs.signals.Signal2D(data)
-    for axis, name, offset in zip(signal.axes_manager.signal_axes, ("width", "height"), (12.0, -3.0), strict=True):
+    for axis, name, offset in zip(
+        signal.axes_manager.signal_axes, ("width", "height"), (12.0, -3.0), strict=True
+    ):
         axis.scale, axis.offset, axis.name = scale, offset, name
         if units is not None:
             axis.units = units
@@ -66,7 +68,9 @@ def test_a_signal_that_is_not_calibrated_is_refused_unless_a_pixel_size_is_given
 def test_public_functions_refuse_it_in_one_line() -> None:
     bare = hs.signals.Signal2D(pixels(96, 100))
     for call in (facetem.analyze, facetem.classify, facetem.restore):
-        with pytest.raises(InputError, match=r"^signal: expected axes in nm, Å, pm or µm, got no unit; [^\n]*$"):
+        with pytest.raises(
+            InputError, match=r"^signal: expected axes in nm, Å, pm or µm, got no unit; [^\n]*$"
+        ):
             call(bare)
 
 

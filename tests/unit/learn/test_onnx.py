@@ -12,8 +12,8 @@ from facetem.core.errors import InputError
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import draw_set
-from facetem.learn.onnx import CLASSIFIER_OUTPUTS, RESTORER_OUTPUTS, check_exporter, export_onnx
 from facetem.learn.normalise import normalise
+from facetem.learn.onnx import CLASSIFIER_OUTPUTS, RESTORER_OUTPUTS, check_exporter, export_onnx
 from facetem.learn.predictor import digest_of, load_classifier, load_network, shipped
 from facetem.learn.restorer import FOCUS, ContrastRestorer, folded
 

@@ -29,7 +29,8 @@ def make_sample() -> list[Layer]:
     told = {
         "beam_energy_kev": ENERGY / 1e3,
         "truth": [
-            {"shape": t.shape, "x_nm": t.x / 10, "y_nm": t.y / 10, "diameter_nm": t.diameter / 10} for t in truths
+            {"shape": t.shape, "x_nm": t.x / 10, "y_nm": t.y / 10, "diameter_nm": t.diameter / 10}
+            for t in truths
         ],
     }
     return [image_layer(RawImage(image, SAMPLING, told), "gold on carbon, simulated")]

@@ -32,8 +32,10 @@ from facetem.analysis.analyze import Analysis, analyze
 from facetem.analysis.report import save_analysis, verdict_colours
 from facetem.app.command import Device, one_line
 from facetem.app.napari.layers import COLUMNS, centres, label_colours, result_layers, table_rows
+from facetem.app.napari.reader import Layer
 from facetem.data.micrograph import Micrograph, micrograph_from_array
 
+RESULT = "facetem result"  # in the metadata of layers that an analysis made
 OUTLINE = 4  # px: particles are outlined, for a colour would hide their lattice
 _NM = {"nanometer": 1.0, "angstrom": 0.1, "micrometer": 1e3, "picometer": 1e-3, "millimeter": 1e6}
 
@@ -62,7 +64,11 @@ class AnalyseWidget(QWidget):
         self._teller = _Teller()
         self._teller.told.connect(self._show_progress)
         self._build()
-        for event in (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.layers.events.renamed):
+        for event in (
+            viewer.layers.events.inserted,
+            viewer.layers.events.removed,
+            viewer.layers.events.renamed,
+        ):
             event.connect(self._list_layers)
         self._list_layers()
 
@@ -107,7 +113,7 @@ class AnalyseWidget(QWidget):
         self.layer.blockSignals(True)
         self.layer.clear()
         for layer in self._viewer.layers:
-            if isinstance(layer, Image) and "facetem result" not in layer.metadata:
+            if isinstance(layer, Image) and RESULT not in layer.metadata:
                 self.layer.addItem(layer.name, layer)
         index = self.layer.findData(chosen)
         self.layer.setCurrentIndex(max(index, 0) if index >= 0 else self.layer.count() - 1)
@@ -136,7 +142,8 @@ class AnalyseWidget(QWidget):
         self._origin = _calibrate(layer, self.pixel.value())
         self._stop.clear()
         self._say("")
-        self._worker = worker = self._work(micrograph, self.device.currentText())
+        worker: Any = self._work(micrograph, self.device.currentText())
+        self._worker = worker
         worker.returned.connect(lambda analysis: self._show(analysis, layer))
         worker.errored.connect(self._failed)
         worker.finished.connect(self._finished)
@@ -174,20 +181,26 @@ class AnalyseWidget(QWidget):
 
     def _show(self, analysis: Analysis, layer: Any) -> None:
         self.analysis = analysis
-        layers = self._viewer.layers
-        for data, told, kind in result_layers(analysis, layer.name, self._origin):
-            for old in [old for old in layers if old.name == told["name"]]:
-                layers.remove(old)  # of an earlier analysis of this layer
-            told.setdefault("metadata", {})["facetem result"] = True
-            added = getattr(self._viewer, f"add_{kind}")(data, **told)
+        _, added = [self._add(result) for result in result_layers(analysis, layer.name, self._origin)]
         self._labels = added
         added.contour = OUTLINE
         added.colormap = DirectLabelColormap(color_dict=label_colours(analysis))
         added.mouse_drag_callbacks.append(self._clicked)
         colours = verdict_colours(analysis)
-        _fill(self.table, table_rows(analysis, self._origin), [colours[p.verdict] for p in analysis.particles])
+        _fill(
+            self.table, table_rows(analysis, self._origin), [colours[p.verdict] for p in analysis.particles]
+        )
         found = len(analysis.particles)
         self._say(f"{found} particle{'' if found == 1 else 's'}. {analysis.warning}".strip())
+
+    def _add(self, result: Layer) -> Any:
+        """A layer of results, in the place of that of an earlier analysis."""
+        data, told, kind = result
+        layers = self._viewer.layers
+        for old in [old for old in layers if old.name == told["name"] and RESULT in old.metadata]:
+            layers.remove(old)
+        told.setdefault("metadata", {})[RESULT] = True
+        return getattr(self._viewer, f"add_{kind}")(data, **told)
 
     def _clicked(self, labels: Any, event: Any) -> None:
         """Choose the row of the particle under the mouse."""
