@@ -1,6 +1,12 @@
 """What all tests share: one thread each, no display, and honest reasons for what is skipped."""
 
 import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +70,38 @@ def weights() -> Path:
     if len(list(WEIGHTS.glob("*.safetensors"))) < 2:
         pytest.skip("needs the released weights of both networks in src/facetem/learn/weights")
     return WEIGHTS
+
+
+@pytest.fixture(scope="session")
+def served() -> Callable[..., AbstractContextManager[str]]:
+    """`facetem serve` with some options, as a context that gives its address and in the end sees it leave nothing."""
+
+    @contextmanager
+    def run(*options: object, temporary: Path) -> Iterator[str]:
+        words = [sys.executable, "-m", "facetem.app.cli", "serve", "--port", "0", "--device", "cpu"]
+        server = subprocess.Popen(
+            [*words, *map(str, options)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(temporary)},
+            cwd=temporary,
+        )
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        try:
+            found = re.fullmatch(r"facetem: (http://\S+)\n", line)
+            assert found, line + (server.communicate(timeout=30)[1] if not line else "")
+            yield found[1]
+        finally:
+            server.send_signal(signal.SIGTERM)
+            try:
+                said = server.communicate(timeout=30)[1]
+            except subprocess.TimeoutExpired:
+                server.kill()
+                raise
+        assert server.returncode == 0
+        assert said == ""
+        assert not list(temporary.glob("facetem-page-*"))
+
+    return run

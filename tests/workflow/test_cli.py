@@ -243,7 +243,36 @@ def test_reports_of_files_of_one_name_do_not_meet(folder: Path, tmp_path: Path) 
     for name in ("one.tif", "one.png", "two.tif"):
         (tmp_path / name).touch()
     batch = find_micrographs([tmp_path], tmp_path / "out")
-    assert [target.name for _, target in batch] == ["one.png", "one.tif", "two"]
+    assert [task.folder.name for task in batch] == ["one.png", "one.tif", "two"]
+
+
+@pytest.mark.usefixtures("weights")
+def test_the_pixels_of_an_emi_are_in_its_ser_files(tmp_path: Path) -> None:
+    from facetem.app.batch import find_micrographs
+
+    for name in ("a.emi", "a_1.ser", "a_2.ser", "b.emi"):
+        (tmp_path / name).touch()
+    assert [task.file.name for task in find_micrographs([tmp_path], tmp_path)] == [
+        "a_1.ser",
+        "a_2.ser",
+        "b.emi",
+    ]
+
+
+@pytest.mark.usefixtures("weights")
+def test_every_frame_of_a_movie_has_a_report_of_its_own_if_asked(folder: Path, tmp_path: Path) -> None:
+    image = load_micrograph(folder / "image.tif").image
+    movie, out = tmp_path / "movie.npy", tmp_path / "out"
+    np.save(movie, np.stack([image, image[::-1]]))
+    command = ["analyze", movie, "-o", out, "--sampling-nm", 0.04, "--frames", "--device", "cpu"]
+    run(*command)
+    results = [json.loads((out / f"movie-{k:04d}" / "result.json").read_text()) for k in (0, 1)]
+    assert [r["micrograph"]["metadata"]["frame"] for r in results] == [0, 1]
+    assert [r["micrograph"]["name"] for r in results] == ["movie.npy frame 0", "movie.npy frame 1"]
+    one = load_micrograph(out / "movie-0000" / "restored.tif").image
+    other = load_micrograph(out / "movie-0001" / "restored.tif").image
+    assert not np.array_equal(one, other)
+    assert "2 of 2 micrographs were analysed before" in run(*command).stdout
 
 
 @pytest.mark.slow

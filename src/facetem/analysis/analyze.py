@@ -13,8 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from facetem.analysis.lattice import LatticeScale, lattice_scale, lattice_spacings
 from facetem.analysis.particles import Outline, find_particles
-from facetem.core.contrast import contrast
-from facetem.core.physics import wavelength
+from facetem.analysis.view import View, beam_energy, contrast_around, out_of_focus
 from facetem.data.crop import crop
 from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_of, resample
 from facetem.data.signals import Signal
@@ -37,7 +36,6 @@ _CONVEX = 0.85  # of its convex hull that a particle fills: Marks decahedra with
 _FARTHEST = 180.0  # Å from focus; the networks learnt up to 200
 _ENOUGH = 3  # judged particles, to say something of the whole micrograph
 NOT_JUDGED = "not judged"
-_MARGIN = 25  # px, 10 Å around a particle: for the taper of its spectrum, and to see what it stands out of
 _BATCH = 16  # crops: what a laptop classifies at once without a noticeable share of its memory
 
 Progress = Callable[[str, int, int], None]  # step, done, total
@@ -172,7 +170,7 @@ class Analysis:
     def warning(self) -> str:
         """A sentence if the lattice contradicts the pixel size, and one if the micrograph as a whole looks unlike what
         the networks learnt from; else empty."""
-        return "; ".join(text for text in (self._of_scale, self._of_shapes) if text)
+        return "; ".join(text for text in (self._of_scale, self._of_pixels, self._of_shapes) if text)
 
     @property
     def _of_scale(self) -> str:
@@ -182,6 +180,16 @@ class Analysis:
         return (
             f"the lattice is that of gold if a pixel is {size:.4g} nm and not {self.micrograph.sampling / 10:.4g} nm: "
             f"check the pixel size, or the metal; --sampling-nm {size:.4g} analyses it so"
+        )
+
+    @property
+    def _of_pixels(self) -> str:
+        clipped = self.micrograph.metadata.get("clipped")
+        return (
+            f"{clipped:.1%} of the pixels are as bright or as dark as the file can hold: contrast was lost when it was "
+            "written, so give the camera's own file"
+            if clipped
+            else ""
         )
 
     @property
@@ -201,6 +209,7 @@ def analyze(
     source: str | os.PathLike[str] | Micrograph | Signal | ArrayLike,
     *,
     sampling: float | None = None,
+    frame: int | None = None,
     classifier: ShapeClassifier | None = None,
     restorer: ContrastRestorer | None = None,
     device: str = "auto",
@@ -211,9 +220,10 @@ def analyze(
     Parameters
     ----------
     source : path, Micrograph, HyperSpy Signal2D or (y, x) array
-        The frames that a signal is navigated along are summed after their drift.
     sampling : float, optional
         Pixel size [Å/px]; required for an array, optional for a file or a signal that knows its own.
+    frame : int, optional
+        Of a movie in a file or a signal, from 0; by default its frames are summed, each moved back by its drift.
     classifier, restorer : optional
         The shipped networks by default.
     progress : callable, optional
@@ -226,7 +236,7 @@ def analyze(
     """
     tell = progress or (lambda step, done, total: None)
     tell("read", 0, 1)
-    micrograph = _read(source, sampling)
+    micrograph = _read(source, sampling, frame)
     image = resample(micrograph.image, micrograph.sampling, PIXEL)
     restorer = restorer or _shipped_restorer(device)
     restoration = restorer.restore(image, progress=lambda done, total: tell("restore", done, total))
@@ -240,21 +250,22 @@ def analyze(
     finest = (
         2.2 * micrograph.sampling
     )  # a tenth above what its pixels could hold: there is no noise to compare with
-    views = [_View.of(outline, image.shape) for outline in outlines]
+    views = [View.of(outline, image.shape) for outline in outlines]
     spacings = [
         lattice_spacings(image[view.box], view.inside, sampling=PIXEL, finest=finest) for view in views
     ]
-    energy = _beam_energy(micrograph)
+    energy = beam_energy(micrograph)
     particles = [
         _result(
             outline,
             prediction,
-            spacings=seen,
+            seen=view.share_within(FIELD / 2, outline.centroid),
+            spacings=lattice,
             invented=restoration.support.within(view.inside, view.corner).invented,
-            contrast=_contrast(image[view.box], restoration.mask[view.box], view.inside),
-            out_of_focus=_out_of_focus(restoration, outline, energy),
+            contrast=contrast_around(image[view.box], restoration.mask[view.box], view.inside),
+            out_of_focus=out_of_focus(restoration, outline, energy),
         )
-        for outline, prediction, view, seen in zip(outlines, predictions, views, spacings, strict=True)
+        for outline, prediction, view, lattice in zip(outlines, predictions, views, spacings, strict=True)
     ]
     return Analysis(
         micrograph=micrograph,
@@ -270,71 +281,19 @@ def analyze(
     )
 
 
-def _read(source: Any, sampling: float | None) -> Micrograph:
+def _read(source: Any, sampling: float | None, frame: int | None) -> Micrograph:
     if isinstance(source, Micrograph):
         return source
     if isinstance(source, (str, os.PathLike)):
-        return load_micrograph(source, sampling=sampling)
-    return micrograph_of(source, sampling)
-
-
-@dataclass(frozen=True)
-class _View:
-    """A particle's surroundings: the `box` that they are of the field, and its own pixels in it."""
-
-    box: tuple[slice, slice]
-    inside: NDArray[np.bool_]
-
-    @property
-    def corner(self) -> tuple[int, int]:
-        return self.box[0].start, self.box[1].start
-
-    @classmethod
-    def of(cls, outline: Outline, shape: tuple[int, ...]) -> _View:
-        from skimage.draw import polygon
-
-        y0, x0, y1, x1 = outline.bbox
-        box = (
-            slice(max(0, y0 - _MARGIN), min(shape[0], y1 + _MARGIN)),
-            slice(max(0, x0 - _MARGIN), min(shape[1], x1 + _MARGIN)),
-        )
-        inside = np.zeros([side.stop - side.start for side in box], dtype=bool)
-        corner = np.array([side.start for side in box])
-        inside[polygon(*(outline.contour - corner).T, shape=inside.shape)] = True
-        return cls(box, inside)
-
-
-def _contrast(
-    image: NDArray[np.float32], mask: NDArray[np.float32], inside: NDArray[np.bool_]
-) -> float | None:
-    """How far a particle stands out of what lies around it and is no particle; None if nothing does."""
-    import torch
-
-    around = ~inside & (mask < 0.5)
-    if around.sum() < inside.sum() / 10:
-        return None
-    level = float(image[around].mean())
-    # Other particles are left out: they have the mean of the support.
-    seen = np.where(inside | around, image, level) / max(abs(level), 1e-12)
-    return float(contrast(torch.from_numpy(np.asarray(seen, np.float32)), torch.from_numpy(inside)))
-
-
-def _beam_energy(micrograph: Micrograph) -> float | None:
-    """[eV], if the file tells one that microscopes have."""
-    told = micrograph.metadata.get("beam_energy_kev")
-    return 1e3 * float(told) if isinstance(told, (int, float)) and 10 <= told <= 2000 else None
-
-
-def _out_of_focus(restoration: Restoration, outline: Outline, energy: float | None) -> float | None:
-    """Distance from focus [Å] that the restorer reads where the particle is."""
-    phase = restoration.out_of_focus(*outline.centroid)
-    return None if energy is None or phase is None else phase / wavelength(energy)
+        return load_micrograph(source, sampling=sampling, frame=frame)
+    return micrograph_of(source, sampling, frame)
 
 
 def _result(
     outline: Outline,
     prediction: Prediction,
     *,
+    seen: float,
     spacings: NDArray[np.float64],
     invented: bool,
     contrast: float | None,
@@ -344,15 +303,15 @@ def _result(
     # A disc with a straight cut as long as its radius has lost 3 % of its area. Beyond the edge the classifier sees
     # a mirror image, which makes a symmetric particle of any part.
     cut_through = outline.edge_length > outline.equivalent_diameter / 2
-    too_large = _seen(outline) < _LEAST_SEEN
+    too_large = seen < _LEAST_SEEN
     if outline.cut_by_edge:
         remarks.append(
             "cut through by the edge of the field" if cut_through else "touches the edge of the field"
         )
     if too_large:
-        seen = f"{FIELD * PIXEL / 10:.1f} nm"
+        wide = f"{FIELD * PIXEL / 10:.1f} nm"
         remarks.append(
-            f"larger than the {seen} that the networks see: its outline and size may be those of a part"
+            f"larger than the {wide} that the networks see: its outline and size may be those of a part"
         )
     elif not (outline.cut_by_edge or _TRAINED[0] <= outline.equivalent_diameter <= _TRAINED[1]):
         remarks.append("outside the 4 to 8 nm of the training")
@@ -360,6 +319,8 @@ def _result(
         remarks.append("not convex: particles that overlap, or none")
     if out_of_focus is not None and out_of_focus > _FARTHEST:
         remarks.append(f"about {out_of_focus / 10:.0f} nm from focus, at the end of what the networks learnt")
+    if prediction.foreign is not None:
+        remarks.append(f"a reflection of {prediction.foreign / 10:.3f} nm, which gold does not have")
     if invented:
         remarks.append("restored with lattice that has no support in the image")
     judged = not (cut_through or too_large)
@@ -387,17 +348,6 @@ def _result(
         out_of_focus_nm=None if out_of_focus is None else out_of_focus / 10,
         remarks=tuple(remarks),
     )
-
-
-def _seen(outline: Outline) -> float:
-    """Share of the particle's area that lies in the classifier's field around its centroid."""
-    from skimage.draw import polygon
-
-    inside = [
-        np.abs(index - centre) <= FIELD / 2
-        for index, centre in zip(polygon(*outline.contour.T), outline.centroid, strict=True)
-    ]
-    return float((inside[0] & inside[1]).mean())
 
 
 def _provenance(source: Any, classifier: ShapeClassifier, restorer: ContrastRestorer) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def check_output(folder: str | os.PathLike[str]) -> list[Path]:
 
 def _write_files(analysis: Analysis, folder: Path) -> None:
     from facetem.analysis.page import page
-    from facetem.figures import gallery, overview, png, size_histogram
+    from facetem.figures import gallery, overview, png, size_histogram, svg
 
     colours = verdict_colours(analysis)
     marks, cards = figure_parts(analysis)
@@ -116,11 +116,14 @@ def _write_files(analysis: Analysis, folder: Path) -> None:
     seen = {
         name: colour for name, colour in colours.items() if any(p.verdict == name for p in analysis.particles)
     }
-    picture = overview(analysis.field, analysis.restored, analysis.sampling, marks, seen)
-    (folder / "overview.png").write_bytes(png(picture))
+    pictures = {"overview": overview(analysis.field, analysis.restored, analysis.sampling, marks, seen)}
     if cards:
-        (folder / "gallery.png").write_bytes(png(gallery(cards[:_MOST_CARDS], analysis.sampling)))
-        (folder / "sizes.png").write_bytes(png(size_histogram(diameters_by_verdict(analysis), colours)))
+        pictures["gallery"] = gallery(cards[:_MOST_CARDS], analysis.sampling)
+        pictures["sizes"] = size_histogram(diameters_by_verdict(analysis), colours)
+    for name, picture in pictures.items():
+        (folder / f"{name}.png").write_bytes(png(picture))
+        if name != "gallery":  # of nothing but pixels
+            (folder / f"{name}.svg").write_bytes(svg(picture))
 
 
 def save_rois(analysis: Analysis, path: Path) -> None:
@@ -139,10 +142,14 @@ def save_rois(analysis: Analysis, path: Path) -> None:
 
 def verdict_colours(analysis: Analysis) -> dict[str, str]:
     """Colour of each verdict that this analysis could give: its shapes, and what claims none."""
+    return colours_of(list(analysis.particles[0].probabilities) if analysis.particles else [])
+
+
+def colours_of(shapes: Sequence[str]) -> dict[str, str]:
+    """Colour of each verdict that a classifier of these shapes gives."""
     from facetem.figures import GREY, PALE, SLATE, shape_colours
 
-    names = list(analysis.particles[0].probabilities) if analysis.particles else []
-    colours = {name.replace("_", " "): colour for name, colour in shape_colours(names).items()}
+    colours = {name.replace("_", " "): colour for name, colour in shape_colours(shapes).items()}
     return colours | {CANNOT_TELL: SLATE, NONE_OF_THESE: GREY, NOT_JUDGED: PALE}
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from facetem.analysis.analyze import Analysis
 from facetem.analysis.report import result_dict, verdict_colours
 from facetem.core.errors import InputError
-from facetem.data.hyperspy_file import Axes
+from facetem.data.axes import Axes
 from facetem.data.signals import hyperspy, make_signal
 
 IMAGES = ("field", "restored", "spread", "mask", "labels")

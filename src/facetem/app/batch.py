@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from facetem.app.command import one_line, say_error, step_progress
 from facetem.app.pace import pace
 from facetem.app.results import particle_table
 from facetem.core.errors import InputError
-from facetem.data.formats import EXTENSIONS
+from facetem.data.formats import EXTENSIONS, frames_in
 from facetem.data.pool import executor_of, lost
 from facetem.learn.predictor import Classifier, digest_of, load_classifier, shipped
 from facetem.learn.restoration import Restorer, load_restorer
@@ -30,11 +30,20 @@ def check_folder(folder: Path) -> None:
         made.rmdir()
 
 
-def find_micrographs(paths: list[Path], output: Path) -> list[tuple[Path, Path]]:
-    """The micrographs among `paths` and in the folders among them, each with the folder for its report.
+@dataclass(frozen=True)
+class Task:
+    """A micrograph to analyse, one frame of it if it is a movie taken apart, and the folder for its report."""
 
-    The report of a single file goes into `output` itself, those of several into a folder each, named after the
-    file. Files of other types in a folder are passed over, with a note.
+    file: Path
+    folder: Path
+    frame: int | None = None
+
+
+def find_micrographs(paths: list[Path], output: Path, *, frames: bool = False) -> list[Task]:
+    """The micrographs among `paths` and in the folders among them, with `frames` every frame of a movie by itself.
+
+    The report of a single one goes into `output` itself, those of several into a folder each, named after the
+    file and the frame. Files of other types in a folder are passed over, with a note.
 
     Raises
     ------
@@ -44,8 +53,8 @@ def find_micrographs(paths: list[Path], output: Path) -> list[tuple[Path, Path]]
     files: list[Path] = []
     for path in paths:
         files += _micrographs_in(path) if path.is_dir() and path.suffix.lower() != ".zspy" else [path]
-    if len(paths) == 1 and files == paths:
-        return [(paths[0], output)]
+    if len(paths) == 1 and files == paths and not frames:
+        return [Task(paths[0], output)]
     stems = Counter(file.stem for file in files)
     names = [file.stem if stems[file.stem] == 1 else file.name for file in files]
     twice = [name for name, n in Counter(names).items() if n > 1]
@@ -53,12 +62,31 @@ def find_micrographs(paths: list[Path], output: Path) -> list[tuple[Path, Path]]
         raise InputError(
             f"input: expected files of different names, got {twice[0]} more than once; analyse them apart"
         )
-    return [(file, output / name) for file, name in zip(files, names, strict=True)]
+    named = zip(files, names, strict=True)
+    return [
+        task
+        for file, name in named
+        for task in (_frames(file, output / name) if frames else [Task(file, output / name)])
+    ]
+
+
+def _frames(file: Path, folder: Path) -> list[Task]:
+    """Every frame of a file; the file as it is if it has one, or cannot be read, which is said when its turn comes."""
+    try:
+        number = frames_in(file)
+    except InputError:
+        number = 1
+    if number == 1:
+        return [Task(file, folder)]
+    return [Task(file, folder.with_name(f"{folder.name}-{frame:04d}"), frame) for frame in range(number)]
 
 
 def _micrographs_in(folder: Path) -> list[Path]:
     visible = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     found = [p for p in visible if p.suffix.lower().lstrip(".") in EXTENSIONS]
+    series = {p.stem.rpartition("_")[0] for p in found if p.suffix.lower() == ".ser"}
+    # The emi of TIA holds no pixels but those of the ser files beside it.
+    found = [p for p in found if p.suffix.lower() != ".emi" or p.stem not in series]
     if not found:
         raise InputError(f"{folder}: expected files of type {', '.join(EXTENSIONS)}, got none")
     others = [p.name for p in visible if p not in found and p.is_file()]
@@ -88,24 +116,23 @@ class Done:
 
 
 def analyze_batch(
-    batch: list[tuple[Path, Path]],
+    batch: list[Task],
     output: Path,
     settings: Settings,
     *,
     workers: int = 1,
     dask: str | None = None,
 ) -> int:
-    """Analyse every (micrograph, report folder), and sum several up in `output`; name the bad ones on stderr and return
-    how many there were.
+    """Analyse every micrograph, and sum several up in `output`; name the bad ones on stderr and return how many there
+    were.
 
     What was analysed before with the same weights is not analysed again.
     """
-    if [folder for _, folder in batch] == [output]:  # one file, which fills the folder
-        file = batch[0][0]
-        with step_progress(file.name) as progress:
-            result = analyze_job(file, output, settings, progress)
+    if [task.folder for task in batch] == [output]:  # one file, which fills the folder
+        with step_progress(batch[0].file.name) as progress:
+            result = analyze_job(batch[0], settings, progress)
         return int(_said(result).failed)
-    waiting = [(file, folder) for file, folder in batch if not is_done(file, folder, settings)]
+    waiting = [task for task in batch if not is_done(task, settings)]
     failed: set[Path] = set()
     if len(waiting) < len(batch):
         typer.echo(f"{len(batch) - len(waiting)} of {len(batch)} micrographs were analysed before")
@@ -120,7 +147,7 @@ def analyze_batch(
             if _said(result).failed:
                 failed.add(folder)
             show(done, len(batch))
-    reports = [folder for _, folder in batch if folder not in failed]
+    reports = [task.folder for task in batch if task.folder not in failed]
     if reports:
         sample = read_sample(reports, load_classifier(settings.classifier, device=settings.device).confusion)
         page = save_sample(sample, output)
@@ -137,39 +164,42 @@ def _said(done: Done) -> Done:
 
 
 def _results(
-    waiting: list[tuple[Path, Path]], settings: Settings, executor: Executor | None
+    waiting: list[Task], settings: Settings, executor: Executor | None
 ) -> Iterator[tuple[Path, Done]]:
     if executor is None:
-        for file, folder in waiting:
-            yield folder, analyze_job(file, folder, settings)
+        for task in waiting:
+            yield task.folder, analyze_job(task, settings)
         return
-    begun = {
-        executor.submit(analyze_job, file.resolve(), folder.resolve(), settings): (file, folder)
-        for file, folder in waiting
-    }
+    begun = {executor.submit(analyze_job, _resolved(task), settings): task for task in waiting}
     try:
         for future in as_completed(begun):
-            file, folder = begun[future]
+            task = begun[future]
             try:
-                yield folder, future.result()
+                yield task.folder, future.result()
             except lost():
                 raise InputError(
-                    f"{file}: a process that worked on it was killed, for want of memory perhaps; the same goes on"
+                    f"{task.file}: a process that worked on it was killed, for want of memory perhaps; the same goes on"
                 ) from None
     finally:
         for future in begun:
             future.cancel()
 
 
-def is_done(file: Path, folder: Path, settings: Settings) -> bool:
-    """Whether the folder holds the whole result of this file, of the same contents, with the same weights and
+def _resolved(task: Task) -> Task:
+    """For a process that may be elsewhere."""
+    return replace(task, file=task.file.resolve(), folder=task.folder.resolve())
+
+
+def is_done(task: Task, settings: Settings) -> bool:
+    """Whether the folder holds the whole result of this file and frame, of the same contents, with the same weights and
     version."""
     try:
-        told = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        told = json.loads((task.folder / RESULT).read_text(encoding="utf-8"))
         of, scale = told["provenance"], told["micrograph"]["pixel_size_nm"]
         same = [
             of["facetem"] == version("facetem"),
-            of["sha256"] == digest_of(file),
+            of["sha256"] == digest_of(task.file),
+            told["micrograph"]["metadata"].get("frame") == task.frame,
             of["classifier"]["sha256"] == digest_of(settings.classifier or shipped("classifier")),
             of["restorer"]["sha256"] == digest_of(settings.restorer or shipped("restorer")),
             # One that was given before is no longer, if it is not given again.
@@ -190,24 +220,25 @@ def _networks(settings: Settings) -> tuple[Classifier, Restorer]:
     )
 
 
-def analyze_job(file: Path, folder: Path, settings: Settings, progress: Progress | None = None) -> Done:
+def analyze_job(task: Task, settings: Settings, progress: Progress | None = None) -> Done:
     """One micrograph, here or in another process."""
     shapes, contrast = _networks(settings)
     try:
         found = analyze(
-            file,
+            task.file,
             sampling=settings.sampling,
+            frame=task.frame,
             classifier=shapes,
             restorer=contrast,
             device=settings.device,
             progress=progress,
         )
-        save_analysis(found, folder)
+        save_analysis(found, task.folder)
     except (ValueError, OSError) as error:
         return Done("", one_line(error), failed=True)
     n = len(found.particles)
     lines = [
-        f"{found.micrograph.name}: {n} particle{'' if n == 1 else 's'}; report in {folder / 'report.html'}"
+        f"{found.micrograph.name}: {n} particle{'' if n == 1 else 's'}; report in {task.folder / 'report.html'}"
     ]
     if n:
         lines.append(particle_table(found))

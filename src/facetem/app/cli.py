@@ -21,6 +21,7 @@ from facetem.app.command import (
 from facetem.app.dataset import dataset
 from facetem.app.export import export_app
 from facetem.app.recipe import recipe_app
+from facetem.app.serve import serve
 from facetem.app.simulate import simulate
 from facetem.app.study_command import study
 
@@ -301,6 +302,9 @@ def analyze(
     workers: WorkersOption = None,
     dask: DaskOption = None,
     device: DeviceOption = Device.auto,
+    frames: Annotated[
+        bool, typer.Option("--frames", help="Every frame of a movie by itself; otherwise they are summed.")
+    ] = False,
 ) -> None:
     """Find, classify and measure every particle of one or many micrographs, and restore them. Several are summed up,
     and those analysed before are not analysed again."""
@@ -308,7 +312,7 @@ def analyze(
 
     hands = processes(workers, dask, device)
     check_folder(output)
-    batch = find_micrographs(paths, output)
+    batch = find_micrographs(paths, output, frames=frames)
     failed = analyze_batch(
         batch,
         output,
@@ -339,6 +343,9 @@ def compare(
     from facetem.app.compare import run_compare
 
     run_compare(first, second, output)
+
+
+app.command()(serve)
 
 
 if __name__ == "__main__":  # python -m facetem.app.cli, which torchrun can start

@@ -36,6 +36,7 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
             "probabilities": prediction.probabilities,
             "family": prediction.family,
             "families": prediction.families,
+            "foreign_spacing_nm": None if prediction.foreign is None else prediction.foreign / 10,
             "diameter_nm": prediction.diameter / 10,
             "orientation": {
                 "quaternion": list(prediction.orientation.quaternion),
@@ -55,6 +56,8 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
         )
     else:
         typer.echo(f"{NONE_OF_THESE}; the nearest is {shape_words(prediction.shape)}")
+        if prediction.foreign is not None:
+            typer.echo(f"it shows a reflection of {prediction.foreign / 10:.3f} nm, which gold does not have")
     if prediction.known:  # of what the network has not learnt it knows neither
         typer.echo(f"{prediction.family} ({prediction.families[prediction.family]:.2f})")
         typer.echo(f"{prediction.diameter / 10:.1f} nm, volume-equivalent")

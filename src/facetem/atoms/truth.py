@@ -8,6 +8,7 @@ a fraction of a layer.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,18 +87,72 @@ def truth(shape: str, form: Form, *, diameter: float, lattice_constant: float) -
         If the shape is unknown or the form does not suit it.
     """
     planes, bond = facets(shape, form), lattice_constant / math.sqrt(2)
+    scale, solids = _solids(planes, diameter / bond)
+    corners = np.concatenate([v for v in solids if v is not None])
+    faces = () if family(shape).planes is ball else _faces(planes, solids, scale, bond)
+    return Truth(faces, math.pi / 6 * diameter**3, float(diameter), 2 * bond * _enclosing_radius(corners))
+
+
+def polygons(
+    shape: str, form: Form, *, diameter: float, lattice_constant: float
+) -> list[tuple[str, NDArray[np.float64]]]:
+    """The faces of the polyhedron of `truth`, to draw it: the kind of each ("111"; "" for those of a ball) and its
+    corners (n, 3) [Å], in turn and anticlockwise as seen from outside, about the centre of the planes.
+
+    A face that several twins share is given in its parts, one for each of them.
+
+    Raises
+    ------
+    InputError
+        As `truth`.
+    """
+    planes, bond = facets(shape, form), lattice_constant / math.sqrt(2)
+    scale, solids = _solids(planes, diameter / bond)
+    smooth = family(shape).planes is ball
+    found = []
+    for i, parts in _parts(planes, solids, scale):
+        kind = "" if smooth else _facet(planes, i, parts, bond).kind
+        rings = (_ring(points, planes.normals[i]) for points in parts.values())
+        found += [(kind, ring * bond) for ring in rings if len(ring)]
+    return found
+
+
+def _solids(planes: Facets, diameter: float) -> tuple[float, list[Array | None]]:
+    """The scale at which the planes enclose the volume of a sphere of `diameter` [nearest-neighbour distances], and the
+    corners (n, 3) of each domain then."""
     volume = math.pi / 6 * diameter**3
-    scale, solids = diameter / 2 / bond, list[Array | None]()
+    scale, solids = diameter / 2, list[Array | None]()
     # Layers between twin planes do not grow with the particle: its scale is found by iteration.
     for _ in range(20):
         solids = [_solid(planes, k, scale) for k in range(_bodies(planes.lattice))]
-        growth = (volume / bond**3 / sum(ConvexHull(v).volume for v in solids if v is not None)) ** (1 / 3)
+        growth = (volume / sum(ConvexHull(v).volume for v in solids if v is not None)) ** (1 / 3)
         if abs(growth - 1) < 1e-9:
             break
         scale *= growth
-    corners = np.concatenate([v for v in solids if v is not None])
-    faces = () if family(shape).planes is ball else _faces(planes, solids, scale, bond)
-    return Truth(faces, volume, float(diameter), 2 * bond * _enclosing_radius(corners))
+    return scale, solids
+
+
+def _parts(
+    planes: Facets, solids: list[Array | None], scale: float
+) -> Iterator[tuple[int, dict[int, Array]]]:
+    """Each plane that bounds something, with the corners (n, 3) of each domain which lie in it."""
+    for i, normal in enumerate(planes.normals):
+        parts = {
+            k: corners[np.abs(corners @ normal - _reach(planes, k, scale)[i]) < SAME * scale]
+            for k, corners in enumerate(solids)
+            if corners is not None and planes.members[k, i]
+        }
+        if sum(_polygon_area(points, normal) for points in parts.values()) > SAME * scale**2:
+            yield i, parts
+
+
+def _facet(planes: Facets, i: int, parts: dict[int, Array], bond: float) -> Facet:
+    """Plane `i` with the indices that it has in the domain of its largest part."""
+    normal = planes.normals[i]
+    areas = {k: _polygon_area(points, normal) for k, points in parts.items()}
+    axes = planes.lattice.axes[max(areas, key=lambda k: areas[k])]
+    indices = miller_indices(normal, axes, hexagonal=planes.lattice.hexagonal)
+    return Facet(indices, normal, sum(areas.values()) * bond**2)
 
 
 def _bodies(lattice: Lattice) -> int:
@@ -132,31 +187,31 @@ def _reach(planes: Facets, k: int, scale: float) -> Array:
 
 
 def _faces(planes: Facets, solids: list[Array | None], scale: float, bond: float) -> tuple[Facet, ...]:
-    faces = []
-    for i, normal in enumerate(planes.normals):
-        parts = {
-            k: _polygon_area(
-                corners[np.abs(corners @ normal - _reach(planes, k, scale)[i]) < SAME * scale], normal
-            )
-            for k, corners in enumerate(solids)
-            if corners is not None and planes.members[k, i]
-        }
-        area = sum(parts.values())
-        if area > SAME * scale**2:
-            owner = max(parts, key=lambda k: parts[k])
-            indices = miller_indices(normal, planes.lattice.axes[owner], hexagonal=planes.lattice.hexagonal)
-            faces.append(Facet(indices, normal, area * bond**2))
-    return tuple(faces)
+    return tuple(_facet(planes, i, parts, bond) for i, parts in _parts(planes, solids, scale))
+
+
+def _ring(points: Array, normal: Array) -> Array:
+    """The corners (n, 3) of a convex polygon in turn, anticlockwise as seen against its normal, each of them once."""
+    if len(points) < 3:
+        return points[:0]
+    first, second = np.linalg.svd(normal[None])[2][1:]
+    if np.dot(np.cross(first, second), normal) < 0:
+        first, second = second, first
+    flat = (points - points.mean(axis=0)) @ np.stack([first, second]).T
+    ring = points[np.argsort(np.arctan2(flat[:, 1], flat[:, 0]))]
+    near = np.linalg.norm(ring - np.roll(ring, 1, axis=0), axis=1) < 1e-4 * np.linalg.norm(flat, axis=1).max()
+    ring = ring[~near]
+    return ring if len(ring) > 2 else ring[:0]
 
 
 def _polygon_area(points: Array, normal: Array) -> float:
     """Area of the convex polygon whose corners (n, 3), some of them repeated, lie in a plane."""
-    if len(points) < 3:
-        return 0.0
-    flat = points @ np.linalg.svd(normal[None])[2][1:].T
-    flat -= flat.mean(axis=0)
-    x, y = flat[np.argsort(np.arctan2(flat[:, 1], flat[:, 0]))].T
-    return 0.5 * abs(float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))))
+    ring = _ring(points, normal)
+    return (
+        0.5 * float(np.linalg.norm(np.cross(ring, np.roll(ring, -1, axis=0)).sum(axis=0)))
+        if len(ring)
+        else 0.0
+    )
 
 
 def miller_indices(normal: Array, axes: Array, *, hexagonal: bool = False) -> tuple[int, ...]:

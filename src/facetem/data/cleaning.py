@@ -19,6 +19,8 @@ _COLOUR_DEPARTURE = 0.03
 _COLOURED_PIXELS = 0.01
 _OUTLIER_SIGMAS, _IMAGED_SIGMAS = 10.0, 30.0
 _SIDE = np.mgrid[:3, :3].reshape(2, 9)  # rows and columns of a pixel and its neighbours, of a padded image
+CLIPPED = 0.005  # of the pixels: more have a say
+_FEW_COUNTS = 5.0  # in the mean of an image whose zeros are no loss
 # A row that differs from the next by less than this fraction of what rows usually do repeats it.
 _COPY = 0.25
 
@@ -116,6 +118,23 @@ def _soft_edge(image: NDArray, first: int, last: int) -> tuple[int, int]:
     odd[6:-6] = False
     begin, end = _margins(odd)
     return first + (begin if first else 0), last + (end if last else 0)
+
+
+def clipped_part(image: NDArray) -> float:
+    """Part of the pixels at the largest or at the smallest value that had no room for theirs: contrast that is lost.
+
+    Of two levels at the end of a histogram the outer one has fewer pixels, unless values were cut there, or few
+    electrons were counted one by one.
+    """
+    lost = 0.0
+    for end, next_to in ((image.max(), np.max), (image.min(), np.min)):
+        here = image == end
+        if here.all() or (end == 0 and image.mean() < _FEW_COUNTS):
+            continue
+        beside = next_to(image, where=~here, initial=image.min() if next_to is np.max else image.max())
+        part = float(here.mean())
+        lost += part if part > 2 * float((image == beside).mean()) else 0.0
+    return lost
 
 
 def replace_outliers(image: Image) -> tuple[Image, int]:

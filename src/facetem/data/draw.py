@@ -19,6 +19,7 @@ from facetem.atoms.library import family
 from facetem.atoms.placement import Template, draw_centres, quaternions, zone_axes
 from facetem.atoms.scene import Side, assemble, draw_rotation, particle_masks, rotated, thickness_map
 from facetem.atoms.shapes import build_particle, draw_form
+from facetem.atoms.touching import draw_groups
 from facetem.atoms.truth import truth
 from facetem.core.errors import InputError
 from facetem.data.conditions import draw_energy
@@ -193,15 +194,16 @@ def _draw_centres(
         x, y = recipe.field / 2 + rng.uniform(-1, 1, size=2) * recipe.particles.offset
         return [(float(x), float(y))]
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    across = [particle.atoms.positions[:, :2] for particle in particles]
-    radius = torch.tensor([float(np.linalg.norm(xy - xy.mean(axis=0), axis=1).max()) for xy in across])
+    groups = draw_groups([p.atoms.positions[:, :2] for p in particles], recipe.particles.touching, rng)
+    radius = torch.tensor([group.radius for group in groups])
     largest_first = radius.argsort(descending=True)
-    scene = torch.zeros(len(particles), dtype=torch.int64)
+    scene = torch.zeros(len(groups), dtype=torch.int64)
     extent = (recipe.field, recipe.field)
     for _ in range(ATTEMPTS):
         with suppress(InputError):
-            places = draw_centres(scene, radius[largest_first], extent, generator)
-            return [(float(x), float(y)) for x, y in places[largest_first.argsort()]]
+            places = draw_centres(scene, radius[largest_first], extent, generator)[largest_first.argsort()]
+            of_groups = zip(groups, places.numpy(), strict=True)
+            return [(float(x), float(y)) for group, place in of_groups for x, y in group.centres + place]
     raise InputError(
         f"particles.number: found no room for {len(particles)} particles without overlap in a field_nm of "
         f"{recipe.field / 10:g}; expected fewer or smaller ones, or a wider field"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import re
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facetem.core.errors import InputError
-from facetem.data.hyperspy_file import Axes
+from facetem.data.axes import Axes, axes_of, pixel_size, tif_axes
 from facetem.data.movies import first_seen, summed
 
 _ROSETTA = {
@@ -25,19 +24,20 @@ _ROSETTA = {
     "dm4": "digitalmicrograph",
     "emd": "emd",
     "ser": "tia",
+    "emi": "tia",
     "mrc": "mrc",
     "hspy": "hspy",
+    "zspy": "zspy",
     "tif": "tiff",
     "tiff": "tiff",
 }
 _PICTURES = ("png", "jpg", "jpeg")
 EXTENSIONS = (*_ROSETTA, "npy", *_PICTURES)
 
-_ANGSTROM = {
-    "å": 1.0, "a": 1.0, "ang": 1.0, "angstrom": 1.0, "angstroms": 1.0, "ångström": 1.0,
-    "pm": 0.01, "nm": 10.0, "nanometer": 10.0, "nanometers": 10.0, "nanometre": 10.0,
-    "um": 1e4, "µm": 1e4, "micron": 1e4, "microns": 1e4, "mm": 1e7, "cm": 1e8, "m": 1e10,
-}  # fmt: skip
+_VOLTAGE = (
+    ("Microscope Info", "Voltage"),
+    ("Optics", "AccelerationVoltage"),
+)  # [V] of dm3 and dm4, and of Velox
 _SERIES = ("defocus", "focus", "tilt", "alpha", "angle", "energy")
 
 
@@ -52,15 +52,46 @@ class RawImage:
     axes: Axes = field(default_factory=Axes)
 
 
-def read_file(path: Path) -> RawImage:
-    """The one image in a file.
+def read_file(path: Path, frame: int | None = None) -> RawImage:
+    """The one image in a file, or one frame of a movie; without `frame`, the frames are summed (`data.movies`).
 
     Raises
     ------
     InputError
-        If the file is missing, empty, of an unknown extension, unreadable, holds several images or no image, or
-        its axes are not those of real space.
+        If the file is missing, empty, of an unknown extension, unreadable, holds several images or no image, its axes
+        are not those of real space, or there is no such frame.
     """
+    extension = _checked_extension(path)
+    if extension in _ROSETTA:
+        return image_of(_signal(path, lazy=frame is not None), path, frame)
+    with _readable(path, extension):
+        pixels = _pixels(path, extension)
+    if extension == "npy" and _is_movie(pixels) and frame is not None:
+        return RawImage(pixels[_checked_frame(frame, len(pixels), path)], None, {"frame": frame})
+    return RawImage(pixels if frame is None else pixels[None][_checked_frame(frame, 1, path)], None)
+
+
+def frames_in(path: Path) -> int:
+    """How many frames a file holds: 1, if it is no movie.
+
+    Raises
+    ------
+    InputError
+        As `read_file`.
+    """
+    extension = _checked_extension(path)
+    if extension in _ROSETTA:
+        signal = _signal(path, lazy=True)
+        channels, axes = _layout(signal)
+        return 1 if channels else int(np.prod(_frames(signal, axes, path)))
+    if extension == "npy":
+        with _readable(path, extension):
+            pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+        return len(pixels) if _is_movie(pixels) else 1
+    return 1
+
+
+def _checked_extension(path: Path) -> str:
     extension = path.suffix.lower().lstrip(".")
     if not path.exists():
         raise InputError(f"{path}: expected a micrograph, got no such file")
@@ -68,88 +99,88 @@ def read_file(path: Path) -> RawImage:
         raise InputError(
             f"{path}: expected one of {', '.join(EXTENSIONS)}, got {'.' + extension if extension else 'no extension'}"
         )
-    if path.is_dir():
+    if path.is_dir() and extension != "zspy":
         raise InputError(f"{path}: expected a {extension} file, got a folder")
     if path.stat().st_size == 0:
         raise InputError(
             f"{path}: expected a micrograph, got an empty file; copy it again from the microscope"
         )
-    try:
-        if extension == "npy":
-            return RawImage(np.load(path, allow_pickle=False), None)
-        if extension in _PICTURES:
-            from imageio.v3 import imread
+    return extension
 
-            return RawImage(np.asarray(imread(path.read_bytes(), plugin="pillow")), None)
-        signals = _rosetta(path, _ROSETTA[extension])
+
+@contextmanager
+def _readable(where: Path | str, extension: str) -> Iterator[None]:
+    """What a reader stumbles over becomes one line."""
+    try:
+        yield
     except (MemoryError, InputError):
         raise
     except Exception as error:  # the readers meet bad bytes with exceptions of every kind
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise InputError(
-            f"{path}: expected a readable {extension} file, got one that is damaged or not {extension} "
+            f"{where}: expected a readable {extension} file, got one that is damaged or not {extension} "
             f"({reason}); copy it again or export it as tif"
         ) from error
-    return _one_image(signals, path)
 
 
-def _rosetta(path: Path, plugin: str) -> list[dict[str, Any]]:
+def _pixels(path: Path, extension: str) -> NDArray:
+    if extension == "npy":
+        return np.load(path, allow_pickle=False)
+    from imageio.v3 import imread
+
+    return np.asarray(imread(path.read_bytes(), plugin="pillow"))
+
+
+def _is_movie(pixels: NDArray) -> bool:
+    """Whether an array without axes is of frames (n, y, x), and not of channels (y, x, n)."""
+    return pixels.ndim == 3 and pixels.shape[2] > 4
+
+
+def _checked_frame(frame: int, frames: int, where: Path | str) -> int:
+    if not 0 <= frame < frames:
+        expected = f"a frame from 0 to {frames - 1}" if frames > 1 else "frame 0, the only one"
+        raise InputError(f"{where}: expected {expected}, got {frame}")
+    return frame
+
+
+def _signal(path: Path, *, lazy: bool) -> dict[str, Any]:
+    """The one image or movie among the data sets of a file; `lazy`, its pixels are read when they are used."""
+    extension = path.suffix.lower().lstrip(".")
+    with _readable(path, extension):
+        signals = _rosetta(path, _ROSETTA[extension], lazy=lazy)
+    images = [s for s in signals if np.ndim(s["data"]) >= 2 and min(np.shape(s["data"])[-2:]) > 1]
+    if not images:
+        raise InputError(
+            f"{path}: expected an image, got {len(signals)} data set(s), none with two dimensions"
+        )
+    if len(images) > 1:
+        names = ", ".join(str(_deep(s, "metadata", "General", "title") or "untitled") for s in images[:4])
+        raise InputError(
+            f"{path}: expected one image, got {len(images)} ({names}); export the one to analyse to its own file"
+        )
+    return images[0]
+
+
+def _rosetta(path: Path, plugin: str, *, lazy: bool) -> list[dict[str, Any]]:
     reader = importlib.import_module(f"rsciio.{plugin}")
+    options: dict[str, Any] = (
+        {"lazy": True} if lazy and plugin != "tiff" else {}
+    )  # it would leave the file open
+    if lazy and plugin in ("hspy", "zspy"):
+        options["mode"] = "r"  # lazily they would be opened to be written to
     with _quiet("rsciio"):
         try:
-            signals = reader.file_reader(str(path))
+            signals = reader.file_reader(str(path), **options)
         except Exception as error:
             traceback.clear_frames(error.__traceback__)  # closes the file that a reader left open
             raise
     if plugin == "tiff":
-        written = _tif_axes(path)
+        written = tif_axes(path)
         for signal in signals:
             for axis in signal["axes"]:
                 if axis.get("units") is None and axis["name"] in written:
                     axis.update(written[axis["name"]])
     return signals
-
-
-def _tif_axes(path: Path) -> dict[str, dict[str, Any]]:
-    """Pixel sizes that ImageJ and OME programs write, whose units RosettaSciIO leaves aside."""
-    import tifffile
-
-    with tifffile.TiffFile(path) as tif:
-        if tif.is_ome and tif.ome_metadata:
-            pixels = _ome_pixels(tif.ome_metadata)
-            return {
-                axis: {
-                    "scale": float(pixels[f"PhysicalSize{d}"]),
-                    "units": pixels.get(f"PhysicalSize{d}Unit", "µm"),
-                }
-                for axis, d in (("height", "Y"), ("width", "X"))
-                if f"PhysicalSize{d}" in pixels
-            }
-        unit = str((tif.imagej_metadata or {}).get("unit", ""))
-        tags = tif.pages.first.tags
-        found = {}
-        for axis, tag in (("height", "YResolution"), ("width", "XResolution")):
-            count, per = tags[tag].value if tag in tags else (0, 1)
-            if unit and count:
-                # ImageJ escapes what is not ASCII, as in \u00B5m.
-                found[axis] = {
-                    "scale": per / count,
-                    "units": re.sub(r"\\u([0-9a-fA-F]{4})", _character, unit),
-                }
-    return found
-
-
-def _character(escaped: re.Match[str]) -> str:
-    return chr(int(escaped[1], 16))
-
-
-def _ome_pixels(xml: str) -> dict[str, str]:
-    from xml.etree import ElementTree
-
-    for element in ElementTree.fromstring(xml).iter():
-        if element.tag.endswith("}Pixels"):
-            return dict(element.attrib)
-    return {}
 
 
 @contextmanager
@@ -166,75 +197,64 @@ def _quiet(logger: str) -> Iterator[None]:
         target.setLevel(before)
 
 
-def _one_image(signals: list[dict[str, Any]], path: Path) -> RawImage:
-    images = [s for s in signals if np.ndim(s["data"]) >= 2 and min(np.shape(s["data"])[-2:]) > 1]
-    if not images:
-        raise InputError(
-            f"{path}: expected an image, got {len(signals)} data set(s), none with two dimensions"
-        )
-    if len(images) > 1:
-        names = ", ".join(str(_deep(s, "metadata", "General", "title") or "untitled") for s in images[:4])
-        raise InputError(
-            f"{path}: expected one image, got {len(images)} ({names}); export the one to analyse to its own file"
-        )
-    return image_of(images[0], str(path))
-
-
-def image_of(
-    signal: Mapping[str, Any], where: str, *, advice: str = "export the one to analyse to its own file"
-) -> RawImage:
-    """The image of a signal as RosettaSciIO describes it (data, axes, metadata, original_metadata).
-
-    Parameters
-    ----------
-    where
-        What errors name.
-    advice
-        What to do if it is a series of different images.
+def image_of(signal: dict[str, Any], where: Path | str, frame: int | None = None) -> RawImage:
+    """The image of a signal as RosettaSciIO describes it (data, axes, metadata, original_metadata), or one of its
+    frames; errors name `where` it is from.
 
     Raises
     ------
     InputError
-        If it is such a series, or its axes are not those of real space.
+        If it is a series of different images, its axes are not those of real space, or its pixels cannot be read.
     """
-    pixels = _plain(np.asarray(signal["data"]))
-    axes = sorted(signal["axes"], key=lambda axis: axis.get("index_in_array") or 0)
-    metadata = _about(signal)
-    channels = pixels.ndim == len(axes) + 1  # colour arrives as a structured type without an axis of its own
-    if not channels and pixels.ndim == 3 and pixels.shape[-1] in (3, 4) and min(pixels.shape[:2]) > 4:
-        channels, axes = True, axes[:2]
-    lead = pixels.ndim - 2 - int(channels)
+    channels, axes = _layout(signal)
+    shape = _frames(signal, axes, where)
+    number, pixels, metadata = int(np.prod(shape)), signal["data"], _about(signal)
+    if frame is not None:
+        which = _checked_frame(frame, number, where)
+        pixels = pixels[np.unravel_index(which, shape)] if shape else pixels
+        metadata |= {"frame": frame} if number > 1 else {}
     first = (0, 0)
-    if lead:
-        frames = _frames(pixels, axes, lead, where, advice)
-        if len(frames) > 1 and not channels:
+    with _readable(where, where.suffix.lower().lstrip(".") if isinstance(where, Path) else "HyperSpy"):
+        pixels = _plain(np.asarray(pixels))
+    if frame is None and shape:
+        frames = pixels.reshape(number, *pixels.shape[len(shape) :])
+        if number > 1 and not channels:
             pixels, drift = summed(frames)
             first = first_seen(drift)
             metadata["drift_px"] = [round(float(d), 1) for d in np.ptp(drift, axis=0)]
         else:
             pixels = frames.mean(0, dtype=np.float64)
-        if len(frames) > 1:
-            metadata["frames_averaged"] = len(frames)
-    sampling = _pixel_size(axes[-2:], where)
-    return RawImage(pixels, sampling, metadata, _axes_of(axes[-2:], sampling).beginning_at(first, sampling))
+        metadata |= {"frames_averaged": number} if number > 1 else {}
+    sampling = pixel_size(axes[-2:], where)
+    return RawImage(pixels, sampling, metadata, axes_of(axes[-2:], sampling).beginning_at(first, sampling))
 
 
-def _axes_of(axes: list[dict[str, Any]], sampling: float | None) -> Axes:
-    """How the signal itself names, counts and places an image whose pixel size it tells."""
-    names = tuple(str(axis.get("name") or name) for axis, name in zip(axes, "yx", strict=False))
-    if sampling is None or len(names) != 2:
-        return Axes()
-    units = {axis["units"] for axis in axes}
-    places = [axis.get("offset") or 0.0 for axis in axes]
-    if len(units) > 1 or any(axis["scale"] < 0 for axis in axes):
-        return Axes(names)
-    unit = units.pop()
-    return Axes(names, unit, _ANGSTROM[_spelled(unit)], (float(places[0]), float(places[1])))
+def _layout(signal: dict[str, Any]) -> tuple[bool, list[dict[str, Any]]]:
+    """Whether the pixels of a signal have channels, and its axes of time and space."""
+    data = signal["data"]
+    axes = sorted(signal["axes"], key=lambda axis: axis.get("index_in_array") or 0)
+    # Colour arrives as a structured type, or as an axis that is not listed.
+    channels = bool(data.dtype.names) or data.ndim == len(axes) + 1
+    if not channels and data.ndim == 3 and data.shape[-1] in (3, 4) and min(data.shape[:2]) > 4:
+        return True, axes[:2]
+    return channels, axes
 
 
-def _spelled(units: Any) -> str:
-    """A unit as `_ANGSTROM` has it. The Greek letter mu and the micro sign look alike and are different characters."""
-    return units.strip().lower().replace("\u03bc", "\u00b5") if isinstance(units, str) else ""
+def _frames(signal: dict[str, Any], axes: list[dict[str, Any]], where: Path | str) -> tuple[int, ...]:
+    """The number of frames along each axis before those of the image."""
+    shape = tuple(signal["data"].shape[: len(axes) - 2])
+    for axis in axes[:-2]:
+        label = str(axis.get("name") or "").lower()
+        if axis["size"] > 1 and any(word in label for word in _SERIES):
+            raise InputError(
+                f"{where}: expected one image or a movie, got a series of {int(np.prod(shape))} images along {label}; "
+                + (
+                    "export the one to analyse to its own file"
+                    if isinstance(where, Path)
+                    else "take it out with inav"
+                )
+            )
+    return shape
 
 
 def _plain(data: NDArray) -> NDArray:
@@ -242,49 +262,6 @@ def _plain(data: NDArray) -> NDArray:
     if data.dtype.names:
         return np.stack([data[n] for n in data.dtype.names], axis=-1)
     return data
-
-
-def _frames(pixels: NDArray, axes: list[dict[str, Any]], lead: int, where: str, advice: str) -> NDArray:
-    """The frames (n, y, x) of a movie."""
-    frames = int(np.prod(pixels.shape[:lead]))
-    for axis in axes[:lead]:
-        label = str(axis.get("name") or "").lower()
-        if axis["size"] > 1 and any(word in label for word in _SERIES):
-            raise InputError(
-                f"{where}: expected one image or a movie, got a series of {frames} images along {label}; {advice}"
-            )
-    return pixels.reshape(frames, *pixels.shape[lead:])
-
-
-def _pixel_size(axes: list[dict[str, Any]], where: str) -> float | None:
-    sizes = [_axis_size(axis, where) for axis in axes]
-    if len(sizes) != 2 or None in sizes:
-        return None
-    y, x = float(sizes[0] or 0), float(sizes[1] or 0)
-    if abs(y / x - 1) > 0.02:
-        raise InputError(
-            f"{where}: expected square pixels, got {y:g} Å (y) x {x:g} Å (x); resample the image first"
-        )
-    return (y * x) ** 0.5
-
-
-def _axis_size(axis: Mapping[str, Any], where: str) -> float | None:
-    units = axis.get("units")
-    text = _spelled(units)
-    compact = text.replace(" ", "")
-    if (
-        compact.startswith("1/")
-        or compact.endswith(("^-1", "**-1", "-1", "⁻¹"))
-        or compact in ("mrad", "rad")
-    ):
-        raise InputError(
-            f"{where}: expected an image of real space, got axes in {units}: a diffraction pattern"
-        )
-    scale = axis.get("scale")
-    if text not in _ANGSTROM or not isinstance(scale, (int, float, np.number)):
-        return None
-    size = abs(float(scale)) * _ANGSTROM[text]
-    return size if 0 < size < float("inf") else None
 
 
 def _about(signal: Mapping[str, Any]) -> dict[str, Any]:
@@ -297,11 +274,19 @@ def _about(signal: Mapping[str, Any]) -> dict[str, Any]:
         "magnification": ("Acquisition_instrument", "TEM", "magnification"),
     }
     found = {key: _deep(signal, "metadata", *where) for key, where in wanted.items()}
-    volts = _find(signal.get("original_metadata"), "Microscope Info", "Voltage")  # of dm3 and dm4, in V
-    if found["beam_energy_kev"] is None and isinstance(volts, (int, float)):
-        found["beam_energy_kev"] = volts / 1e3
+    if found["beam_energy_kev"] is None:
+        told = [_find(signal.get("original_metadata"), *place) for place in _VOLTAGE]
+        volts = next((_number(volts) for volts in told if volts is not None), None)
+        found["beam_energy_kev"] = None if volts is None else volts / 1e3
     known = {k: v for k, v in found.items() if isinstance(v, (str, int, float, np.number)) and v}
     return {k: v.item() if isinstance(v, np.generic) else v for k, v in known.items()}
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _find(tree: Any, group: str, key: str) -> Any:

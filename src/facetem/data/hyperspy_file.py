@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,40 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class Axes:
-    """How an image is counted: the names (y, x) and the unit of its axes, that unit [Å], and where the middle of the
-    first pixel is (y, x) [unit]."""
-
-    names: tuple[str, ...] = ("y", "x")
-    unit: str = "nm"
-    angstrom: float = 10.0
-    offset: tuple[float, float] = (0.0, 0.0)
-
-    def beginning_at(self, pixel: Sequence[int], sampling: float | None) -> Axes:
-        """Those of a part of the image that begins at `pixel` (y, x); of pixels of `sampling` [Å], if it is known."""
-        step = (sampling or 0.0) / self.angstrom
-        y, x = (start + step * n for start, n in zip(self.offset, pixel, strict=True))
-        return replace(self, offset=(y, x))
-
-    def resampled(self, sampling: float, to: float) -> Axes:
-        """Those of the same field on pixels of `to` instead of `sampling` [Å]: pixels are areas from one corner on."""
-        shift = (to - sampling) / 2 / self.angstrom
-        return replace(self, offset=(self.offset[0] + shift, self.offset[1] + shift))
-
-    def described(self, shape: Sequence[int], sampling: float) -> list[dict[str, Any]]:
-        """As signals have them, of an image of `shape` (y, x) with pixels of `sampling` [Å]."""
-        return [
-            {
-                "name": name,
-                "units": self.unit,
-                "offset": start,
-                "scale": sampling / self.angstrom,
-                "size": size,
-            }
-            for name, start, size in zip(self.names, self.offset, shape, strict=True)
-        ]
+from facetem.data.axes import Axes
 
 
 def image_axes(shape: Sequence[int], sampling: float) -> list[dict[str, Any]]:

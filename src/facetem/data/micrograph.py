@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facetem.core.errors import InputError
-from facetem.data.cleaning import Image, grey, replace_outliers, trim_margins
+from facetem.data.axes import Axes
+from facetem.data.cleaning import CLIPPED, Image, clipped_part, grey, replace_outliers, trim_margins
 from facetem.data.formats import EXTENSIONS, RawImage, read_file
-from facetem.data.hyperspy_file import Axes
 from facetem.data.signals import Signal, named, read_signal, signal_name, units_of
+from facetem.data.stripes import mend_lines
 
 __all__ = [
     "EXTENSIONS",
@@ -39,6 +40,8 @@ SMALLEST_FIELD = 40.0  # Å: the smallest particle that was trained, 4 nm
 SMALLEST_SHAPE = 64  # px: one patch of the restorer
 COARSEST = 1.0  # Å/px: Nyquist at 2 Å, just below the {200} spacing of gold, 2.04 Å
 FINEST = 0.05  # Å/px: ten times finer than any microscope needs; a nm value given for Å lands here
+_SILENT = 1e-3  # of the noise ...
+_RECORDED = 1.25  # Å: ... at spacings that every micrograph with a lattice has
 _FINEST_DETAIL = 0.45  # Å: no microscope resolves this, so a sharp spot beyond it is a wrong pixel size
 
 
@@ -73,15 +76,19 @@ class Micrograph:
         return self.image.shape[0] * self.sampling, self.image.shape[1] * self.sampling
 
 
-def load_micrograph(path: str | os.PathLike[str], *, sampling: float | None = None) -> Micrograph:
+def load_micrograph(
+    path: str | os.PathLike[str], *, sampling: float | None = None, frame: int | None = None
+) -> Micrograph:
     """Read and check one micrograph.
 
     Parameters
     ----------
     path : path
-        dm3, dm4, emd, ser, mrc, hspy, tif, tiff, npy, png, jpg, jpeg; upper case too.
+        dm3, dm4, emd, ser, emi, mrc, hspy, zspy, tif, tiff, npy, png, jpg, jpeg; upper case too.
     sampling : float, optional
         Pixel size [Å/px]; takes precedence over the file's.
+    frame : int, optional
+        Of a movie, from 0; by default its frames are summed, each moved back by its drift.
 
     Raises
     ------
@@ -90,13 +97,14 @@ def load_micrograph(path: str | os.PathLike[str], *, sampling: float | None = No
         pixels or pixel size cannot show a particle's lattice. The message is one line.
     """
     path = Path(path)
-    raw = read_file(path)
+    raw = read_file(path, frame)
     if sampling is None and raw.sampling is None:
         raise InputError(
             f"{path}: expected a pixel size, got a file without one; give it with --sampling-nm (nm per pixel; "
             "sampling= in Å per pixel from Python)"
         )
-    return _checked(raw, sampling if sampling is not None else raw.sampling, str(path), path.name)
+    name = path.name if "frame" not in raw.metadata else f"{path.name} frame {frame}"
+    return _checked(raw, sampling if sampling is not None else raw.sampling, str(path), name)
 
 
 def micrograph_from_array(image: ArrayLike, sampling: float, name: str = "array") -> Micrograph:
@@ -110,15 +118,17 @@ def micrograph_from_array(image: ArrayLike, sampling: float, name: str = "array"
     return _checked(RawImage(np.asarray(image), None), sampling, name, name)
 
 
-def micrograph_from_signal(signal: Signal, sampling: float | None = None) -> Micrograph:
-    """The same for the image of a HyperSpy signal; `sampling` [Å/px] takes precedence over its own.
+def micrograph_from_signal(
+    signal: Signal, sampling: float | None = None, frame: int | None = None
+) -> Micrograph:
+    """The same for the image of a HyperSpy signal, or one of its frames; `sampling` [Å/px] goes before its own.
 
     Raises
     ------
     InputError
         As `load_micrograph`.
     """
-    raw = read_signal(signal)
+    raw = read_signal(signal, frame)
     where = named(signal)
     if sampling is None and raw.sampling is None:
         raise InputError(
@@ -130,8 +140,11 @@ def micrograph_from_signal(signal: Signal, sampling: float | None = None) -> Mic
     )
 
 
-def micrograph_of(image: ArrayLike | Signal, sampling: float | None = None) -> Micrograph:
-    """The micrograph that an array, whose pixel size must be given [Å/px], or a HyperSpy signal is.
+def micrograph_of(
+    image: ArrayLike | Signal, sampling: float | None = None, frame: int | None = None
+) -> Micrograph:
+    """The micrograph that an array, whose pixel size must be given [Å/px], or a HyperSpy signal is; of a signal that is
+    navigated, one frame or their sum.
 
     Raises
     ------
@@ -139,7 +152,7 @@ def micrograph_of(image: ArrayLike | Signal, sampling: float | None = None) -> M
         As `load_micrograph`.
     """
     if isinstance(image, Signal):
-        return micrograph_from_signal(image, sampling)
+        return micrograph_from_signal(image, sampling, frame)
     if sampling is None:
         raise InputError("array: expected a pixel size, got none; give sampling= in Å/px")
     return micrograph_from_array(image, sampling)
@@ -166,13 +179,19 @@ def _checked(raw: RawImage, sampling: float | None, where: str, name: str) -> Mi
         raise InputError(f"{where}: expected a micrograph, got only two grey levels; this looks like a mask")
     kept, cut = trim_margins(values, opaque)
     _check_size(kept.shape, sampling, where)
-    image, replaced = replace_outliers(np.ascontiguousarray(kept, dtype=np.float32))
+    lines = mend_lines(np.ascontiguousarray(kept, dtype=np.float32))
+    image, replaced = replace_outliers(lines.image)
     _check_detail(image, sampling, where)
     metadata = dict(raw.metadata)
     metadata["pixels_in_file"] = list(pixels.shape[:2])
     metadata["pixel_size_from"] = "file" if sampling == raw.sampling else "given"
     if cut:
         metadata["margins_cut"] = cut
+    if lines.rows or lines.columns:
+        metadata["lines_mended"] = {"rows": lines.rows, "columns": lines.columns}
+    clipped = clipped_part(kept)
+    if clipped > CLIPPED:
+        metadata["clipped"] = round(clipped, 3)
     if replaced:
         metadata["outliers_replaced"] = replaced
     # A pixel size that was given says nothing of where the file places the field.
@@ -228,11 +247,13 @@ def _check_detail(image: Image, sampling: float, where: str) -> None:
     kx = np.fft.rfftfreq(size, sampling)[None, :]
     off_axis = (np.abs(ky) > 4 / (size * sampling)) & (kx > 4 / (size * sampling))
     radius = np.hypot(ky, kx)
+    noise = np.median(power[off_axis & (radius < 1 / _RECORDED)])
     edges = np.linspace(1 / _FINEST_DETAIL, 0.5 / sampling, 17)
     for low, high in pairwise(edges):
         ring = np.where(off_axis & (radius >= low) & (radius < high), power, np.nan)
         median = np.nanmedian(ring) if np.isfinite(ring).any() else 0.0
-        if median > 0 and np.nanmax(ring) > 100 * median:
+        # Where an image was made finer afterwards there is no noise, and what stands out of nothing is rounding.
+        if median > _SILENT * noise and np.nanmax(ring) > 100 * median:
             spacing = float(1 / radius.flat[int(np.nanargmax(ring))])
             raise InputError(
                 f"{where}: expected lattice fringes wider than {_FINEST_DETAIL} Å, got fringes of {spacing:.2f} Å at "

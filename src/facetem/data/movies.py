@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 SIDE = 1024  # px of the middle of a frame that its shift is read from
 FINEST = 10  # parts of a pixel that shifts are told in
 WIDTH = 1.5  # px: standard deviation of the Gaussian before two frames are compared; finer than this they are noise
+STANDS_OUT = 6.0  # standard deviations of a correlation: the largest of 10^6 of noise alone has 5
 FARTHEST = 0.25  # of a frame's side: what has drifted further is not the same place
 
 
@@ -17,7 +18,7 @@ def summed(frames: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
     A frame is compared by cross-correlation (Guizar-Sicairos, Thurman & Fienup, Opt. Lett. 33 (2008) 156) with the mean
     of those before it: noise averages out of that, and only one of the two is as noisy as a frame. A drift of more than
-    `FARTHEST` is taken for none.
+    `FARTHEST`, or one that chance alone would show in as noisy frames, is taken for none.
     """
     from scipy.ndimage import shift as moved
     from skimage.registration import phase_cross_correlation
@@ -27,13 +28,14 @@ def summed(frames: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     total = frames[0].astype(np.float64)
     seen = _seen(total)
     for k in range(1, len(frames)):
+        latest = _seen(frames[k])
         offset, _, _ = phase_cross_correlation(
             seen / k,
-            _seen(frames[k]),
+            latest,
             upsample_factor=FINEST,
             normalization=None,  # type: ignore[arg-type]  # of scikit-image's own documentation
         )
-        if (np.abs(offset) < FARTHEST * np.array(seen.shape)).all():
+        if (np.abs(offset) < FARTHEST * np.array(seen.shape)).all() and _alike(seen, latest):
             drift[k] = -offset
         back = moved(frames[k].astype(np.float64), -drift[k], order=3, mode="mirror")
         total += back
@@ -50,6 +52,12 @@ def first_seen(drift: NDArray[np.float64]) -> tuple[int, int]:
     """The pixel (y, x) of the first frame that is the first of the sum of frames of this drift (n, 2)."""
     y, x = (round(max(0.0, -low)) for low in drift.min(0))
     return y, x
+
+
+def _alike(one: NDArray, other: NDArray) -> bool:
+    """Whether the highest peak of the correlation stands out of the rest of it."""
+    correlation = np.fft.irfft2(np.fft.rfft2(one) * np.conj(np.fft.rfft2(other)), s=one.shape)
+    return bool(correlation.max() > STANDS_OUT * correlation.std())
 
 
 def _seen(frame: NDArray) -> NDArray[np.float64]:

@@ -88,6 +88,7 @@ class Particles(_Part):
     number: Annotated[tuple[int, int], Field(description="particles a field, at least and at most")] = (1, 1)
     # Of a lone particle from the middle of the field, at most; several lie anywhere without overlap.
     offset: Annotated[float, AfterValidator(Quantity("nm", 0))] = 10.0
+    touching: Fraction = 0.0  # chance of each particle of a field to lie against the one before it
     calibration: Annotated[float, Field(ge=0, lt=0.2)] = 0.05  # relative error of the pixel size, at most
     varied: bool = True  # families of forms; False: the ideal form only
 

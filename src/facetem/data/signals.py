@@ -40,9 +40,9 @@ def named(signal: Signal) -> str:
     return f"signal {signal_name(signal)}".rstrip()
 
 
-def read_signal(signal: Signal) -> RawImage:
-    """The image of a signal of two dimensions, as `read_file` reads one: the frames that it is navigated along are
-    summed after their drift.
+def read_signal(signal: Signal, frame: int | None = None) -> RawImage:
+    """The image of a signal of two dimensions, as `read_file` reads one: one of the frames that it is navigated along,
+    or by default their sum after their drift.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def read_signal(signal: Signal) -> RawImage:
             "signal.as_signal2D((x, y)) chooses two"
         )
     order = [i for i in range(len(axes)) if i not in shown] + shown
-    data = np.asarray(signal.data)
+    data = signal.data  # of a lazy signal read when it is used
     if data.ndim == len(axes):
         data = data.transpose(order)
     told = [
@@ -71,7 +71,7 @@ def read_signal(signal: Signal) -> RawImage:
         "metadata": _tree(signal.metadata),
         "original_metadata": _tree(getattr(signal, "original_metadata", {})),
     }
-    return image_of(parts, name, advice="take it out with signal.inav")
+    return image_of(parts, name, frame)
 
 
 def units_of(signal: Signal) -> str:

@@ -12,104 +12,29 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.data.draw import PIXEL
-from facetem.learn.classifier import TYPICAL, Answer, ShapeClassifier
-from facetem.learn.conformal import COVERAGE, ConformalSets, conformal_quantile
-from facetem.learn.familiarity import Familiarity
-from facetem.learn.normalise import normalise
-from facetem.learn.orientation import MOMENTS, turned
-from facetem.learn.predictor import FIELD, TURNS_BACK, digest_of, load_network, shipped, space_of
-from facetem.learn.restorer import FOCUS, PATCH, ContrastRestorer, folded
-from facetem.learn.saliency import views
-from facetem.learn.spectra import Rings
+from facetem.learn.classifier import ShapeClassifier
+from facetem.learn.conformal import COVERAGE, ConformalSets
+from facetem.learn.graphs import (
+    CLASSIFIER_OUTPUTS,
+    RESTORER_OUTPUTS,
+    Calibration,
+    ClassifierGraph,
+    RestorerGraph,
+)
+from facetem.learn.predictor import FIELD, digest_of, load_network, shipped, space_of
+from facetem.learn.restorer import PATCH, ContrastRestorer
 
 OPSET = 18  # the first whose scatter takes the largest
 LICENCE = "GPL-3.0-or-later"
-CLASSIFIER_OUTPUTS = (
-    "logits",
-    "probabilities",
-    "possible",
-    "known",
-    "unfamiliarity",
-    "log_diameter",
-    "diameter",
-    "moments",
-)
-RESTORER_OUTPUTS = ("restored", "mask", "focus")
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What a file of weights says besides the network's own: see `Classifier`."""
-
-    temperature: float
-    sets: ConformalSets | None
-    space: Familiarity | None
-
-
-class ClassifierGraph(nn.Module):
-    """Images (n, 256, 256) -> `CLASSIFIER_OUTPUTS`: the arithmetic of `Classifier.classify`.
-
-    logits, probabilities (n, classes), in the order of `SHAPES`; possible (n, classes; bool) at a coverage of 90 %;
-    known (n,; bool) and the score behind it; log_diameter (n,) in units of `TYPICAL`, diameter [Å] (n,); moments
-    (n, 25), see `facetem.learn.orientation`.
-    """
-
-    def __init__(self, model: ShapeClassifier, calibration: Calibration) -> None:
-        super().__init__()
-        self.model, self._calibration = model.eval(), calibration
-        # Which the exporter then keeps as they are: it knows no frequencies and no histogram.
-        self._rings = Rings.on((FIELD, FIELD), torch.device("cpu"))
-        # A turn of moments is a linear map: one product for each view, where `turned` itself is hundreds of operations.
-        self._back = torch.stack([turned(torch.eye(len(MOMENTS)), turn) for turn in TURNS_BACK])
-        sets = calibration.sets
-        self._quantile = None if sets is None else conformal_quantile(sets.scores, COVERAGE)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        answer = self._mean_answer(images)
-        probabilities = torch.softmax(answer.logits / self._calibration.temperature, dim=1)
-        best = probabilities >= probabilities.amax(1, keepdim=True)
-        possible = best if self._quantile is None else best | (1 - probabilities <= self._quantile)
-        space = self._calibration.space
-        score = (
-            torch.zeros_like(answer.refusal) if space is None else space.score(answer, images, self._rings)
-        )
-        known = score <= (float("inf") if space is None else space.threshold)
-        diameter = TYPICAL * answer.log_diameter.exp()
-        size, lies = answer.log_diameter, answer.moments
-        return answer.logits, probabilities, possible, known, score, size, diameter, lies
-
-    def _mean_answer(self, images: Tensor) -> Answer:
-        """The mean over the eight turns and mirrors, as `Classifier.answers` takes it."""
-        answer = self.model.classify(torch.cat(views(normalise(images))))
-        # Not `chunk`, which the exporter takes for a statement about how many images there are.
-        parts = Answer(*(part.reshape(8, -1, *part.shape[1:]) for part in answer))
-        lies = torch.einsum("vnm,vmk->nk", parts.moments, self._back) / 8
-        return Answer(*(part.mean(0) for part in parts))._replace(moments=lies)
-
-
-class RestorerGraph(nn.Module):
-    """Patches (n, 256, 256) -> `RESTORER_OUTPUTS`: restored image, vacuum 1, and probability of the particle
-    (n, 256, 256); wavelength times distance from focus [Å^2] (n,), on either side. One view: `Restorer.restore`
-    averages over random patches."""
-
-    def __init__(self, model: ContrastRestorer) -> None:
-        super().__init__()
-        self.model = folded(model)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        reading = self.model(normalise(images))
-        image, mask = reading.drawn.unbind(1)
-        return image + 1, torch.sigmoid(mask), FOCUS * reading.focus
 
 
 def export_onnx(

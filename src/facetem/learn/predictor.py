@@ -26,6 +26,8 @@ from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import TYPICAL, Answer, ClassifierConfig, ShapeClassifier
 from facetem.learn.conformal import COVERAGE, ConformalSets, check_coverage
 from facetem.learn.familiarity import Familiarity
+from facetem.learn.folded import folded
+from facetem.learn.foreign import foreign_spacings
 from facetem.learn.normalise import normalise
 from facetem.learn.orientation import FAMILIES, Orientation, find_orientation, turned
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
@@ -49,7 +51,8 @@ _KINDS: dict[type[nn.Module], tuple[str, Any]] = {
 class Prediction:
     """The shape of one particle: name, calibrated probabilities of all shapes, that of the named one.
 
-    `known` is False where the image is unlike those of any learnt shape: the answer is then "none of these".
+    `known` is False where the image is unlike those of any learnt shape, or shows a reflection that gold does not have,
+    of the spacing `foreign` [Å]: the answer is then "none of these".
     `possible` are the shapes that the image leaves possible, the most probable first, never none: sets found so hold
     the true shape in a part of at least `coverage` of images like those of the calibration. Weights that state no
     coverage leave the named shape alone.
@@ -67,6 +70,7 @@ class Prediction:
     coverage: float | None
     diameter: float
     orientation: Orientation
+    foreign: float | None = None
 
     @property
     def families(self) -> dict[str, float]:
@@ -190,8 +194,10 @@ class Classifier:
         logits = answers.logits
         probabilities = torch.softmax(logits / self._temperature, dim=1)
         known = torch.ones(len(logits), dtype=torch.bool)
+        foreign = np.full(len(logits), np.nan)
         if self._space is not None:
             known = self._space.known(answers, torch.as_tensor(np.asarray(crops, dtype=np.float32)))
+            foreign = foreign_spacings(crops)
         possible = functional.one_hot(probabilities.argmax(1), probabilities.shape[1]).bool()
         if self._sets is not None:
             possible = self._sets.possible(probabilities, coverage)
@@ -200,14 +206,21 @@ class Classifier:
                 shape=SHAPES[int(row.argmax())],
                 probabilities={shape: float(p) for shape, p in zip(SHAPES, row, strict=True)},
                 confidence=float(row.max()),
-                known=bool(fits),
+                known=bool(fits) and bool(np.isnan(other)),
                 possible=tuple(SHAPES[i] for i in row.argsort(descending=True) if inside[i]),
                 coverage=None if self._sets is None else coverage,
                 diameter=TYPICAL * float(size.exp()),
                 orientation=find_orientation(SHAPES[int(row.argmax())], lies),
+                foreign=None if np.isnan(other) else float(other),
             )
-            for row, fits, inside, size, lies in zip(
-                probabilities, known, possible, answers.log_diameter, answers.moments.numpy(), strict=True
+            for row, fits, inside, size, lies, other in zip(
+                probabilities,
+                known,
+                possible,
+                answers.log_diameter,
+                answers.moments.numpy(),
+                foreign,
+                strict=True,
             )
         ]
 
@@ -271,7 +284,7 @@ def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> 
     device = resolve_device(device)
     model, header, extra = load_network(path, ShapeClassifier)
     return Classifier(
-        _ready(model, device),
+        _ready(folded(model), device),
         temperature=header.get("temperature", 1.0),
         sets=ConformalSets(extra["conformal"].float()) if "conformal" in extra else None,
         space=space_of(header, extra),

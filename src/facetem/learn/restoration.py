@@ -27,10 +27,11 @@ from facetem.data.draw import PIXEL
 from facetem.data.micrograph import Micrograph, micrograph_of, resample
 from facetem.data.signals import Signal, hyperspy, make_signal
 from facetem.hrtem.simulate import resolve_device
+from facetem.learn.folded import folded
 from facetem.learn.normalise import normalise
 from facetem.learn.patches import Blend, Patch, draw_patches
 from facetem.learn.predictor import digest_of, load_network, shipped
-from facetem.learn.restorer import FOCUS, PATCH, ContrastRestorer, folded
+from facetem.learn.restorer import FOCUS, PATCH, ContrastRestorer
 from facetem.learn.support import LatticeSupport, lattice_support
 
 VIEWS = 3  # at least, of every pixel; docs/restoration.md compares others

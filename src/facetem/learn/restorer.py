@@ -12,7 +12,6 @@ filtered so joins the finest level, which answers with what is to be added to it
 also answers with how far it is from focus, which the rings tell without the side.
 """
 
-import copy
 import itertools
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -20,9 +19,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from facetem.learn.classifier import FOLD, Residual, ShapeClassifier, Trunk
+from facetem.learn.classifier import FOLD, ShapeClassifier, Trunk
 
 LEVEL = 0.1  # standard deviation of a typical image, of vacuum: the scale that the filter's gains are of
 FOCUS = 4.0  # Å^2: wavelength times defocus of 16 nm at 200 kV
@@ -193,18 +191,3 @@ class ContrastRestorer(nn.Module):
             x = level(x, told)
         image, mask = functional.pixel_shuffle(self.head(x), 2).split(1, dim=1)
         return Reading(torch.cat([image + undone, mask], dim=1), undone[:, 0], lens[:, 0])
-
-
-def folded(model: ContrastRestorer) -> ContrastRestorer:
-    """A copy to predict with: each normalisation, by now a constant factor and offset, is part of the convolution
-    before it, which saves a fifth of the time."""
-    model = copy.deepcopy(model).eval()
-    for part in model.modules():
-        if isinstance(part, Residual):
-            part.first, part.first_norm = fuse_conv_bn_eval(part.first, part.first_norm), nn.Identity()  # type: ignore[assignment]
-            part.second, part.second_norm = fuse_conv_bn_eval(part.second, part.second_norm), nn.Identity()  # type: ignore[assignment]
-        elif isinstance(part, nn.Sequential):
-            for i, (layer, after) in enumerate(itertools.pairwise(part)):
-                if isinstance(layer, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
-                    part[i], part[i + 1] = fuse_conv_bn_eval(layer, after), nn.Identity()
-    return model

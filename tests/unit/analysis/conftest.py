@@ -39,6 +39,7 @@ class FakePrediction:
     diameter: float = 61.0
     family: str = "single crystal"
     orientation: Orientation = LIES
+    foreign: float | None = None
 
 
 class FakeRestorer:

@@ -24,6 +24,7 @@ from facetem.data.micrograph import Micrograph, load_micrograph
 FILES = [
     "gallery.png",
     "overview.png",
+    "overview.svg",
     "particles.csv",
     "report.html",
     "restored.hspy",
@@ -31,6 +32,7 @@ FILES = [
     "result.json",
     "rois.zip",
     "sizes.png",
+    "sizes.svg",
     "spread.tif",
 ]
 

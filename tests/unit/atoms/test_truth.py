@@ -7,13 +7,14 @@ import pytest
 from ase.build import bulk
 from scipy.spatial import KDTree
 
-from facetem.atoms.library import LIBRARY, draw_form
+from facetem.atoms.library import LIBRARY, draw_form, family
 from facetem.atoms.shapes import Form, build_particle, lattice_constant
 from facetem.atoms.truth import (
     _enclosing_radius,
     coordination_histogram,
     group_name,
     miller_indices,
+    polygons,
     rotation_group,
     truth,
 )
@@ -213,3 +214,20 @@ def test_faces_of_every_shape_are_those_of_its_table():
                 "stacking_fault": {"111", "100"}, "parallel_twins": {"111", "100"}}  # fmt: skip
     for shape, names in expected.items():
         assert set(truth(shape, LIBRARY[shape].ideal, diameter=60.0, lattice_constant=A).areas()) == names
+
+
+@pytest.mark.parametrize("shape", sorted(LIBRARY))
+def test_polygons_enclose_the_volume_and_have_the_areas_of_the_facets(shape: str) -> None:
+    form = family(shape).ideal
+    found = polygons(shape, form, diameter=50.0, lattice_constant=4.078)
+    known = truth(shape, form, diameter=50.0, lattice_constant=4.078)
+    areas = [0.5 * np.cross(c, np.roll(c, -1, axis=0)).sum(axis=0) for _, c in found]
+    # By the divergence theorem, which holds if every polygon runs anticlockwise as seen from outside.
+    enclosed = sum(float(a @ c[0]) for a, (_, c) in zip(areas, found, strict=True)) / 3
+    assert enclosed == pytest.approx(known.volume, rel=1e-6)
+    assert np.abs(np.sum(areas, axis=0)).max() < 1e-6 * known.volume ** (2 / 3)
+    if known.facets:
+        sums: dict[str, float] = {}
+        for a, (kind, _) in zip(areas, found, strict=True):
+            sums[kind] = sums.get(kind, 0.0) + float(np.linalg.norm(a))
+        assert sums == pytest.approx(known.areas(), rel=1e-6)

@@ -1,10 +1,12 @@
 """Minimal writers of formats that microscopes write and Python does not, and a small data set."""
 
+import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -141,3 +143,46 @@ def small_store(small_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) 
     path = tmp_path_factory.mktemp("small") / "store"
     make_store(small_recipe, path, n=3)
     return path
+
+
+@pytest.fixture
+def write_velox() -> Callable[..., Path]:
+    """Writes the emd that Velox writes: JSON as columns of bytes, frames along the last axis."""
+
+    def write(path: Path, image: np.ndarray, metres: float) -> Path:
+        frames = image if image.ndim == 3 else image[None]
+        about = {
+            "BinaryResult": {
+                "PixelSize": {"width": str(metres), "height": str(metres)},
+                "PixelUnitX": "m",
+                "PixelUnitY": "m",
+                "Offset": {"x": "0", "y": "0"},
+                "DetectorIndex": "0",
+            },
+            "Detectors": {"Detector-0": {"DetectorName": "BM-Ceta", "ExposureTime": "0.5"}},
+            "Optics": {"AccelerationVoltage": "300000"},
+            "Instrument": {"InstrumentClass": "Titan"},
+            "Scan": {},
+            "Acquisition": {"AcquisitionStartDatetime": {"DateTime": "1600000000"}},
+        }
+        text = np.frombuffer(json.dumps(about).encode(), np.uint8)
+        with h5py.File(path, "w") as file:
+            file["Version"] = np.array([json.dumps({"format": "Velox", "version": "1.10"}).encode()])
+            group = file.create_group("Data/Image/f5a4ba0965a5444c8c46cc420cf7fef0")
+            group.create_dataset("Data", data=np.moveaxis(frames, 0, 2), chunks=(*frames.shape[1:], 1))
+            group["Metadata"] = np.repeat(np.pad(text, (0, 64))[:, None], len(frames), axis=1)
+            operation = file.create_group("Operations/CameraInputOperation")
+            operation["a"] = np.array(
+                [
+                    json.dumps(
+                        {
+                            "dataPath": f"/{group.name.strip('/')}",
+                            "cameraName": "BM-Ceta",
+                            "detector": "BM-Ceta",
+                        }
+                    ).encode()
+                ]
+            )
+        return path
+
+    return write

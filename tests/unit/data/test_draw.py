@@ -7,6 +7,7 @@ from math import inf, pi
 import numpy as np
 import pytest
 from ase import Atoms
+from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from facetem.core.physics import wavelength
@@ -269,3 +270,25 @@ def test_a_measured_camera_keeps_its_numbers() -> None:
     camera = draw_camera(recipe, np.random.default_rng(0))
     assert replace(camera, dose=inf) == CAMERAS["direct-counting"]
     assert recipe.images.dose[0] <= camera.dose <= recipe.images.dose[1]
+
+
+def test_touching_particles_of_a_field_are_whole_and_apart_in_space() -> None:
+    recipe = Recipe(
+        seed=4,
+        field=150.0,
+        particles=Particles(diameter=(18.0, 24.0), number=(6, 6), touching=0.6),
+        films=Films(kinds={"random": 1.0}, thickness=(5.0, 8.0), hard_cores=(0.0,)),
+    )
+    specimen = draw_specimen(recipe, "train", 0)
+    at = np.array([(row["x"], row["y"]) for row in specimen.particles])
+    counted = np.bincount(specimen.atoms.get_tags(), minlength=7)[1:]
+    assert [
+        row["n_atoms"] for row in specimen.particles
+    ] == counted.tolist()  # none is cut by the field's border
+    apart = np.linalg.norm(at[:, None] - at, axis=-1)[np.triu_indices(6, 1)]
+    assert (apart < 30.0).any()  # centres of particles that touch, of 24 Å at most and not round
+    for first in range(1, 7):
+        mine = specimen.atoms.positions[specimen.atoms.get_tags() == first]
+        others = specimen.atoms.positions[specimen.atoms.get_tags() > first]
+        if len(others):
+            assert KDTree(others).query(mine)[0].min() > 2.5

@@ -20,7 +20,7 @@ from facetem.data.hyperspy_file import image_axes, save_signal
 COPIES = int(os.environ.get("FACETEM_FUZZ", "12"))  # of each format; 500 take some minutes
 PATIENCE = 10.0  # s for one file, reading alone
 MEMORY = 2**30  # bytes that reading a file of 40 kB may take beyond what the program does
-FORMATS = ("dm3", "dm4", "emd", "ser", "mrc", "hspy", "tif", "npy", "png")
+FORMATS = ("dm3", "dm4", "emd", "velox.emd", "ser", "mrc", "hspy", "tif", "npy", "png")
 
 CHILD = """
 import json, resource, sys
@@ -67,6 +67,7 @@ def written(
     write_dm: Callable[..., Path],
     write_ser: Callable[..., Path],
     write_mrc: Callable[..., Path],
+    write_velox: Callable[..., Path],
 ) -> Callable[[str], Path]:
     """A good file of a format."""
     image = np.random.default_rng(0).poisson(100, (128, 128))
@@ -79,6 +80,8 @@ def written(
             return write_ser(path, image.astype(np.float32), 4e-11)
         if suffix == "mrc":
             return write_mrc(path, image.astype(np.float32), 0.4)
+        if suffix == "velox.emd":
+            return write_velox(path, image.astype(np.uint16), 4e-11)
         if suffix == "hspy":
             save_signal(path, image.astype(np.float32), image_axes(image.shape, 0.4), title="whole", about={})
         elif suffix == "emd":

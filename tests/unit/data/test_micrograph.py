@@ -1,5 +1,6 @@
 """Micrographs: every format gives back pixels and pixel size; what cannot be used is refused in one line."""
 
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +13,8 @@ from imageio.v3 import imwrite
 from numpy.testing import assert_allclose, assert_array_equal
 
 from facetem.core.errors import InputError
-from facetem.data.micrograph import load_micrograph, micrograph_from_array, save_image
+from facetem.data.formats import frames_in
+from facetem.data.micrograph import load_micrograph, micrograph_from_array, resample, save_image
 
 Writer = Callable[..., Path]
 SHAPE = (130, 200)  # not square: swapped axes show
@@ -52,15 +54,34 @@ def signal(data: np.ndarray, scale: float = 0.04, units: str = "nm", lead: str =
 
 
 def write_rosetta(path: Path, content: dict[str, Any]) -> Path:
+    if path.suffix == ".zspy":
+        return write_zspy(path, content)
     plugin = {"tif": "tiff"}.get(path.suffix[1:], path.suffix[1:])
     import_module(f"rsciio.{plugin}").file_writer(str(path), content)
+    return path
+
+
+def write_zspy(path: Path, content: dict[str, Any]) -> Path:
+    """RosettaSciIO's own layout, in a folder: its `file_writer` knows only stores that zarr 3 has no more."""
+    import numcodecs
+    import zarr
+    from rsciio.zspy._api import ZspyWriter
+
+    root = zarr.open_group(path, mode="w", zarr_format=2)
+    root.attrs.update({"file_format": "ZSpy", "file_format_version": "3.1"})
+    own = root.require_group("Experiments").require_group("one")
+    whole = content | {"attributes": {"_lazy": False, "ragged": False}}
+    options = {"chunks": None, "compressor": numcodecs.Blosc(), "show_progressbar": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what zarr calls by other names today
+        ZspyWriter(root, whole, own, write_dataset=True, **options).write()
     return path
 
 
 # ---- formats
 
 
-@pytest.mark.parametrize("name", ["a.hspy", "a.emd", "a.tif"])
+@pytest.mark.parametrize("name", ["a.hspy", "a.zspy", "a.emd", "a.tif"])
 def test_formats_with_a_writer_give_back_pixels_and_pixel_size(
     tmp_path: Path, image: np.ndarray, name: str
 ) -> None:
@@ -98,6 +119,17 @@ def test_mrc(tmp_path: Path, image: np.ndarray, write_mrc: Writer) -> None:
 def test_mrc_without_a_cell_has_no_pixel_size(tmp_path: Path, image: np.ndarray, write_mrc: Writer) -> None:
     with pytest.raises(InputError, match="--sampling-nm"):
         load_micrograph(write_mrc(tmp_path / "a.mrc", image, 0.0))
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_emd_of_velox(tmp_path: Path, image: np.ndarray, write_velox: Writer, frames: int) -> None:
+    counts = image.astype(np.uint16)
+    path = write_velox(tmp_path / "a.emd", np.stack([counts + k for k in range(frames)]), 0.4e-10)
+    loaded = load_micrograph(path)
+    assert_allclose(loaded.image, counts + (frames - 1) / 2, rtol=1e-5)
+    assert loaded.sampling == pytest.approx(0.4)
+    assert loaded.metadata["beam_energy_kev"] == 300
+    assert loaded.metadata.get("frames_averaged", 1) == frames
 
 
 @pytest.mark.parametrize(
@@ -156,6 +188,35 @@ def test_frames_of_a_movie_are_averaged(tmp_path: Path, image: np.ndarray) -> No
     loaded = load_micrograph(write_rosetta(tmp_path / "a.hspy", signal(movie)))
     assert_allclose(loaded.image, image, rtol=1e-5)
     assert loaded.metadata["frames_averaged"] == 3
+
+
+@pytest.mark.parametrize("name", ["a.hspy", "a.zspy", "a.tif", "a.npy", "a.emd"])
+def test_one_frame_of_a_movie(tmp_path: Path, image: np.ndarray, name: str) -> None:
+    movie = np.stack([image - 5, image + 1, image + 4])
+    path = tmp_path / name
+    if name == "a.npy":
+        np.save(path, movie)
+    else:
+        write_rosetta(path, signal(movie))
+    assert frames_in(path) == 3
+    for k, frame in enumerate(movie):
+        loaded = load_micrograph(path, sampling=0.4, frame=k)
+        assert_allclose(loaded.image, frame, rtol=1e-6)
+        assert loaded.name == f"{name} frame {k}"
+        assert loaded.metadata["frame"] == k
+    with pytest.raises(InputError, match=r"expected a frame from 0 to 2, got 3"):
+        load_micrograph(path, sampling=0.4, frame=3)
+
+
+def test_what_is_no_movie_has_one_frame(tmp_path: Path, image: np.ndarray) -> None:
+    path = write_rosetta(tmp_path / "a.tif", signal(image))
+    np.save(tmp_path / "rgb.npy", np.repeat(image[..., None], 3, axis=2))
+    imwrite(tmp_path / "a.png", image.astype(np.uint8))
+    for file in (path, tmp_path / "rgb.npy", tmp_path / "a.png"):
+        assert frames_in(file) == 1
+        assert load_micrograph(file, sampling=0.4, frame=0).name == file.name
+    with pytest.raises(InputError, match="expected frame 0, the only one, got 1"):
+        load_micrograph(path, frame=1)
 
 
 def test_a_focal_series_is_not_averaged(tmp_path: Path, image: np.ndarray) -> None:
@@ -321,3 +382,12 @@ def test_a_failed_save_leaves_nothing_and_keeps_the_old_file(
         save_image(tmp_path / "a.tif", image * 2, 0.4)
     assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]
     assert_array_equal(load_micrograph(tmp_path / "a.tif").image, image)
+
+
+def test_an_image_that_was_made_finer_is_no_wrong_pixel_size() -> None:
+    """Its spectrum is empty beyond that of the pixels it was recorded with, but for the seams of what was joined."""
+    rng = np.random.default_rng(6)
+    coarse = np.hstack([rng.normal(100, 10, (300, 150)), rng.normal(130, 10, (300, 150))])
+    finer = resample(coarse, 0.4, 0.2)
+    assert micrograph_from_array(finer, 0.2).sampling == 0.2
+    assert micrograph_from_array(np.pad(finer, ((0, 90), (0, 90)), mode="symmetric"), 0.2).sampling == 0.2

@@ -12,10 +12,13 @@ from facetem.core.errors import InputError
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import draw_set
+from facetem.learn.folded import folded
+from facetem.learn.foreign import foreign_spacings
+from facetem.learn.graphs import CLASSIFIER_OUTPUTS, RESTORER_OUTPUTS, ForeignLattice
 from facetem.learn.normalise import normalise
-from facetem.learn.onnx import CLASSIFIER_OUTPUTS, RESTORER_OUTPUTS, check_exporter, export_onnx
+from facetem.learn.onnx import check_exporter, export_onnx
 from facetem.learn.predictor import digest_of, load_classifier, load_network, shipped
-from facetem.learn.restorer import FOCUS, ContrastRestorer, folded
+from facetem.learn.restorer import FOCUS, ContrastRestorer
 
 ort = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -62,6 +65,19 @@ def test_noise_is_none_of_the_shapes_in_the_graph_too(graphs: dict[str, Any]) ->
     noise = np.random.default_rng(0).normal(1, 0.1, (2, 256, 256)).astype(np.float32)
     assert not run(graphs["classifier"], noise)["known"].any()
     assert not any(p.known for p in load_classifier(device="cpu").classify(noise))
+
+
+def test_a_lattice_that_gold_does_not_have_is_seen_as_facetem_sees_it(images: np.ndarray) -> None:
+    import torch
+
+    y, x = np.mgrid[:256, :256] * 0.4
+    spacings = np.array([2.0, 2.5, 3.1, 3.3, 3.5, 4.0, 4.5])
+    fringes = np.cos(2 * np.pi * (0.6 * x + 0.8 * y) / spacings[:, None, None])
+    noise = np.random.default_rng(0).normal(0, 1, fringes.shape)
+    stack = np.concatenate([images, *(700 + 30 * (noise + height * fringes) for height in (0.01, 0.1, 1))])
+    wanted = np.isfinite(foreign_spacings(stack))
+    assert 0 < wanted.sum() < len(stack)
+    assert ForeignLattice(256)(torch.tensor(stack, dtype=torch.float32)).tolist() == wanted.tolist()
 
 
 @pytest.mark.parametrize("n", [1, 3])
