@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from facetem.analysis.lattice import LatticeScale, lattice_scale, lattice_spacings
 from facetem.analysis.particles import Outline, find_particles
 from facetem.analysis.view import View, beam_energy, contrast_around, out_of_focus
-from facetem.core.errors import InputError
 from facetem.data.crop import crop
-from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_from_array, resample
+from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_of, resample
+from facetem.data.signals import Signal
 from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, listed, verdict, verdict_words
 
 if TYPE_CHECKING:
@@ -146,6 +146,26 @@ class Analysis:
     provenance: dict[str, Any]
     sampling: float = PIXEL
 
+    def signal(self, name: str = "restored", *, outlines: bool = True) -> Any:
+        """One of the images as a HyperSpy Signal2D, with the names, unit and place of the micrograph's axes.
+
+        Parameters
+        ----------
+        name
+            `field`, `restored`, `spread` or `mask`, as here, or `labels`: the number of each pixel's particle, 0 beside
+            them.
+        outlines
+            Whether it is plotted with the particles' outlines and verdicts, coloured as in a report.
+
+        Raises
+        ------
+        InputError
+            If there is no such image, or HyperSpy is not installed.
+        """
+        from facetem.analysis.signals import analysis_signal
+
+        return analysis_signal(self, name, outlines=outlines)
+
     @property
     def warning(self) -> str:
         """A sentence if the lattice contradicts the pixel size, and one if the micrograph as a whole looks unlike what
@@ -186,7 +206,7 @@ class Analysis:
 
 
 def analyze(
-    source: str | os.PathLike[str] | Micrograph | ArrayLike,
+    source: str | os.PathLike[str] | Micrograph | Signal | ArrayLike,
     *,
     sampling: float | None = None,
     frame: int | None = None,
@@ -199,11 +219,11 @@ def analyze(
 
     Parameters
     ----------
-    source : path, Micrograph or (y, x) array
+    source : path, Micrograph, HyperSpy Signal2D or (y, x) array
     sampling : float, optional
-        Pixel size [Å/px]; required for an array, optional for a file that knows its own.
+        Pixel size [Å/px]; required for an array, optional for a file or a signal that knows its own.
     frame : int, optional
-        Of a movie in a file, from 0; by default its frames are summed, each moved back by its drift.
+        Of a movie in a file or a signal, from 0; by default its frames are summed, each moved back by its drift.
     classifier, restorer : optional
         The shipped networks by default.
     progress : callable, optional
@@ -266,9 +286,7 @@ def _read(source: Any, sampling: float | None, frame: int | None) -> Micrograph:
         return source
     if isinstance(source, (str, os.PathLike)):
         return load_micrograph(source, sampling=sampling, frame=frame)
-    if sampling is None:
-        raise InputError("array: expected a pixel size, got none; give sampling= in Å/px")
-    return micrograph_from_array(source, sampling)
+    return micrograph_of(source, sampling, frame)
 
 
 def _result(

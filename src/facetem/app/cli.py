@@ -19,6 +19,7 @@ from facetem.app.command import (
     whole_numbers,
 )
 from facetem.app.dataset import dataset
+from facetem.app.export import export_app
 from facetem.app.recipe import recipe_app
 from facetem.app.serve import serve
 from facetem.app.simulate import simulate
@@ -109,6 +110,7 @@ app.command()(build)
 app.command()(simulate)
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(dataset)
+app.add_typer(export_app, name="export")
 
 
 @app.command()

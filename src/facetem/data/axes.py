@@ -1,9 +1,10 @@
-"""What the axes of a file say: of which unit they are, and how large a pixel is."""
+"""What the axes of a file or a signal say: their names and unit, where they begin, and how large a pixel is."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,60 @@ _ANGSTROM = {
 }  # fmt: skip
 
 
-def pixel_size(axes: list[dict[str, Any]], path: Path) -> float | None:
+@dataclass(frozen=True)
+class Axes:
+    """How an image is counted: the names (y, x) and the unit of its axes, that unit [Å], and where the middle of the
+    first pixel is (y, x) [unit]."""
+
+    names: tuple[str, ...] = ("y", "x")
+    unit: str = "nm"
+    angstrom: float = 10.0
+    offset: tuple[float, float] = (0.0, 0.0)
+
+    def beginning_at(self, pixel: Sequence[int], sampling: float | None) -> Axes:
+        """Those of a part of the image that begins at `pixel` (y, x); of pixels of `sampling` [Å], if it is known."""
+        step = (sampling or 0.0) / self.angstrom
+        y, x = (start + step * n for start, n in zip(self.offset, pixel, strict=True))
+        return replace(self, offset=(y, x))
+
+    def resampled(self, sampling: float, to: float) -> Axes:
+        """Those of the same field on pixels of `to` instead of `sampling` [Å]: pixels are areas from one corner on."""
+        shift = (to - sampling) / 2 / self.angstrom
+        return replace(self, offset=(self.offset[0] + shift, self.offset[1] + shift))
+
+    def described(self, shape: Sequence[int], sampling: float) -> list[dict[str, Any]]:
+        """As signals have them, of an image of `shape` (y, x) with pixels of `sampling` [Å]."""
+        return [
+            {
+                "name": name,
+                "units": self.unit,
+                "offset": start,
+                "scale": sampling / self.angstrom,
+                "size": size,
+            }
+            for name, start, size in zip(self.names, self.offset, shape, strict=True)
+        ]
+
+
+def axes_of(axes: list[dict[str, Any]], sampling: float | None) -> Axes:
+    """How the two axes of an image name, count and place its pixels, if they tell their size [Å/px]."""
+    names = tuple(str(axis.get("name") or name) for axis, name in zip(axes, "yx", strict=False))
+    if sampling is None or len(names) != 2:
+        return Axes()
+    units = {axis["units"] for axis in axes}
+    places = [axis.get("offset") or 0.0 for axis in axes]
+    if len(units) > 1 or any(axis["scale"] < 0 for axis in axes):
+        return Axes(names)
+    unit = units.pop()
+    return Axes(names, unit, _ANGSTROM[_spelled(unit)], (float(places[0]), float(places[1])))
+
+
+def _spelled(units: Any) -> str:
+    """A unit as `_ANGSTROM` has it. The Greek letter mu and the micro sign look alike and are different characters."""
+    return units.strip().lower().replace("\u03bc", "\u00b5") if isinstance(units, str) else ""
+
+
+def pixel_size(axes: list[dict[str, Any]], where: Path | str) -> float | None:
     """Of the two axes of an image [Å/px]; None if they do not tell.
 
     Raises
@@ -26,21 +80,20 @@ def pixel_size(axes: list[dict[str, Any]], path: Path) -> float | None:
     InputError
         If the pixels are not square, or the axes not those of real space.
     """
-    sizes = [_axis_size(axis, path) for axis in axes]
+    sizes = [_axis_size(axis, where) for axis in axes]
     if len(sizes) != 2 or None in sizes:
         return None
     y, x = float(sizes[0] or 0), float(sizes[1] or 0)
     if abs(y / x - 1) > 0.02:
         raise InputError(
-            f"{path}: expected square pixels, got {y:g} Å (y) x {x:g} Å (x); resample the image first"
+            f"{where}: expected square pixels, got {y:g} Å (y) x {x:g} Å (x); resample the image first"
         )
     return (y * x) ** 0.5
 
 
-def _axis_size(axis: Mapping[str, Any], path: Path) -> float | None:
+def _axis_size(axis: Mapping[str, Any], where: Path | str) -> float | None:
     units = axis.get("units")
-    # The Greek letter mu and the micro sign look alike and are different characters.
-    text = units.strip().lower().replace("\u03bc", "\u00b5") if isinstance(units, str) else ""
+    text = _spelled(units)
     compact = text.replace(" ", "")
     if (
         compact.startswith("1/")
@@ -48,7 +101,7 @@ def _axis_size(axis: Mapping[str, Any], path: Path) -> float | None:
         or compact in ("mrad", "rad")
     ):
         raise InputError(
-            f"{path}: expected an image of real space, got axes in {units}: a diffraction pattern"
+            f"{where}: expected an image of real space, got axes in {units}: a diffraction pattern"
         )
     scale = axis.get("scale")
     if text not in _ANGSTROM or not isinstance(scale, (int, float, np.number)):

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facetem.core.errors import InputError
-from facetem.data.axes import pixel_size, tif_axes
-from facetem.data.movies import summed
+from facetem.data.axes import Axes, axes_of, pixel_size, tif_axes
+from facetem.data.movies import first_seen, summed
 
 _ROSETTA = {
     "dm3": "digitalmicrograph",
@@ -43,11 +43,13 @@ _SERIES = ("defocus", "focus", "tilt", "alpha", "angle", "energy")
 
 @dataclass(frozen=True)
 class RawImage:
-    """Pixels (y, x) or (y, x, channel) as the file holds them, and the pixel size [Å/px] if the file says it."""
+    """Pixels (y, x) or (y, x, channel) as the file holds them, and the pixel size [Å/px] if the file says it, with the
+    axes that it is written on."""
 
     pixels: NDArray
     sampling: float | None
     metadata: dict[str, Any] = field(default_factory=dict)
+    axes: Axes = field(default_factory=Axes)
 
 
 def read_file(path: Path, frame: int | None = None) -> RawImage:
@@ -61,7 +63,7 @@ def read_file(path: Path, frame: int | None = None) -> RawImage:
     """
     extension = _checked_extension(path)
     if extension in _ROSETTA:
-        return _one_image(_signal(path, lazy=frame is not None), path, frame)
+        return image_of(_signal(path, lazy=frame is not None), path, frame)
     with _readable(path, extension):
         pixels = _pixels(path, extension)
     if extension == "npy" and _is_movie(pixels) and frame is not None:
@@ -107,7 +109,7 @@ def _checked_extension(path: Path) -> str:
 
 
 @contextmanager
-def _readable(path: Path, extension: str) -> Iterator[None]:
+def _readable(where: Path | str, extension: str) -> Iterator[None]:
     """What a reader stumbles over becomes one line."""
     try:
         yield
@@ -121,7 +123,7 @@ def _readable(path: Path, extension: str) -> Iterator[None]:
     except Exception as error:  # the readers meet bad bytes with exceptions of every kind
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise InputError(
-            f"{path}: expected a readable {extension} file, got one that is damaged or not {extension} "
+            f"{where}: expected a readable {extension} file, got one that is damaged or not {extension} "
             f"({reason}); copy it again or export it as tif"
         ) from error
 
@@ -139,10 +141,10 @@ def _is_movie(pixels: NDArray) -> bool:
     return pixels.ndim == 3 and pixels.shape[2] > 4
 
 
-def _checked_frame(frame: int, frames: int, path: Path) -> int:
+def _checked_frame(frame: int, frames: int, where: Path | str) -> int:
     if not 0 <= frame < frames:
         expected = f"a frame from 0 to {frames - 1}" if frames > 1 else "frame 0, the only one"
-        raise InputError(f"{path}: expected {expected}, got {frame}")
+        raise InputError(f"{where}: expected {expected}, got {frame}")
     return frame
 
 
@@ -213,25 +215,36 @@ def _quiet(logger: str) -> Iterator[None]:
         target.setLevel(before)
 
 
-def _one_image(signal: dict[str, Any], path: Path, frame: int | None) -> RawImage:
+def image_of(signal: dict[str, Any], where: Path | str, frame: int | None = None) -> RawImage:
+    """The image of a signal as RosettaSciIO describes it (data, axes, metadata, original_metadata), or one of its
+    frames; errors name `where` it is from.
+
+    Raises
+    ------
+    InputError
+        If it is a series of different images, its axes are not those of real space, or its pixels cannot be read.
+    """
     channels, axes = _layout(signal)
-    shape = _frames(signal, axes, path)
+    shape = _frames(signal, axes, where)
     number, pixels, metadata = int(np.prod(shape)), signal["data"], _about(signal)
     if frame is not None:
-        which = _checked_frame(frame, number, path)
+        which = _checked_frame(frame, number, where)
         pixels = pixels[np.unravel_index(which, shape)] if shape else pixels
         metadata |= {"frame": frame} if number > 1 else {}
-    with _readable(path, path.suffix.lower().lstrip(".")):
+    first = (0, 0)
+    with _readable(where, where.suffix.lower().lstrip(".") if isinstance(where, Path) else "HyperSpy"):
         pixels = _plain(np.asarray(pixels))
     if frame is None and shape:
         frames = pixels.reshape(number, *pixels.shape[len(shape) :])
         if number > 1 and not channels:
             pixels, drift = summed(frames)
+            first = first_seen(drift)
             metadata["drift_px"] = [round(float(d), 1) for d in np.ptp(drift, axis=0)]
         else:
             pixels = frames.mean(0, dtype=np.float64)
         metadata |= {"frames_averaged": number} if number > 1 else {}
-    return RawImage(pixels, pixel_size(axes[-2:], path), metadata)
+    sampling = pixel_size(axes[-2:], where)
+    return RawImage(pixels, sampling, metadata, axes_of(axes[-2:], sampling).beginning_at(first, sampling))
 
 
 def _layout(signal: dict[str, Any]) -> tuple[bool, list[dict[str, Any]]]:
@@ -245,15 +258,19 @@ def _layout(signal: dict[str, Any]) -> tuple[bool, list[dict[str, Any]]]:
     return channels, axes
 
 
-def _frames(signal: dict[str, Any], axes: list[dict[str, Any]], path: Path) -> tuple[int, ...]:
+def _frames(signal: dict[str, Any], axes: list[dict[str, Any]], where: Path | str) -> tuple[int, ...]:
     """The number of frames along each axis before those of the image."""
     shape = tuple(signal["data"].shape[: len(axes) - 2])
     for axis in axes[:-2]:
         label = str(axis.get("name") or "").lower()
         if axis["size"] > 1 and any(word in label for word in _SERIES):
             raise InputError(
-                f"{path}: expected one image or a movie, got a series of {int(np.prod(shape))} images along {label}; "
-                "export the one to analyse to its own file"
+                f"{where}: expected one image or a movie, got a series of {int(np.prod(shape))} images along {label}; "
+                + (
+                    "export the one to analyse to its own file"
+                    if isinstance(where, Path)
+                    else "take it out with inav"
+                )
             )
     return shape
 

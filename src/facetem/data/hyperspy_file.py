@@ -10,13 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facetem.data.axes import Axes
+
 
 def image_axes(shape: Sequence[int], sampling: float) -> list[dict[str, Any]]:
     """The axes y and x [nm] of an image (y, x) with pixels of `sampling` [Å]."""
-    return [
-        {"name": name, "units": "nm", "offset": 0.0, "scale": sampling / 10, "size": size}
-        for name, size in zip("yx", shape, strict=True)
-    ]
+    return Axes().described(shape, sampling)
+
+
+def metadata_of(
+    data: NDArray[Any], title: str, about: Mapping[str, Any], more: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The metadata of a signal; arguments as those of `save_signal`."""
+    return {
+        "General": {"title": title},
+        "Signal": {"signal_type": "complex_signal2d" if np.iscomplexobj(data) else ""},
+        **(more or {}),
+        "facetem": dict(about),
+    }
 
 
 def save_signal(
@@ -44,12 +55,7 @@ def save_signal(
     signal = {
         "data": data,
         "axes": [{**axis, "navigate": i < len(axes) - 2, "index_in_array": i} for i, axis in enumerate(axes)],
-        "metadata": {
-            "General": {"title": title},
-            "Signal": {"signal_type": "complex_signal2d" if np.iscomplexobj(data) else ""},
-            **(more or {}),
-            "facetem": dict(about),
-        },
+        "metadata": metadata_of(data, title, about, more),
         "original_metadata": {},
         "package_info": {
             "package": "facetem",

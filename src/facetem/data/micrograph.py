@@ -19,11 +19,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facetem.core.errors import InputError
+from facetem.data.axes import Axes
 from facetem.data.cleaning import CLIPPED, Image, clipped_part, grey, replace_outliers, trim_margins
 from facetem.data.formats import EXTENSIONS, RawImage, read_file
+from facetem.data.signals import Signal, named, read_signal, signal_name, units_of
 from facetem.data.stripes import mend_lines
 
-__all__ = ["EXTENSIONS", "Micrograph", "load_micrograph", "micrograph_from_array", "resample", "save_image"]
+__all__ = [
+    "EXTENSIONS",
+    "Micrograph",
+    "load_micrograph",
+    "micrograph_from_array",
+    "micrograph_from_signal",
+    "micrograph_of",
+    "resample",
+    "save_image",
+]
 
 SMALLEST_FIELD = 40.0  # Å: the smallest particle that was trained, 4 nm
 SMALLEST_SHAPE = 64  # px: one patch of the restorer
@@ -49,12 +60,15 @@ class Micrograph:
     metadata : dict
         What the file says about itself (title, beam energy, ...) and what was done to the pixels (margins cut,
         outliers replaced, frames averaged). Plain values, fit for JSON.
+    axes : Axes
+        How the file, or the signal, names, counts and places the pixels.
     """
 
     image: Image
     sampling: float
     name: str
     metadata: dict[str, Any] = field(default_factory=dict)
+    axes: Axes = field(default_factory=Axes)
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -104,6 +118,46 @@ def micrograph_from_array(image: ArrayLike, sampling: float, name: str = "array"
     return _checked(RawImage(np.asarray(image), None), sampling, name, name)
 
 
+def micrograph_from_signal(
+    signal: Signal, sampling: float | None = None, frame: int | None = None
+) -> Micrograph:
+    """The same for the image of a HyperSpy signal, or one of its frames; `sampling` [Å/px] goes before its own.
+
+    Raises
+    ------
+    InputError
+        As `load_micrograph`.
+    """
+    raw = read_signal(signal, frame)
+    where = named(signal)
+    if sampling is None and raw.sampling is None:
+        raise InputError(
+            f"{where}: expected axes in nm, Å, pm or µm, got {units_of(signal)}; calibrate them or give sampling= "
+            "in Å per pixel"
+        )
+    return _checked(
+        raw, sampling if sampling is not None else raw.sampling, where, signal_name(signal) or "signal"
+    )
+
+
+def micrograph_of(
+    image: ArrayLike | Signal, sampling: float | None = None, frame: int | None = None
+) -> Micrograph:
+    """The micrograph that an array, whose pixel size must be given [Å/px], or a HyperSpy signal is; of a signal that is
+    navigated, one frame or their sum.
+
+    Raises
+    ------
+    InputError
+        As `load_micrograph`.
+    """
+    if isinstance(image, Signal):
+        return micrograph_from_signal(image, sampling, frame)
+    if sampling is None:
+        raise InputError("array: expected a pixel size, got none; give sampling= in Å/px")
+    return micrograph_from_array(image, sampling)
+
+
 def _checked(raw: RawImage, sampling: float | None, where: str, name: str) -> Micrograph:
     _check_sampling(sampling, where)
     assert sampling is not None
@@ -140,7 +194,10 @@ def _checked(raw: RawImage, sampling: float | None, where: str, name: str) -> Mi
         metadata["clipped"] = round(clipped, 3)
     if replaced:
         metadata["outliers_replaced"] = replaced
-    return Micrograph(image, float(sampling), name, metadata)
+    # A pixel size that was given says nothing of where the file places the field.
+    axes = raw.axes if sampling == raw.sampling else Axes(raw.axes.names)
+    axes = axes.beginning_at((cut.get("top", 0), cut.get("left", 0)), sampling)
+    return Micrograph(image, float(sampling), name, metadata, axes)
 
 
 def _check_sampling(sampling: float | None, where: str) -> None:

@@ -40,13 +40,18 @@ def summed(frames: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         back = moved(frames[k].astype(np.float64), -drift[k], order=3, mode="mirror")
         total += back
         seen += _seen(back)
-    low, high = drift.min(0), drift.max(0)
     # What has moved in from beyond the field of one of the frames is not known from all of them.
     rows, columns = (
-        slice(round(max(0.0, -a)), n - round(max(0.0, b)))
-        for a, b, n in zip(low, high, total.shape, strict=True)
+        slice(first, n - round(max(0.0, high)))
+        for first, high, n in zip(first_seen(drift), drift.max(0), total.shape, strict=True)
     )
     return total[rows, columns] / len(frames), drift
+
+
+def first_seen(drift: NDArray[np.float64]) -> tuple[int, int]:
+    """The pixel (y, x) of the first frame that is the first of the sum of frames of this drift (n, 2)."""
+    y, x = (round(max(0.0, -low)) for low in drift.min(0))
+    return y, x
 
 
 def _alike(one: NDArray, other: NDArray) -> bool:

@@ -24,7 +24,7 @@ from torch.nn import functional
 from facetem.core.errors import InputError
 from facetem.learn.classifier import Answer
 from facetem.learn.conformal import conformal_quantile
-from facetem.learn.spectra import ring_spectra
+from facetem.learn.spectra import Rings, ring_spectra
 
 FALSE_ALARMS = 0.02  # of known images that are called unknown, at most
 NEIGHBOUR = 5
@@ -95,19 +95,20 @@ class Familiarity:
             thresholds.append(min(conformal_quantile(scores, 1 - FALSE_ALARMS), float(scores.max())))
         return replace(known, threshold=max(thresholds))
 
-    def signs(self, answers: Answer, images: Tensor) -> Tensor:
-        """The four signs (n, 4) of the answers to images (n, y, x), the larger the less familiar."""
+    def signs(self, answers: Answer, images: Tensor, rings: Rings | None = None) -> Tensor:
+        """The four signs (n, 4) of the answers to images (n, y, x), the larger the less familiar. `rings` as those of
+        `ring_spectra`."""
         own = functional.normalize(answers.features.float(), dim=1)
         apart = torch.cdist(own, self.bank.float(), compute_mode="donot_use_mm_for_euclid_dist")
         nearest = apart.topk(min(NEIGHBOUR, len(self.bank)), largest=False).values[:, -1]
-        spectra, spot = ring_spectra(images)
+        spectra, spot = ring_spectra(images, rings)
         offset = (spectra - self.rings) / self.spread
         distance = torch.einsum("nd,de,ne->n", offset, self.precision, offset)
         return torch.stack([nearest, distance.clamp_min(1e-6).log(), -spot, answers.refusal.float()], dim=1)
 
-    def score(self, answers: Answer, images: Tensor) -> Tensor:
+    def score(self, answers: Answer, images: Tensor, rings: Rings | None = None) -> Tensor:
         """How unfamiliar images are (n,): about 0 for known ones."""
-        return ((self.signs(answers, images) - self.middle) / self.scale).sum(1)
+        return ((self.signs(answers, images, rings) - self.middle) / self.scale).sum(1)
 
     def known(self, answers: Answer, images: Tensor) -> Tensor:
         """Whether images are like those of learnt shapes (n; bool)."""

@@ -34,8 +34,7 @@ def foreign_spacings(images: ArrayLike, *, widest: float = GOLD) -> NDArray[np.f
     height, width = stack.shape[1:]
     k = np.hypot(np.fft.fftfreq(height, PIXEL)[:, None], np.fft.rfftfreq(width, PIXEL))
     ring = np.rint(k * min(height, width) * PIXEL).astype(int)
-    gap = (k > 1 / (GAP[1] * widest)) & (k < 1 / (GAP[0] * widest))
-    own = (k > 1 / (BEYOND[1] * widest)) & (k < 1 / (BEYOND[0] * widest))
+    gap, own = between(k, GAP, widest), between(k, BEYOND, widest)
     taper = np.outer(np.hanning(height), np.hanning(width))
     found = np.full(len(stack), np.nan)
     for i, image in enumerate(stack):
@@ -46,3 +45,8 @@ def foreign_spacings(images: ArrayLike, *, widest: float = GOLD) -> NDArray[np.f
         if power[at] > max(SIGNIFICANT * noise, SHARE * power[own].max()):
             found[i] = 1 / k[at]
     return found
+
+
+def between(k: NDArray[np.float64], spacings: tuple[float, float], widest: float = GOLD) -> NDArray[np.bool_]:
+    """Which frequencies [1/Å] have spacings between two, in units of `widest`."""
+    return (k > 1 / (spacings[1] * widest)) & (k < 1 / (spacings[0] * widest))

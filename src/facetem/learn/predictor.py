@@ -20,7 +20,8 @@ from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.data.crop import crop
 from facetem.data.draw import PIXEL
-from facetem.data.micrograph import micrograph_from_array, resample
+from facetem.data.micrograph import micrograph_of, resample
+from facetem.data.signals import Signal
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import TYPICAL, Answer, ClassifierConfig, ShapeClassifier
 from facetem.learn.conformal import COVERAGE, ConformalSets, check_coverage
@@ -286,7 +287,7 @@ def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> 
         _ready(folded(model), device),
         temperature=header.get("temperature", 1.0),
         sets=ConformalSets(extra["conformal"].float()) if "conformal" in extra else None,
-        space=_space(header, extra),
+        space=space_of(header, extra),
         confusion=np.array(header["confusion"]) if "confusion" in header else None,
         name=header.get("name", "classifier"),
         digest=digest_of(path or shipped("classifier")),
@@ -294,7 +295,7 @@ def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> 
     )
 
 
-def _space(header: dict[str, Any], extra: dict[str, Tensor]) -> Familiarity | None:
+def space_of(header: dict[str, Any], extra: dict[str, Tensor]) -> Familiarity | None:
     """What a file of weights says of known images, if anything."""
     if "bank" not in extra:
         return None
@@ -303,9 +304,9 @@ def _space(header: dict[str, Any], extra: dict[str, Tensor]) -> Familiarity | No
 
 
 def classify(
-    image: ArrayLike,
+    image: ArrayLike | Signal,
     *,
-    sampling: float,
+    sampling: float | None = None,
     weights: str | Path | None = None,
     coverage: float = COVERAGE,
     device: str = "auto",
@@ -314,11 +315,11 @@ def classify(
 
     Parameters
     ----------
-    image : (y, x)
+    image : (y, x) array, or HyperSpy Signal2D
         Any intensity scale. If it shows more than the 102 Å that the network sees, the particle is looked for
         (the largest one) and the view centred on it; a smaller field is continued by its mirror image.
     sampling
-        Pixel size [Å/px].
+        Pixel size [Å/px]; that of a signal, if its axes are calibrated, need not be given.
     coverage
         Part of all images whose set of possible shapes is to hold the true one.
 
@@ -332,11 +333,13 @@ def classify(
     return load_classifier(weights, device=device).classify(view[None], coverage=coverage)[0]
 
 
-def particle_view(image: ArrayLike, *, sampling: float, device: str = "auto") -> NDArray[np.float32]:
+def particle_view(
+    image: ArrayLike | Signal, *, sampling: float | None = None, device: str = "auto"
+) -> NDArray[np.float32]:
     """What the classifier sees of an image: 256 px at 0.4 Å/px, as `classify` finds it."""
     from facetem.learn.restoration import load_restorer  # which itself reads its weights with this module
 
-    micrograph = micrograph_from_array(image, sampling)
+    micrograph = micrograph_of(image, sampling)
     pixels = resample(micrograph.image, micrograph.sampling, PIXEL)
     centre = (pixels.shape[0] / 2, pixels.shape[1] / 2)
     if max(pixels.shape) > 1.15 * FIELD:

@@ -10,14 +10,35 @@ import torch
 from torch import Tensor
 
 from facetem.atoms.shapes import SHAPES
+from facetem.core.errors import InputError
 from facetem.data.samples import Batch
 from facetem.learn.calibration import cross_fitted, fit_spread_scale, fit_temperature
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.conformal import ConformalSets
 from facetem.learn.familiarity import FALSE_ALARMS, Familiarity
-from facetem.learn.predictor import Classifier, save_weights
+from facetem.learn.predictor import Classifier, save_weights, shipped
 from facetem.learn.restoration import Restorer
 from facetem.learn.restorer import ContrastRestorer
+
+CARD = "CARD.md"
+
+
+def weights_in(folder: Path | None) -> dict[str, Path]:
+    """The files of the classifier and the restorer in a folder; None: those that come with the package.
+
+    Raises
+    ------
+    InputError
+        If one is missing.
+    """
+    names = ("classifier", "restorer")
+    files = {name: shipped(name) if folder is None else folder / f"{name}.safetensors" for name in names}
+    for path in files.values():
+        if not path.is_file():
+            raise InputError(
+                f"{path}: expected weights, as facetem train release writes them, got no such file"
+            )
+    return files
 
 
 def release_classifier(

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -23,7 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from facetem.core.errors import InputError
 from facetem.data.draw import PIXEL
-from facetem.data.micrograph import Micrograph, micrograph_from_array, resample
+from facetem.data.micrograph import Micrograph, micrograph_of, resample
+from facetem.data.signals import Signal, hyperspy, make_signal
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.folded import folded
 from facetem.learn.normalise import normalise
@@ -176,6 +178,18 @@ def load_restorer(path: str | Path | None = None, *, device: str = "auto") -> Re
     )
 
 
+@overload
+def restore(
+    image: Signal,
+    *,
+    sampling: float | None = None,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    views: int = VIEWS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Any: ...
+@overload
 def restore(
     image: ArrayLike,
     *,
@@ -185,28 +199,49 @@ def restore(
     views: int = VIEWS,
     seed: int = 0,
     progress: Progress | None = None,
-) -> NDArray[np.float32]:
+) -> NDArray[np.float32]: ...
+def restore(
+    image: ArrayLike | Signal,
+    *,
+    sampling: float | None = None,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    views: int = VIEWS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Any:
     """The image without noise at the focus of best contrast, on the pixels of the input; vacuum about 1.
 
     `Restorer.restore` also tells the spread, the particles and whether the lattice is in the input.
 
     Parameters
     ----------
-    image : (y, x)
+    image : (y, x) array, or HyperSpy Signal2D
         Any intensity scale.
     sampling
-        Pixel size [Å/px].
+        Pixel size [Å/px]; that of a signal, if its axes are calibrated, need not be given.
     views, seed
         As those of `Restorer.restore`.
+
+    Returns
+    -------
+    (y, x) float32; of a signal a Signal2D with its axes and its title.
 
     Raises
     ------
     InputError
         If the image or its pixel size cannot be used, or `views` or `seed`.
     """
-    micrograph = micrograph_from_array(image, sampling)
+    if isinstance(image, Signal):
+        hyperspy()  # what is missing is told before the work
+    micrograph = micrograph_of(image, sampling)
     restorer = load_restorer(weights, device=device)
-    return restored_micrograph(micrograph, restorer, views=views, seed=seed, progress=progress).image
+    answer = restored_micrograph(micrograph, restorer, views=views, seed=seed, progress=progress).image
+    if not isinstance(image, Signal):
+        return answer
+    axes = micrograph.axes.described(answer.shape, micrograph.sampling)
+    about = {"restorer": restorer.provenance, "views": views, "seed": seed}
+    return make_signal(answer, axes, title=f"{micrograph.name}, restored", about=about)
 
 
 def restored_micrograph(

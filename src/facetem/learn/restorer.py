@@ -109,8 +109,10 @@ def filtered(images: Tensor, gains: Tensor) -> Tensor:
     """Images (n, 1, y, x), each spatial frequency times a gain: `gains` (n, k) are those of k frequencies evenly from 0
     to Nyquist along the axes, linearly interpolated between."""
     height, width = images.shape[-2:]
-    ky = torch.fft.fftfreq(height, device=images.device)[:, None]
-    kx = torch.fft.rfftfreq(width, device=images.device)
+    # As torch.fft.fftfreq and rfftfreq give them, of which the exporter to ONNX has no translation.
+    rows = torch.arange(height, device=images.device)
+    ky = (torch.where(rows < (height + 1) // 2, rows, rows - height) / height)[:, None]
+    kx = torch.arange(width // 2 + 1, device=images.device) / width
     knots = gains.shape[1]
     place = (2 * (knots - 1) * torch.sqrt(ky**2 + kx**2)).clamp_max(knots - 1)
     below = place.floor().clamp_max(knots - 2).long()

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from facetem.atoms.shapes import SHAPES
+from facetem.study.card_metadata import TITLE, with_metadata
 from facetem.study.evaluation import UNITS, Evaluation
 
 
 def model_card(
     evaluation: Evaluation, *, classifier: Mapping[str, Any], restorer: Mapping[str, Any], remarks: str = ""
 ) -> str:
-    """A model card in Markdown.
+    """A model card in Markdown, under the head that the Hugging Face Hub reads.
 
     Parameters
     ----------
@@ -25,7 +26,7 @@ def model_card(
     """
     scores = evaluation.shapes
     lines = [
-        "# Model card",
+        TITLE,
         "",
         "Two networks for HRTEM images of single gold nanoparticles of 4 to 8 nm on amorphous carbon, at 0.4 Å/px.",
         "`classifier.safetensors` names one of eight 3D shapes; `restorer.safetensors` answers with the noise-free",
@@ -87,7 +88,7 @@ def model_card(
         lines += [f"| {a:g} to {b:g} | {p:.3f} | {n} |" for a, b, p, n in rows]
     if remarks:
         lines += ["", remarks.strip()]
-    return "\n".join(lines) + "\n"
+    return with_metadata("\n".join(lines) + "\n")
 
 
 def _sets(evaluation: Evaluation) -> list[str]:

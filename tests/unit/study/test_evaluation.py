@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from facetem.app.results import print_evaluation
 from facetem.atoms.shapes import SHAPES
@@ -107,6 +108,11 @@ def test_card_and_terminal_tell_of_sets_only_where_a_coverage_is_stated(
     card = model_card(stated, classifier={}, restorer={})
     assert "stated coverage of 0.90: they hold the true shape in 0.600 of the images, 1.40 shapes" in card
     assert 'one shape: 0.400 of the images, of which 0.500 are right; with "cannot tell"' in card
+    stated_in_head = yaml.safe_load(card.split("---\n")[1])["model-index"][0]["results"][0]
+    figures = {metric["name"]: metric["value"] for metric in stated_in_head["metrics"]}
+    assert figures["Accuracy of the structural family"] == 0.6
+    assert figures["Sets of possible shapes that hold the true one"] == 0.6
+    assert stated_in_head["dataset"]["type"] == stated.recipe.name
     assert "stated coverage" not in model_card(without, classifier={}, restorer={})
     print_evaluation(stated)
     said = capsys.readouterr().out
