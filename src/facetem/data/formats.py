@@ -117,7 +117,7 @@ def _readable(where: Path | str, extension: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise InputError(
-            f"{path}: expected an image that fits into memory, got a {extension} file that asks for more; it may be "
+            f"{where}: expected an image that fits into memory, got a {extension} file that asks for more; it may be "
             "damaged"
         ) from error
     except Exception as error:  # the readers meet bad bytes with exceptions of every kind
