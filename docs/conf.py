@@ -53,6 +53,6 @@ os.environ["COLUMNS"] = "100"
 os.environ["OMP_NUM_THREADS"] = "1"  # tutorials run side by side
 os.environ.setdefault("MPLBACKEND", "agg")
 
-# What a %%bash cell prints arrives in pieces of 100 bytes. `nb_merge_streams` puts a line break between them, which tears
-# tables; nbclient joins them rightly, and MyST-NB does not hand on the option.
+# What a %%bash cell prints arrives in pieces of 100 bytes. `nb_merge_streams` puts a line break between them, which
+# tears tables; nbclient joins them rightly, and MyST-NB does not hand on the option.
 NotebookClient.__init__ = partialmethod(NotebookClient.__init__, coalesce_streams=True)
