@@ -12,10 +12,10 @@ from facetem.analysis.analyze import Analysis
 from facetem.analysis.report import result_dict, verdict_colours
 from facetem.core.errors import InputError
 from facetem.data.axes import Axes
-from facetem.data.signals import hyperspy, make_signal
+from facetem.data.signals import acquisition, hyperspy, make_signal
 
 IMAGES = ("field", "restored", "spread", "mask", "labels")
-SIZE, WIDTH = 9, 1.6  # points of the numbers, and of the outlines
+SIZE, WIDTH = 2.2, 1.6  # of the words in units of HyperSpy, 3 or 4 points; of the outlines in points
 
 
 def analysis_signal(analysis: Analysis, name: str, *, outlines: bool) -> Any:
@@ -26,17 +26,13 @@ def analysis_signal(analysis: Analysis, name: str, *, outlines: bool) -> Any:
     data = label_image(analysis) if name == "labels" else getattr(analysis, name)
     axes = axes_of(analysis)
     told = result_dict(analysis)
-    energy = analysis.micrograph.metadata.get("beam_energy_kev")
-    more = (
-        {} if energy is None else {"Acquisition_instrument": {"TEM": {"beam_energy": energy}}}
-    )  # HyperSpy's unit is keV
     signal = make_signal(
         data,
         axes.described(data.shape, analysis.sampling),
         title=f"{analysis.micrograph.name}, {name}",
         # As text: HyperSpy keeps trees of its own, but neither None nor lists of them.
         about={key: json.dumps(told[key], ensure_ascii=False) for key in ("provenance", "particles")},
-        more=more,
+        more=acquisition(analysis.micrograph.metadata),
     )
     if outlines and analysis.outlines:
         _mark(hs, signal, analysis, axes)

@@ -102,6 +102,12 @@ def make_signal(
     return hyperspy().signals.Signal2D(data, axes=axes, metadata=metadata_of(data, title, about, more))
 
 
+def acquisition(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What a micrograph's metadata tell of the microscope, where HyperSpy keeps it [keV]."""
+    energy = metadata.get("beam_energy_kev")
+    return {} if energy is None else {"Acquisition_instrument": {"TEM": {"beam_energy": energy}}}
+
+
 def hyperspy() -> Any:
     """The module hyperspy.api.
 

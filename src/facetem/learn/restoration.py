@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from facetem.core.errors import InputError
 from facetem.data.draw import PIXEL
 from facetem.data.micrograph import Micrograph, micrograph_of, resample
-from facetem.data.signals import Signal, hyperspy, make_signal
+from facetem.data.signals import Signal, acquisition, hyperspy, make_signal
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.folded import folded
 from facetem.learn.normalise import normalise
@@ -241,7 +241,8 @@ def restore(
         return answer
     axes = micrograph.axes.described(answer.shape, micrograph.sampling)
     about = {"restorer": restorer.provenance, "views": views, "seed": seed}
-    return make_signal(answer, axes, title=f"{micrograph.name}, restored", about=about)
+    more = acquisition(micrograph.metadata)
+    return make_signal(answer, axes, title=f"{micrograph.name}, restored", about=about, more=more)
 
 
 def restored_micrograph(

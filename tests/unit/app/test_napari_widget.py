@@ -99,3 +99,15 @@ def test_cancel_stops_it(application: Any, viewer: Any, widget: Any, image: np.n
     wait(application, lambda: widget.run.isEnabled())
     assert widget.status.text() == "Stopped."
     assert len(viewer.layers) == 1
+
+
+def test_of_a_stack_the_image_that_is_shown_is_analysed(viewer: Any, image: np.ndarray) -> None:
+    from facetem.app.napari.widget import micrograph_of_layer
+
+    layer = viewer.add_image(np.stack([image, image[::-1], image.T]), name="stack", scale=(2, 0.04, 0.04))
+    for k, shown in enumerate((image, image[::-1], image.T)):
+        viewer.dims.set_point(0, 2 * k)
+        assert (
+            np.corrcoef(micrograph_of_layer(layer, 0.04, viewer.dims.point).image.flat, shown.flat)[0, 1]
+            > 0.99
+        )

@@ -97,6 +97,33 @@ def test_frames_are_summed_after_their_drift_and_the_axes_move_with_them() -> No
     assert moved.axes.offset == pytest.approx((-3.0 + 4 * 0.05, 12.0))
 
 
+def test_one_frame_can_be_asked_for() -> None:
+    frames = pixels(3, 96, 100)
+    chosen = micrograph_from_signal(signal_of(frames), frame=2)
+    np.testing.assert_array_equal(chosen.image, micrograph_from_signal(signal_of(frames[2])).image)
+    assert chosen.metadata["frame"] == 2
+    with pytest.raises(InputError, match="signal gold: expected a frame from 0 to 2, got 3"):
+        micrograph_from_signal(signal_of(frames), frame=3)
+
+
+@pytest.mark.slow
+def test_restored_signal_has_the_axes_and_the_beam_of_the_input() -> None:
+    signal = signal_of(pixels(100, 110), 0.4, "Å")
+    signal.metadata.set_item("Acquisition_instrument.TEM.beam_energy", 200.0)
+    restored = facetem.restore(signal, device="cpu")
+    for axis, before in zip(restored.axes_manager.signal_axes, signal.axes_manager.signal_axes, strict=True):
+        assert (axis.name, axis.units, axis.offset, axis.size) == (
+            before.name,
+            before.units,
+            before.offset,
+            before.size,
+        )
+        assert axis.scale == pytest.approx(before.scale)
+    assert restored.metadata.General.title == "gold, restored"
+    assert restored.metadata.Acquisition_instrument.TEM.beam_energy == 200
+    np.testing.assert_array_equal(restored.data, facetem.restore(signal.data, sampling=0.4, device="cpu"))
+
+
 def test_a_series_of_different_images_is_refused() -> None:
     signal = signal_of(pixels(3, 96, 100))
     signal.axes_manager.navigation_axes[0].name = "defocus"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from napari.utils.colormaps import DirectLabelColormap  # pyright: ignore[report
 from qtpy.QtCore import QObject, Qt, Signal  # pyright: ignore[reportMissingImports]
 from qtpy.QtWidgets import (  # pyright: ignore[reportMissingImports]
     QAbstractItemView,
+    QApplication,
     QComboBox,
     QDoubleSpinBox,
     QFileDialog,
@@ -64,6 +66,7 @@ class AnalyseWidget(QWidget):
         self._teller = _Teller()
         self._teller.told.connect(self._show_progress)
         self._build()
+        QApplication.instance().aboutToQuit.connect(self._stop.set)
         for event in (
             viewer.layers.events.inserted,
             viewer.layers.events.removed,
@@ -135,7 +138,7 @@ class AnalyseWidget(QWidget):
         if layer is None or self._worker is not None:
             return
         try:
-            micrograph = micrograph_of_layer(layer, self.pixel.value())
+            micrograph = micrograph_of_layer(layer, self.pixel.value(), self._viewer.dims.point)
         except ValueError as error:
             self._say(one_line(error))
             return
@@ -233,8 +236,8 @@ class AnalyseWidget(QWidget):
         self.status.setText(text)
 
 
-def micrograph_of_layer(layer: Any, pixel_nm: float) -> Micrograph:
-    """The image of a layer (the one that is shown, of a stack), checked.
+def micrograph_of_layer(layer: Any, pixel_nm: float, point: Sequence[float]) -> Micrograph:
+    """The image of a layer, of a stack the one at `point` of the viewer, checked.
 
     Raises
     ------
@@ -243,8 +246,9 @@ def micrograph_of_layer(layer: Any, pixel_nm: float) -> Micrograph:
     """
     pixels = np.asarray(layer.data[0] if layer.multiscale else layer.data)
     if pixels.ndim > 2 and not layer.rgb:
-        shown = tuple(int(i) for i in layer._data_slice.point[: pixels.ndim - 2])
-        pixels = pixels[shown]
+        place = layer.world_to_data(point)[: pixels.ndim - 2]
+        shown = [min(max(round(float(at)), 0), n - 1) for at, n in zip(place, pixels.shape, strict=False)]
+        pixels = pixels[tuple(shown)]
     micrograph = micrograph_from_array(pixels, 10 * pixel_nm, name=layer.name)
     told = layer.metadata.get("facetem", {})
     known = {key: value for key, value in told.items() if key != "truth"}
