@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types contracts check clean
+.PHONY: demo test lint types contracts docs check clean
 
 demo: .venv/installed
 	$(BIN)/facetem demo
@@ -21,7 +21,11 @@ types: .venv/installed-dev
 contracts: .venv/installed-dev
 	$(BIN)/lint-imports --no-cache
 
-check: lint types contracts test
+# Warnings are errors; the tutorials are run, two side by side. The site is docs/_build/html/index.html.
+docs: .venv/installed-docs
+	$(BIN)/sphinx-build -W --keep-going -q -j 2 -b html docs docs/_build/html
+
+check: lint types contracts test docs
 
 # One stamp for each set of requirements; a change of what is required installs anew.
 .venv/installed: pyproject.toml constraints.txt
@@ -35,9 +39,13 @@ check: lint types contracts test
 	@$(PIP_INSTALL) --editable '.[test]'
 	@touch $@
 
+.venv/installed-docs: .venv/installed
+	@$(PIP_INSTALL) --editable '.[docs]'
+	@touch $@
+
 .venv/installed-dev: .venv/installed-test
 	@$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@
 
 clean:
-	rm -rf .venv build dist facetem-demo .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist docs/_build facetem-demo .pytest_cache .ruff_cache .hypothesis

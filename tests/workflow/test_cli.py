@@ -1,6 +1,9 @@
 """The commands from end to end, as a user types them."""
 
+import errno
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -318,3 +321,56 @@ def test_evaluate_prints_what_the_networks_reach(tmp_path: Path) -> None:
         assert figure in said
     told = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
     assert told["specimens"] == sum(sum(row) for row in told["confusion"]) == 8
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("weights")
+def test_analyze_stops_at_once_when_there_is_no_more_room_and_goes_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from facetem.analysis import report
+
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b", "c", "d"):
+        shutil.copy(folder / "image.tif", tmp_path / "in" / f"{name}.tif")
+    words = ["analyze", tmp_path / "in", "-o", tmp_path / "out", "--device", "cpu", "--workers", 1]
+    whole, room = report.save_image, iter([2])  # files of the first report
+
+    def save_image(path: Path, image: np.ndarray, sampling: float) -> None:
+        if "b" in path.parts and next(room, None) is not None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        whole(path, image, sampling)
+
+    monkeypatch.setattr(report, "save_image", save_image)
+    told = run(*words, status=2).output
+    assert "No space left" in told
+    assert "1 of 4 are finished and kept" in told
+    left = tmp_path / "out" / "b" / ".partial-killed"
+    left.mkdir(parents=True)
+    assert "1 of 4 micrographs were analysed before" in run(*words).output
+    assert not left.exists()
+    assert all((tmp_path / "out" / name / "result.json").exists() for name in "abcd")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("weights")
+def test_analyze_stops_at_once_when_the_folder_of_the_input_has_gone(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from facetem.app import batch
+
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b", "c"):
+        shutil.copy(folder / "image.tif", tmp_path / "in" / f"{name}.tif")
+    whole = batch.save_analysis
+
+    def save_analysis(found: Any, target: Path) -> None:
+        whole(found, target)
+        (tmp_path / "in").rename(tmp_path / "elsewhere")
+
+    monkeypatch.setattr(batch, "save_analysis", save_analysis)
+    words = ["analyze", tmp_path / "in", "-o", tmp_path / "out", "--device", "cpu", "--workers", 1]
+    told = run(*words, status=2).output
+    assert told.count("no such file") == 1
+    assert "1 of 3 are finished and kept" in told
+    assert (tmp_path / "out" / "a" / "result.json").exists()

@@ -323,7 +323,8 @@ def _result(
         remarks.append(f"a reflection of {prediction.foreign / 10:.3f} nm, which gold does not have")
     if invented:
         remarks.append("restored with lattice that has no support in the image")
-    judged = not (cut_through or too_large)
+    # Of another crystal it does not matter how much of it is seen.
+    judged = prediction.foreign is not None or not (cut_through or too_large)
     return ParticleResult(
         index=outline.label,
         x_nm=(outline.centroid[1] + 0.5) * PIXEL / 10,

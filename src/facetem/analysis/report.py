@@ -24,6 +24,7 @@ from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE
 RESULT = "result.json"
 SCHEMA = "facetem-analysis"
 SCHEMA_VERSION = 1
+_PARTIAL = ".partial-"
 _MOST_CARDS = 24  # of the gallery figure; the page shows all
 
 
@@ -45,7 +46,9 @@ def save_analysis(analysis: Analysis, folder: str | os.PathLike[str]) -> Path:
     made = check_output(folder)
     aside = None
     try:
-        aside = Path(tempfile.mkdtemp(dir=folder, prefix=".partial-"))
+        for left in folder.glob(f"{_PARTIAL}*"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        aside = Path(tempfile.mkdtemp(dir=folder, prefix=_PARTIAL))
         _write_files(analysis, aside)
         # The result comes last: where it is, everything is.
         for file in sorted(aside.iterdir(), key=lambda file: (file.name == RESULT, file.name)):

@@ -1,5 +1,6 @@
 """`facetem analyze` over many files: what to read, where to write, and going on after a bad one."""
 
+import errno
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ def check_folder(folder: Path) -> None:
     """Raise InputError if `folder` can be neither written to nor made; leave no trace of having tried."""
     for made in check_output(folder):
         made.rmdir()
+
+
+GONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN)
 
 
 @dataclass(frozen=True)
@@ -108,11 +112,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a micrograph: a line to print, its warning or error in one line, and whether it failed."""
+    """What became of a micrograph: a line to print, its warning or error in one line, whether it failed, and whether
+    all others would fail for the same reason."""
 
     line: str
     complaint: str = ""
     failed: bool = False
+    hopeless: bool = False
 
 
 def analyze_batch(
@@ -144,6 +150,9 @@ def analyze_batch(
         for done, (folder, result) in enumerate(
             _results(waiting, settings, executor), len(batch) - len(waiting) + 1
         ):
+            if result.hopeless:
+                kept = f"{done - 1 - len(failed)} of {len(batch)} are finished and kept"
+                raise InputError(f"{result.complaint}; stopped: {kept}, the same command goes on")
             if _said(result).failed:
                 failed.add(folder)
             show(done, len(batch))
@@ -212,6 +221,12 @@ def is_done(task: Task, settings: Settings) -> bool:
     return all(same)
 
 
+def _hopeless(task: Task, error: Exception) -> bool:
+    """Whether the disk is full, or the folder of the input or of the output has gone."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return not task.file.parent.exists() or (isinstance(cause, OSError) and cause.errno in GONE)
+
+
 @lru_cache(maxsize=1)
 def _networks(settings: Settings) -> tuple[Classifier, Restorer]:
     return (
@@ -235,7 +250,7 @@ def analyze_job(task: Task, settings: Settings, progress: Progress | None = None
         )
         save_analysis(found, task.folder)
     except (ValueError, OSError) as error:
-        return Done("", one_line(error), failed=True)
+        return Done("", one_line(error), failed=True, hopeless=_hopeless(task, error))
     n = len(found.particles)
     lines = [
         f"{found.micrograph.name}: {n} particle{'' if n == 1 else 's'}; report in {task.folder / 'report.html'}"

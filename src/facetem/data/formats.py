@@ -113,8 +113,13 @@ def _readable(where: Path | str, extension: str) -> Iterator[None]:
     """What a reader stumbles over becomes one line."""
     try:
         yield
-    except (MemoryError, InputError):
+    except InputError:
         raise
+    except MemoryError as error:
+        raise InputError(
+            f"{where}: expected an image that fits into memory, got a {extension} file that asks for more; it may be "
+            "damaged"
+        ) from error
     except Exception as error:  # the readers meet bad bytes with exceptions of every kind
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise InputError(
@@ -161,7 +166,20 @@ def _signal(path: Path, *, lazy: bool) -> dict[str, Any]:
     return images[0]
 
 
+def _check_mrc(path: Path) -> None:
+    """Refuse a header of more pixels than the file has, which the reader would count one image at a time."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        header = stream.read(16)
+    # x, y, z and the kind of pixel, of a byte or half a byte at least, in either order of bytes
+    asked = [np.prod([float(n) for n in np.frombuffer(header, order + "i4")[:3]]) for order in "<>"]
+    if len(header) < 16 or min(abs(n) for n in asked) / 2 > size:
+        raise ValueError(f"{size} bytes cannot hold the pixels that its header tells of")
+
+
 def _rosetta(path: Path, plugin: str, *, lazy: bool) -> list[dict[str, Any]]:
+    if plugin == "mrc":
+        _check_mrc(path)
     reader = importlib.import_module(f"rsciio.{plugin}")
     options: dict[str, Any] = (
         {"lazy": True} if lazy and plugin != "tiff" else {}

@@ -30,7 +30,7 @@ def propagator(
     """Fresnel propagators (specimen, y, x) over `distances` (specimen,) [Å], zero outside `band` of Nyquist.
 
     Of waves that are divided by the incident one of direction `tilt` (x, y) [mrad]:
-    P = exp(-i pi lambda dz k^2 - 2 pi i dz k . tilt), from |k + tilt / lambda|^2 without its constant.
+    P = exp(-i pi lambda dz k^2 - 2 pi i dz k . tilt), from (k + tilt / lambda)^2 without its constant.
     """
     ky, kx = grid.frequencies(wavelengths.device, torch.float64)
     dz = distances.double()[:, None, None]

@@ -34,9 +34,12 @@ WAVIMG = ("C10", "C12", "C21", "C23", "C30", "C32", "C34", "C41", "C43", "C45", 
 def from_haider(coefficients: Mapping[str, complex]) -> Aberrations:
     """Aberrations of the complex coefficients [Å] of Uhlemann & Haider, by name: C1 A1 B2 A2 C3 S3 A3 B4 D4 A4 ...
 
-    chi = (2 pi / lambda) Re { w w' C1 / 2 + w'^2 A1 / 2 + w^2 w' B2 + w'^3 A2 / 3 + (w w')^2 C3 / 4 + w^3 w' S3
-          + w'^4 A3 / 4 + w^3 w'^2 B4 + w^4 w' D4 + w'^5 A4 / 5 + (w w')^3 C5 / 6 + w^4 w'^2 S5 + w^5 w' R5
-          + w'^6 A5 / 6 },  w' = conj(w)
+    Of the polynomial, w' = conj(w)::
+
+        chi = (2 pi / lambda) Re { w w' C1 / 2 + w'^2 A1 / 2 + w^2 w' B2 + w'^3 A2 / 3 + (w w')^2 C3 / 4 + w^3 w' S3
+              + w'^4 A3 / 4 + w^3 w'^2 B4 + w^4 w' D4 + w'^5 A4 / 5 + (w w')^3 C5 / 6 + w^4 w'^2 S5 + w^5 w' R5
+              + w'^6 A5 / 6 }
+
     (Uhlemann & Haider, Ultramicroscopy 72 (1998) 109; Haider, Uhlemann & Zach, Ultramicroscopy 81 (2000) 163; S5
     and R5 by the same rule). So C21 exp(i phi21) = 3 conj(B2), C32 exp(2 i phi32) = 4 conj(S3), and so on; the A are
     taken as they are, and `defocus` = -C1.
@@ -63,8 +66,8 @@ def to_haider(aberrations: Aberrations) -> dict[str, complex]:
 def from_wavimg(entries: Iterable[tuple[int, float, float]]) -> Aberrations:
     """Aberrations of the lines (index, x, y) [nm] of a parameter file of WAVIMG or MSA, indices 1 to 14.
 
-    Dr Probe (Barthel, Ultramicroscopy 193 (2018) 1) writes chi = (2 pi / lambda) sum_NM |w|^(N - M)
-    (x Re w^M + y Im w^M) / N, N = n + 1, M = m: x + i y is C_nm exp(i m phi_nm), without factors.
+    Dr Probe (Barthel, Ultramicroscopy 193 (2018) 1) writes `chi = (2 pi / lambda) sum_NM |w|^(N - M)
+    (x Re w^M + y Im w^M) / N`, N = n + 1, M = m: x + i y is C_nm exp(i m phi_nm), without factors.
 
     Raises
     ------

@@ -153,7 +153,7 @@ def _rotated(size: Tensor, phase: Tensor) -> Tensor:
 def transfer(grid: Grid, optics: Sequence[Optics], energies: Sequence[float], like: Tensor) -> Tensor:
     """Coherent transfer function (n, y, x): exp(-i chi), the aperture, and the spatial-coherence envelope.
 
-    The envelope is exp(-s^2 |grad chi|^2 / 2) with s the spread of the illumination in k (Frank, Optik 38
+    The envelope is `exp(-s^2 |grad chi|^2 / 2)` with s the spread of the illumination in k (Frank, Optik 38
     (1973) 519): exact to first order in s, for each wave component on its own. Focal spread is not in it.
     """
     ky, kx = grid.frequencies(like.device, like.real.dtype)
@@ -210,7 +210,7 @@ def clean_images(
         `average` over foci, or the `envelope` exp(-(pi lambda Delta k^2)^2 / 2) on the wave: quicker, right for
         weak objects, and too dark where strong ones interfere.
     spatial
-        `envelope` exp(-s^2 |grad chi|^2 / 2) on the wave, or `average` over directions of illumination q, each
+        `envelope` `exp(-s^2 |grad chi|^2 / 2)` on the wave, or `average` over directions of illumination q, each
         of which sees the lens at k + q (`tilt_nodes`); the wave is taken as that of axial illumination.
 
     Raises
