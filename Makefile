@@ -21,9 +21,9 @@ types: .venv/installed-dev
 contracts: .venv/installed-dev
 	$(BIN)/lint-imports --no-cache
 
-# Warnings are errors; the tutorials are run, two side by side. The site is docs/_build/html/index.html.
+# Warnings are errors; the tutorials are run. With -j 8 they fall into two parts, run side by side. The site is docs/_build/html/index.html.
 docs: .venv/installed-docs
-	$(BIN)/sphinx-build -W --keep-going -q -j 2 -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q -j 8 -b html docs docs/_build/html
 
 check: lint types contracts test docs
 

@@ -5,7 +5,10 @@ Nothing is fetched, neither now nor when a page is looked at: the theme brings i
 
 import os
 import sys
+from functools import partialmethod
 from pathlib import Path
+
+from nbclient import NotebookClient
 
 import facetem
 
@@ -42,7 +45,6 @@ nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
-nb_merge_streams = True
 os.environ["PATH"] = (
     f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # `facetem` of this environment
 )
@@ -50,3 +52,7 @@ os.environ["BASH_ENV"] = str(Path(__file__).with_name("plain.sh"))  # what every
 os.environ["COLUMNS"] = "100"
 os.environ["OMP_NUM_THREADS"] = "1"  # tutorials run side by side
 os.environ.setdefault("MPLBACKEND", "agg")
+
+# What a %%bash cell prints arrives in pieces of 100 bytes. `nb_merge_streams` puts a line break between them, which
+# tears tables; nbclient joins them rightly, and MyST-NB does not hand on the option.
+NotebookClient.__init__ = partialmethod(NotebookClient.__init__, coalesce_streams=True)

@@ -201,7 +201,7 @@ class Finder:
             least_squares(
                 lambda step, start=start: self._moments_of(_steps(step) @ start)[0] - wanted,
                 np.zeros(3),
-                jac=lambda step, start=start: self._slopes(step, start),
+                jac=lambda step, start=start: self._slopes(step, start),  # type: ignore[arg-type]  # as scipy has it
                 method="lm",
                 xtol=1e-4,  # rad
             )
