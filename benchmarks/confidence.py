@@ -21,9 +21,9 @@ from torch.nn import functional
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.conformal import conformal_quantile
 from facetem.learn.normalise import normalise
-from facetem.learn.predictor import load_network
 from facetem.learn.saliency import views
 from facetem.learn.spectra import ring_spectra
+from facetem.learn.weights_file import load_network
 from unknowns import KINDS, path_of
 
 FOLDS, REPEATS = 5, 4

@@ -15,6 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 settings.register_profile("facetem", deadline=None, derandomize=True)
@@ -70,6 +71,22 @@ def weights() -> Path:
     if len(list(WEIGHTS.glob("*.safetensors"))) < 2:
         pytest.skip("needs the released weights of both networks in src/facetem/learn/weights")
     return WEIGHTS
+
+
+@pytest.fixture(scope="session")
+def exported_graphs(weights: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """What `facetem export onnx` writes of the released weights, once for all processes of the tests."""
+    from typer.testing import CliRunner
+
+    from facetem.app.cli import app
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "graphs"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            told = CliRunner().invoke(app, ["export", "onnx", "-o", str(folder)])
+            assert told.exit_code == 0, told.output
+    return folder
 
 
 @pytest.fixture(scope="session")

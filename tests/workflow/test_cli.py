@@ -323,6 +323,14 @@ def test_evaluate_prints_what_the_networks_reach(tmp_path: Path) -> None:
     assert told["specimens"] == sum(sum(row) for row in told["confusion"]) == 8
 
 
+def analysis_of_copies(folder: Path, tmp_path: Path, names: str) -> list[object]:
+    """A command that analyses copies of the micrograph in `in`, one after the other, into `out`."""
+    (tmp_path / "in").mkdir()
+    for name in names:
+        shutil.copy(folder / "image.tif", tmp_path / "in" / f"{name}.tif")
+    return ["analyze", tmp_path / "in", "-o", tmp_path / "out", "--device", "cpu", "--workers", 1]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("weights")
 def test_analyze_stops_at_once_when_there_is_no_more_room_and_goes_on(
@@ -330,10 +338,7 @@ def test_analyze_stops_at_once_when_there_is_no_more_room_and_goes_on(
 ) -> None:
     from facetem.analysis import report
 
-    (tmp_path / "in").mkdir()
-    for name in ("a", "b", "c", "d"):
-        shutil.copy(folder / "image.tif", tmp_path / "in" / f"{name}.tif")
-    words = ["analyze", tmp_path / "in", "-o", tmp_path / "out", "--device", "cpu", "--workers", 1]
+    words = analysis_of_copies(folder, tmp_path, "abcd")
     whole, room = report.save_image, iter([2])  # files of the first report
 
     def save_image(path: Path, image: np.ndarray, sampling: float) -> None:
@@ -359,9 +364,7 @@ def test_analyze_stops_at_once_when_the_folder_of_the_input_has_gone(
 ) -> None:
     from facetem.app import batch
 
-    (tmp_path / "in").mkdir()
-    for name in ("a", "b", "c"):
-        shutil.copy(folder / "image.tif", tmp_path / "in" / f"{name}.tif")
+    words = analysis_of_copies(folder, tmp_path, "abc")
     whole = batch.save_analysis
 
     def save_analysis(found: Any, target: Path) -> None:
@@ -369,7 +372,6 @@ def test_analyze_stops_at_once_when_the_folder_of_the_input_has_gone(
         (tmp_path / "in").rename(tmp_path / "elsewhere")
 
     monkeypatch.setattr(batch, "save_analysis", save_analysis)
-    words = ["analyze", tmp_path / "in", "-o", tmp_path / "out", "--device", "cpu", "--workers", 1]
     told = run(*words, status=2).output
     assert told.count("no such file") == 1
     assert "1 of 3 are finished and kept" in told

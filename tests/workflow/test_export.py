@@ -8,8 +8,10 @@ from typer.testing import CliRunner
 
 from facetem.app.cli import app
 from facetem.atoms.shapes import SHAPES
-from facetem.learn.predictor import digest_of, load_classifier, shipped
+from facetem.data.digest import digest_of
+from facetem.learn.predictor import load_classifier
 from facetem.learn.restoration import load_restorer
+from facetem.learn.weights_file import shipped
 
 
 def run(*words: str | Path) -> tuple[int, str, str]:

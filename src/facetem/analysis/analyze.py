@@ -13,29 +13,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from facetem.analysis.lattice import LatticeScale, lattice_scale, lattice_spacings
 from facetem.analysis.particles import Outline, find_particles
+from facetem.analysis.result import FIELD, PIXEL, ParticleResult, particle_result
 from facetem.analysis.view import View, beam_energy, contrast_around, out_of_focus
 from facetem.data.crop import crop
 from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_of, resample
 from facetem.data.signals import Signal
-from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, listed, verdict, verdict_words
 
 if TYPE_CHECKING:
     from facetem.learn.predictor import Prediction
     from facetem.learn.restoration import Restoration
     from facetem.learn.support import LatticeSupport
 
-PIXEL = 0.4  # Å/px of both networks
-FIELD = 256  # px of the classifier
-# Projected diameters [Å] of particles of 40 to 80 Å volume-equivalent diameter: a tetrahedron's is up to a quarter
-# larger. A tetrahedron of 80 Å has a tenth of its area outside the field.
-_TRAINED = (36.0, 100.0)
-_LEAST_SEEN = 0.85
 _MASK_BLUR = 2.5  # Å: about a lattice spacing; finer than this the outlines are noise
 _SMALLEST = 20.0  # Å: half of the smallest particle that the networks know
-_CONVEX = 0.85  # of its convex hull that a particle fills: Marks decahedra with deep notches have 0.9
-_FARTHEST = 180.0  # Å from focus; the networks learnt up to 200
 _ENOUGH = 3  # judged particles, to say something of the whole micrograph
-NOT_JUDGED = "not judged"
 _BATCH = 16  # crops: what a laptop classifies at once without a noticeable share of its memory
 
 Progress = Callable[[str, int, int], None]  # step, done, total
@@ -52,65 +43,6 @@ class ContrastRestorer(Protocol):
     the support of its lattice."""
 
     def restore(self, field: Any, progress: Any = None) -> Restoration: ...
-
-
-@dataclass(frozen=True)
-class ParticleResult:
-    """One row of the table. Lengths in nm, positions of the centroid from the upper left corner of the field.
-
-    `diameter_nm` is that of the disc of the same projected area; `confidence` is calibrated on simulated images;
-    `judged` is False if the classifier could not see enough of the particle; `known` is False then, and also if the
-    image resembles none of the shapes. `possible` are the shapes that the image leaves possible, the most probable
-    first. `spacings_nm` are those of the lattice that its spectrum shows, the largest first. `contrast` is that of the
-    micrograph around it (`facetem.core.contrast`), `out_of_focus_nm` how far the restorer reads it to be from focus, on
-    either side; None where the file does not tell the beam energy. `family`, the
-    volume-equivalent `volume_diameter_nm` and how the particle lies (`Orientation`) are the network's answers; they
-    mean nothing where it is not `known`. `remarks` says in words what makes the row less certain.
-    """
-
-    index: int
-    x_nm: float
-    y_nm: float
-    diameter_nm: float
-    feret_nm: float
-    circularity: float
-    cut_by_edge: bool
-    shape: str
-    confidence: float
-    judged: bool
-    known: bool
-    probabilities: dict[str, float]
-    possible: tuple[str, ...]
-    family: str
-    volume_diameter_nm: float
-    quaternion: tuple[float, float, float, float]
-    zone: tuple[int, int, int] | None
-    zone_angle_deg: float | None
-    spacings_nm: tuple[float, ...] = ()
-    contrast: float | None = None
-    out_of_focus_nm: float | None = None
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def named(self) -> bool:
-        """Whether one shape is claimed."""
-        return self.judged and verdict(self.known, self.possible) == "accepted"
-
-    @property
-    def verdict(self) -> str:
-        """What is claimed, in words: the shape, "cannot tell", "none of these", or "not judged"."""
-        if not self.judged:
-            return NOT_JUDGED
-        return {
-            "accepted": listed(self.possible),
-            "abstained": CANNOT_TELL,
-            "unknown": NONE_OF_THESE,
-        }[verdict(self.known, self.possible)]
-
-    @property
-    def words(self) -> str:
-        """The verdict, and between which shapes one cannot tell."""
-        return verdict_words(self.known, self.possible) if self.judged else NOT_JUDGED
 
 
 @dataclass(frozen=True)
@@ -256,7 +188,7 @@ def analyze(
     ]
     energy = beam_energy(micrograph)
     particles = [
-        _result(
+        particle_result(
             outline,
             prediction,
             seen=view.share_within(FIELD / 2, outline.centroid),
@@ -289,72 +221,11 @@ def _read(source: Any, sampling: float | None, frame: int | None) -> Micrograph:
     return micrograph_of(source, sampling, frame)
 
 
-def _result(
-    outline: Outline,
-    prediction: Prediction,
-    *,
-    seen: float,
-    spacings: NDArray[np.float64],
-    invented: bool,
-    contrast: float | None,
-    out_of_focus: float | None,
-) -> ParticleResult:
-    remarks = []
-    # A disc with a straight cut as long as its radius has lost 3 % of its area. Beyond the edge the classifier sees
-    # a mirror image, which makes a symmetric particle of any part.
-    cut_through = outline.edge_length > outline.equivalent_diameter / 2
-    too_large = seen < _LEAST_SEEN
-    if outline.cut_by_edge:
-        remarks.append(
-            "cut through by the edge of the field" if cut_through else "touches the edge of the field"
-        )
-    if too_large:
-        wide = f"{FIELD * PIXEL / 10:.1f} nm"
-        remarks.append(
-            f"larger than the {wide} that the networks see: its outline and size may be those of a part"
-        )
-    elif not (outline.cut_by_edge or _TRAINED[0] <= outline.equivalent_diameter <= _TRAINED[1]):
-        remarks.append("outside the 4 to 8 nm of the training")
-    if outline.solidity < _CONVEX:
-        remarks.append("not convex: particles that overlap, or none")
-    if out_of_focus is not None and out_of_focus > _FARTHEST:
-        remarks.append(f"about {out_of_focus / 10:.0f} nm from focus, at the end of what the networks learnt")
-    if prediction.foreign is not None:
-        remarks.append(f"a reflection of {prediction.foreign / 10:.3f} nm, which gold does not have")
-    if invented:
-        remarks.append("restored with lattice that has no support in the image")
-    # Of another crystal it does not matter how much of it is seen.
-    judged = prediction.foreign is not None or not (cut_through or too_large)
-    return ParticleResult(
-        index=outline.label,
-        x_nm=(outline.centroid[1] + 0.5) * PIXEL / 10,
-        y_nm=(outline.centroid[0] + 0.5) * PIXEL / 10,
-        diameter_nm=outline.equivalent_diameter / 10,
-        feret_nm=outline.feret / 10,
-        circularity=outline.circularity,
-        cut_by_edge=outline.cut_by_edge,
-        shape=prediction.shape,
-        confidence=float(prediction.confidence),
-        judged=judged,
-        known=bool(prediction.known) and judged,
-        probabilities={name: float(p) for name, p in prediction.probabilities.items()},
-        possible=tuple(prediction.possible),
-        family=prediction.family,
-        volume_diameter_nm=float(prediction.diameter) / 10,
-        quaternion=prediction.orientation.quaternion,
-        zone=prediction.orientation.zone,
-        zone_angle_deg=prediction.orientation.zone_angle,
-        spacings_nm=tuple(round(float(d) / 10, 4) for d in spacings),
-        contrast=contrast,
-        out_of_focus_nm=None if out_of_focus is None else out_of_focus / 10,
-        remarks=tuple(remarks),
-    )
-
-
 def _provenance(source: Any, classifier: ShapeClassifier, restorer: ContrastRestorer) -> dict[str, Any]:
-    import hashlib
     from datetime import UTC, datetime
     from importlib.metadata import PackageNotFoundError, version
+
+    from facetem.data.digest import digest_of
 
     try:
         release = version("facetem")
@@ -363,8 +234,7 @@ def _provenance(source: Any, classifier: ShapeClassifier, restorer: ContrastRest
     told: dict[str, Any] = {"facetem": release, "analysed": datetime.now(UTC).isoformat(timespec="seconds")}
     if isinstance(source, (str, os.PathLike)) and Path(source).is_file():
         told["file"] = str(Path(source).resolve())
-        with Path(source).open("rb") as stream:
-            told["sha256"] = hashlib.file_digest(stream, "sha256").hexdigest()
+        told["sha256"] = digest_of(source)
     # A network says which weights it carries and where it runs in its own `provenance`, if it has one.
     for name, network in (("classifier", classifier), ("restorer", restorer)):
         told[name] = dict(getattr(network, "provenance", None) or {"name": type(network).__name__})

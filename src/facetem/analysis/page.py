@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facetem.analysis.analyze import Analysis, ParticleResult
+from facetem.analysis.analyze import Analysis
+from facetem.analysis.result import ParticleResult
 from facetem.data.micrograph import resample
 
 _FAINT = "#9aa3ad"

@@ -14,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from facetem.analysis.analyze import FIELD, NOT_JUDGED, Analysis, ParticleResult
+from facetem.analysis.analyze import Analysis
+from facetem.analysis.result import FIELD, NOT_JUDGED, ParticleResult
 from facetem.core.errors import InputError
 from facetem.data.crop import crop
 from facetem.data.hyperspy_file import image_axes, save_signal

@@ -19,10 +19,12 @@ from facetem.app.command import one_line, say_error, step_progress
 from facetem.app.pace import pace
 from facetem.app.results import particle_table
 from facetem.core.errors import InputError
+from facetem.data.digest import digest_of
 from facetem.data.formats import EXTENSIONS, frames_in
 from facetem.data.pool import executor_of, lost
-from facetem.learn.predictor import Classifier, digest_of, load_classifier, shipped
+from facetem.learn.predictor import Classifier, load_classifier
 from facetem.learn.restoration import Restorer, load_restorer
+from facetem.learn.weights_file import shipped
 
 
 def check_folder(folder: Path) -> None:

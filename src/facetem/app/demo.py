@@ -10,8 +10,9 @@ from ase import Atoms
 from rich.console import Console
 from rich.table import Table
 
-from facetem.analysis.analyze import Analysis, ParticleResult, analyze
+from facetem.analysis.analyze import Analysis, analyze
 from facetem.analysis.report import save_analysis
+from facetem.analysis.result import ParticleResult
 from facetem.app.command import step_progress, whole_file
 from facetem.app.results import shape_words
 from facetem.atoms.films import FilmLibrary
@@ -86,6 +87,19 @@ def draw_field(
     return field, truths
 
 
+def recorded(field: Atoms, *, device: str = "auto") -> np.ndarray:
+    """The image (y, x) of a field as the demonstration's camera sees it."""
+    return simulate(
+        field,
+        energy=ENERGY,
+        sampling=SAMPLING,
+        optics=Optics(Aberrations(defocus=DEFOCUS)),
+        camera=Camera(dose=DOSE),
+        seed=SEED,
+        device=device,
+    )
+
+
 def match(truths: list[Truth], particles: list[ParticleResult]) -> list[ParticleResult | None]:
     """The particle found at the place of each truth (nearest pairs overall), or None if none lies within it."""
     from scipy.optimize import linear_sum_assignment
@@ -106,15 +120,7 @@ def run_demo(output: Path, *, device: str) -> None:
         progress("building the particles and the film", 0, 1)
         field, truths = draw_field(SEED)
         progress(f"simulating the image of {len(field)} atoms", 0, 1)
-        image = simulate(
-            field,
-            energy=ENERGY,
-            sampling=SAMPLING,
-            optics=Optics(Aberrations(defocus=DEFOCUS)),
-            camera=Camera(dose=DOSE),
-            seed=SEED,
-            device=device,
-        )
+        image = recorded(field, device=device)
         micrograph = micrograph_from_array(image, SAMPLING, name="demo")
         analysis = analyze(micrograph, device=device, progress=progress)
         page = save_analysis(analysis, output)

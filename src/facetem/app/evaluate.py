@@ -69,8 +69,8 @@ def run_standard_suite(
 ) -> None:
     """Measure the suite in the folder `output`, print its page and write it to `output`/models.md."""
     from facetem.learn.classifier import ShapeClassifier
-    from facetem.learn.predictor import load_network
     from facetem.learn.restorer import ContrastRestorer
+    from facetem.learn.weights_file import load_network
     from facetem.study.bench import Bench
     from facetem.study.models_page import write_models_page
     from facetem.study.suite import run_suite

@@ -32,7 +32,6 @@ from facetem.data.store import open_store
 from facetem.data.workers import PER_GPU, cores, local_makers
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
-from facetem.learn.predictor import load_network
 from facetem.learn.processes import make_fabric, own_part
 from facetem.learn.release import release_classifier, release_restorer
 from facetem.learn.restorer import ContrastRestorer
@@ -44,6 +43,7 @@ from facetem.learn.training import (
     TrainingPlan,
     train,
 )
+from facetem.learn.weights_file import load_network
 from facetem.study.card import model_card
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
-import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -181,17 +181,23 @@ def _rosetta(path: Path, plugin: str, *, lazy: bool) -> list[dict[str, Any]]:
     if plugin == "mrc":
         _check_mrc(path)
     reader = importlib.import_module(f"rsciio.{plugin}")
-    options: dict[str, Any] = (
-        {"lazy": True} if lazy and plugin != "tiff" else {}
-    )  # it would leave the file open
+    # Lazily, that of tif leaves the file open.
+    options: dict[str, Any] = {"lazy": True} if lazy and plugin != "tiff" else {}
     if lazy and plugin in ("hspy", "zspy"):
         options["mode"] = "r"  # lazily they would be opened to be written to
-    with _quiet("rsciio"):
+    with _quiet("rsciio", "tifffile"):
+        signals: list[dict[str, Any]] = []
+        failed: Exception | None = None
         try:
             signals = reader.file_reader(str(path), **options)
-        except Exception as error:
-            traceback.clear_frames(error.__traceback__)  # closes the file that a reader left open
-            raise
+        except Exception as error:  # noqa: BLE001 (it is raised again, without what holds the file)
+            failed = error.with_traceback(None)
+            failed.__context__ = failed.__cause__ = None
+        if failed is not None:
+            # A reader that fails leaves its file open. What holds it are the frames that the error came through, and
+            # itself, as a TiffFile and its pages do.
+            gc.collect()
+            raise failed
     if plugin == "tiff":
         written = tif_axes(path)
         for signal in signals:
@@ -202,17 +208,19 @@ def _rosetta(path: Path, plugin: str, *, lazy: bool) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _quiet(logger: str) -> Iterator[None]:
+def _quiet(*loggers: str) -> Iterator[None]:
     """What a reader logs or warns about a bad file is said once, by our own error."""
-    target = logging.getLogger(logger)
-    before = target.level
-    target.setLevel(logging.CRITICAL)
+    targets = [logging.getLogger(name) for name in loggers]
+    before = [target.level for target in targets]
+    for target in targets:
+        target.setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        target.setLevel(before)
+        for target, level in zip(targets, before, strict=True):
+            target.setLevel(level)
 
 
 def image_of(signal: dict[str, Any], where: Path | str, frame: int | None = None) -> RawImage:

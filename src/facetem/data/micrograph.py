@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from facetem.core.errors import InputError
 from facetem.data.axes import Axes
 from facetem.data.cleaning import CLIPPED, Image, clipped_part, grey, replace_outliers, trim_margins
 from facetem.data.formats import EXTENSIONS, RawImage, read_file
+from facetem.data.plausible import check_detail, check_sampling, check_size
 from facetem.data.signals import Signal, named, read_signal, signal_name, units_of
 from facetem.data.stripes import mend_lines
 
@@ -35,14 +34,6 @@ __all__ = [
     "resample",
     "save_image",
 ]
-
-SMALLEST_FIELD = 40.0  # Å: the smallest particle that was trained, 4 nm
-SMALLEST_SHAPE = 64  # px: one patch of the restorer
-COARSEST = 1.0  # Å/px: Nyquist at 2 Å, just below the {200} spacing of gold, 2.04 Å
-FINEST = 0.05  # Å/px: ten times finer than any microscope needs; a nm value given for Å lands here
-_SILENT = 1e-3  # of the noise ...
-_RECORDED = 1.25  # Å: ... at spacings that every micrograph with a lattice has
-_FINEST_DETAIL = 0.45  # Å: no microscope resolves this, so a sharp spot beyond it is a wrong pixel size
 
 
 @dataclass(frozen=True)
@@ -159,7 +150,7 @@ def micrograph_of(
 
 
 def _checked(raw: RawImage, sampling: float | None, where: str, name: str) -> Micrograph:
-    _check_sampling(sampling, where)
+    check_sampling(sampling, where)
     assert sampling is not None
     pixels = raw.pixels
     if pixels.size == 0:
@@ -178,10 +169,10 @@ def _checked(raw: RawImage, sampling: float | None, where: str, name: str) -> Mi
     if not ((values > lowest) & (values < highest)).any():
         raise InputError(f"{where}: expected a micrograph, got only two grey levels; this looks like a mask")
     kept, cut = trim_margins(values, opaque)
-    _check_size(kept.shape, sampling, where)
+    check_size(kept.shape, sampling, where)
     lines = mend_lines(np.ascontiguousarray(kept, dtype=np.float32))
     image, replaced = replace_outliers(lines.image)
-    _check_detail(image, sampling, where)
+    check_detail(image, sampling, where)
     metadata = dict(raw.metadata)
     metadata["pixels_in_file"] = list(pixels.shape[:2])
     metadata["pixel_size_from"] = "file" if sampling == raw.sampling else "given"
@@ -198,67 +189,6 @@ def _checked(raw: RawImage, sampling: float | None, where: str, name: str) -> Mi
     axes = raw.axes if sampling == raw.sampling else Axes(raw.axes.names)
     axes = axes.beginning_at((cut.get("top", 0), cut.get("left", 0)), sampling)
     return Micrograph(image, float(sampling), name, metadata, axes)
-
-
-def _check_sampling(sampling: float | None, where: str) -> None:
-    if not isinstance(sampling, (int, float, np.number)) or not math.isfinite(sampling) or sampling <= 0:
-        raise InputError(f"{where}: expected a positive pixel size in Å/px, got {sampling!r}")
-    if sampling > COARSEST:
-        raise InputError(
-            f"{where}: expected a pixel size of at most {COARSEST:g} Å/px (0.1 nm/px), got {sampling:g} Å/px, which "
-            f"cannot resolve the lattice; if it is {sampling / 10:g} Å/px, an Å value was given for nm"
-        )
-    if sampling < FINEST:
-        raise InputError(
-            f"{where}: expected a pixel size of at least {FINEST:g} Å/px, got {sampling:g} Å/px; if it is "
-            f"{sampling:g} nm/px, a nm value was given for Å: {sampling * 10:g} Å/px"
-        )
-
-
-def _check_size(shape: Sequence[int], sampling: float, where: str) -> None:
-    ny, nx = shape[0], shape[1]
-    if min(ny, nx) >= SMALLEST_SHAPE and min(ny, nx) * sampling >= SMALLEST_FIELD:
-        return
-    hint = ""
-    if min(ny, nx) >= SMALLEST_SHAPE and 10 * sampling <= COARSEST:
-        hint = f"; if the pixel size is {sampling:g} nm, give {10 * sampling:g} Å/px"
-    raise InputError(
-        f"{where}: expected at least {SMALLEST_SHAPE} px and {SMALLEST_FIELD / 10:g} nm along y and x, got "
-        f"{ny} x {nx} px at {sampling:g} Å/px, {ny * sampling / 10:.2g} x {nx * sampling / 10:.2g} nm: smaller than "
-        f"a particle{hint}"
-    )
-
-
-def _check_detail(image: Image, sampling: float, where: str) -> None:
-    """A lattice has sharp spots in its power spectrum; beyond 1/0.45 Å there can be none.
-
-    The highest spot is compared with the median of its ring: for noise the ratio follows an exponential
-    distribution, whose largest of 10^6 values is 20 times the median; 100 times is a lattice. The axes are left
-    out, where the camera's rows and compression leave their own spots.
-    """
-    if sampling >= _FINEST_DETAIL / 2:
-        return
-    size = min(1024, *image.shape)
-    y, x = ((n - size) // 2 for n in image.shape)
-    window = np.hanning(size).astype(np.float32)
-    patch = image[y : y + size, x : x + size]
-    power = np.abs(np.fft.rfft2((patch - patch.mean()) * window[:, None] * window)) ** 2
-    ky = np.fft.fftfreq(size, sampling)[:, None]
-    kx = np.fft.rfftfreq(size, sampling)[None, :]
-    off_axis = (np.abs(ky) > 4 / (size * sampling)) & (kx > 4 / (size * sampling))
-    radius = np.hypot(ky, kx)
-    noise = np.median(power[off_axis & (radius < 1 / _RECORDED)])
-    edges = np.linspace(1 / _FINEST_DETAIL, 0.5 / sampling, 17)
-    for low, high in pairwise(edges):
-        ring = np.where(off_axis & (radius >= low) & (radius < high), power, np.nan)
-        median = np.nanmedian(ring) if np.isfinite(ring).any() else 0.0
-        # Where an image was made finer afterwards there is no noise, and what stands out of nothing is rounding.
-        if median > _SILENT * noise and np.nanmax(ring) > 100 * median:
-            spacing = float(1 / radius.flat[int(np.nanargmax(ring))])
-            raise InputError(
-                f"{where}: expected lattice fringes wider than {_FINEST_DETAIL} Å, got fringes of {spacing:.2f} Å at "
-                f"{sampling:g} Å/px; if the pixel size is {sampling:g} nm, give {10 * sampling:g} Å/px"
-            )
 
 
 def resample(image: ArrayLike, sampling: float, to: float, *, shape: tuple[int, int] | None = None) -> Image:

@@ -11,42 +11,69 @@ median over ln 2 (as in `facetem.learn.support`), by `SIGNIFICANT`.
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
 
 from facetem.data.draw import PIXEL
+from facetem.learn.normalise import normalise
 
 GOLD = 2.355  # Å: d of {111}; of copper, nickel, palladium, platinum, silver it is 2.03 to 2.36
-GAP = (
-    1.25,
-    1.81,
-)  # times it: the spacings that are looked at. Wider ones are the carbon's and the particle's own
-BEYOND = (0.57, 1.06)  # times it: those of the metal's own strong reflections
+# Spacings in units of it. Wider than those of the gap are the carbon's and the particle's own; beyond are the metal's.
+GAP = (1.25, 1.81)
+BEYOND = (0.57, 1.06)
 SIGNIFICANT = 25.0  # times the mean of the ring: the largest of 10^5 values of noise is 12 times
 SHARE = 0.5  # of the strongest reflection's power. 1 in 100 simulated images of gold has more in the gap
 RING = 2  # bins on either side, whose median tells the noise
 
 
+class ForeignLattice(nn.Module):
+    """Images (n, side, side) at 0.4 Å/px, with the particle in the middle -> whether each shows a reflection that a
+    crystal of a widest spacing of `widest` [Å] cannot have (n; bool), and the spacing of its strongest spot in the gap
+    (n,) [Å]."""
+
+    def __init__(self, side: int, widest: float = GOLD) -> None:
+        super().__init__()
+        k = np.hypot(np.fft.fftfreq(side, PIXEL)[:, None], np.fft.rfftfreq(side, PIXEL))
+        ring = np.rint(k * side * PIXEL).astype(int)
+        gap, own = ((k > 1 / (high * widest)) & (k < 1 / (low * widest)) for low, high in (GAP, BEYOND))
+        rings = range(ring[gap].min(), ring[gap].max() + 1)
+        self._taper = torch.from_numpy(np.outer(np.hanning(side), np.hanning(side))).float()
+        self._gap, self._own = (torch.from_numpy(np.flatnonzero(part)) for part in (gap, own))
+        self._spacing = torch.from_numpy(1 / k[gap]).float()
+        self._ring = torch.from_numpy(ring[gap] - rings.start)
+        self._around = [torch.from_numpy(np.flatnonzero(np.abs(ring - r) <= RING)) for r in rings]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        scaled = normalise(images)[:, 0]
+        mean = (scaled * self._taper).sum((-2, -1), keepdim=True) / self._taper.sum()
+        power = torch.fft.rfft2((scaled - mean) * self._taper).abs().square().flatten(1)
+        strongest, at = power[:, self._gap].max(1)
+        medians = torch.stack([_median(power[:, around]) for around in self._around], dim=1)
+        noise = medians.gather(1, self._ring[at][:, None])[:, 0] / math.log(2)
+        own = power[:, self._own].amax(1)
+        return (strongest > SIGNIFICANT * noise) & (strongest > SHARE * own), self._spacing[at]
+
+
+def _median(values: Tensor) -> Tensor:
+    """Of each row; of an even number, the mean of the two in the middle."""
+    ordered, n = values.sort(dim=1).values, values.shape[1]
+    return (ordered[:, (n - 1) // 2] + ordered[:, n // 2]) / 2
+
+
+@torch.inference_mode()
 def foreign_spacings(images: ArrayLike, *, widest: float = GOLD) -> NDArray[np.float64]:
-    """The spacing [Å] of the strongest reflection that a crystal of a widest spacing of `widest` cannot have (n,), of
-    images (n, y, x) at 0.4 Å/px with the particle in the middle; NaN where there is none."""
-    stack = np.asarray(images, dtype=np.float64)
-    height, width = stack.shape[1:]
-    k = np.hypot(np.fft.fftfreq(height, PIXEL)[:, None], np.fft.rfftfreq(width, PIXEL))
-    ring = np.rint(k * min(height, width) * PIXEL).astype(int)
-    gap, own = between(k, GAP, widest), between(k, BEYOND, widest)
-    taper = np.outer(np.hanning(height), np.hanning(width))
-    found = np.full(len(stack), np.nan)
-    for i, image in enumerate(stack):
-        power = np.abs(np.fft.rfft2((image - np.average(image, weights=taper)) * taper)) ** 2
-        at = np.unravel_index(np.where(gap, power, 0).argmax(), power.shape)
-        around = np.abs(ring - ring[at]) <= RING
-        noise = np.median(power[around]) / np.log(2)
-        if power[at] > max(SIGNIFICANT * noise, SHARE * power[own].max()):
-            found[i] = 1 / k[at]
-    return found
+    """The spacing [Å] of the reflection that `ForeignLattice` finds in images (n, side, side), (n,); NaN where it finds
+    none."""
+    stack = torch.as_tensor(np.asarray(images, dtype=np.float32))
+    there, spacing = _finder(stack.shape[-1], widest)(stack)
+    return torch.where(there, spacing, math.nan).double().numpy()
 
 
-def between(k: NDArray[np.float64], spacings: tuple[float, float], widest: float = GOLD) -> NDArray[np.bool_]:
-    """Which frequencies [1/Å] have spacings between two, in units of `widest`."""
-    return (k > 1 / (spacings[1] * widest)) & (k < 1 / (spacings[0] * widest))
+@lru_cache(maxsize=4)
+def _finder(side: int, widest: float) -> ForeignLattice:
+    return ForeignLattice(side, widest)

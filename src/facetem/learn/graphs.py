@@ -5,16 +5,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from facetem.data.draw import PIXEL
-from facetem.learn import foreign
 from facetem.learn.classifier import TYPICAL, Answer, ShapeClassifier
 from facetem.learn.conformal import COVERAGE, ConformalSets, conformal_quantile
 from facetem.learn.familiarity import Familiarity
 from facetem.learn.folded import folded
+from facetem.learn.foreign import ForeignLattice
 from facetem.learn.normalise import normalise
 from facetem.learn.orientation import MOMENTS, turned
 from facetem.learn.predictor import FIELD, TURNS_BACK
@@ -74,7 +72,7 @@ class ClassifierGraph(nn.Module):
         )
         known = score <= (float("inf") if space is None else space.threshold)
         if space is not None:
-            known = known & ~self._foreign(images)
+            known = known & ~self._foreign(images)[0]
         diameter = TYPICAL * answer.log_diameter.exp()
         size, lies = answer.log_diameter, answer.moments
         return answer.logits, probabilities, possible, known, score, size, diameter, lies
@@ -101,35 +99,3 @@ class RestorerGraph(nn.Module):
         reading = self.model(normalise(images))
         image, mask = reading.drawn.unbind(1)
         return image + 1, torch.sigmoid(mask), FOCUS * reading.focus
-
-
-class ForeignLattice(nn.Module):
-    """Images (n, side, side) -> whether each shows a reflection that gold cannot have (n; bool): what
-    `facetem.learn.foreign` finds, with the median of each ring that its strongest spot may be in taken beforehand."""
-
-    def __init__(self, side: int) -> None:
-        super().__init__()
-        k = np.hypot(np.fft.fftfreq(side, PIXEL)[:, None], np.fft.rfftfreq(side, PIXEL))
-        ring = np.rint(k * side * PIXEL).astype(int)
-        gap, own = foreign.between(k, foreign.GAP), foreign.between(k, foreign.BEYOND)
-        rings = range(ring[gap].min(), ring[gap].max() + 1)
-        self._taper = torch.from_numpy(np.outer(np.hanning(side), np.hanning(side))).float()
-        self._gap, self._own = (torch.from_numpy(np.flatnonzero(part)) for part in (gap, own))
-        self._ring = torch.from_numpy(ring[gap] - rings.start)
-        self._around = [torch.from_numpy(np.flatnonzero(np.abs(ring - r) <= foreign.RING)) for r in rings]
-
-    def forward(self, images: Tensor) -> Tensor:
-        scaled = normalise(images)[:, 0]
-        mean = (scaled * self._taper).sum((-2, -1), keepdim=True) / self._taper.sum()
-        power = torch.fft.rfft2((scaled - mean) * self._taper).abs().square().flatten(1)
-        strongest, at = power[:, self._gap].max(1)
-        noise = torch.stack([_median(power[:, around]) for around in self._around], dim=1)
-        there = noise.gather(1, self._ring[at][:, None])[:, 0] / np.log(2)
-        own = power[:, self._own].amax(1)
-        return (strongest > foreign.SIGNIFICANT * there) & (strongest > foreign.SHARE * own)
-
-
-def _median(values: Tensor) -> Tensor:
-    """Of each row, as numpy has it: of an even number, the mean of the two in the middle."""
-    ordered, n = values.sort(dim=1).values, values.shape[1]
-    return (ordered[:, (n - 1) // 2] + ordered[:, n // 2]) / 2

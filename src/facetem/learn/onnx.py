@@ -20,6 +20,7 @@ from torch import nn
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
+from facetem.data.digest import digest_of
 from facetem.data.draw import PIXEL
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.conformal import COVERAGE, ConformalSets
@@ -30,8 +31,9 @@ from facetem.learn.graphs import (
     ClassifierGraph,
     RestorerGraph,
 )
-from facetem.learn.predictor import FIELD, digest_of, load_network, shipped, space_of
+from facetem.learn.predictor import FIELD, space_of
 from facetem.learn.restorer import PATCH, ContrastRestorer
+from facetem.learn.weights_file import load_network, shipped
 
 OPSET = 18  # the first whose scatter takes the largest
 LICENCE = "GPL-3.0-or-later"
@@ -66,11 +68,11 @@ def export_onnx(
     }
     written = [folder / "classifier.onnx", folder / "restorer.onnx"]
     graph = ClassifierGraph(shapes, calibration)
-    _write(graph, CLASSIFIER_OUTPUTS, FIELD, written[0], _about(weights, told))
+    write_graph(graph, CLASSIFIER_OUTPUTS, FIELD, written[0], _about(weights, told))
     contrast, header, _ = load_network(restorer, ContrastRestorer)
     weights = Path(restorer or shipped("restorer"))
     told = {"vacuum": "1", "spread_scale": repr(header.get("spread_scale", 1.0)), "focus_unit": "Å^2"}
-    _write(RestorerGraph(contrast), RESTORER_OUTPUTS, PATCH, written[1], _about(weights, told))
+    write_graph(RestorerGraph(contrast), RESTORER_OUTPUTS, PATCH, written[1], _about(weights, told))
     return written
 
 
@@ -99,7 +101,10 @@ def _about(weights: Path, told: Mapping[str, str]) -> dict[str, str]:
 
 
 @torch.no_grad()
-def _write(graph: nn.Module, outputs: Sequence[str], side: int, path: Path, about: Mapping[str, str]) -> None:
+def write_graph(
+    graph: nn.Module, outputs: Sequence[str], side: int, path: Path, about: Mapping[str, str]
+) -> None:
+    """Write a module that takes images (n, side, side), any n, as one file, with what is told `about` it."""
     import onnx
 
     example = torch.rand(2, side, side, generator=torch.Generator().manual_seed(0))

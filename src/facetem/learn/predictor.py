@@ -1,50 +1,42 @@
-"""Weights + configuration -> networks; the classifier's predictions on arrays and micrographs."""
+"""The classifier at work: its predictions on arrays and micrographs."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.data.crop import crop
+from facetem.data.digest import digest_of
 from facetem.data.draw import PIXEL
 from facetem.data.micrograph import micrograph_of, resample
 from facetem.data.signals import Signal
 from facetem.hrtem.simulate import resolve_device
-from facetem.learn.classifier import TYPICAL, Answer, ClassifierConfig, ShapeClassifier
+from facetem.learn.classifier import TYPICAL, Answer, ShapeClassifier
 from facetem.learn.conformal import COVERAGE, ConformalSets, check_coverage
 from facetem.learn.familiarity import Familiarity
 from facetem.learn.folded import folded
 from facetem.learn.foreign import foreign_spacings
 from facetem.learn.normalise import normalise
 from facetem.learn.orientation import FAMILIES, Orientation, find_orientation, turned
-from facetem.learn.restorer import ContrastRestorer, RestorerConfig
 from facetem.learn.saliency import saliency, views
 from facetem.learn.verdict import Verdict, verdict
+from facetem.learn.weights_file import load_network, shipped
 
 FIELD = 256  # px of the classifier's view
 BATCH = 8  # patches or views at once: more does not run faster on a CPU
-FORMAT = 1
 TURNS_BACK = (0, 3, 2, 1, 4, 7, 6, 5)  # of the views; those that are mirrored are their own way back
 
 Progress = Callable[[int, int], None]
-Network = TypeVar("Network", bound=nn.Module)
-_KINDS: dict[type[nn.Module], tuple[str, Any]] = {
-    ShapeClassifier: ("classifier", ClassifierConfig),
-    ContrastRestorer: ("restorer", RestorerConfig),
-}
 
 
 @dataclass(frozen=True)
@@ -86,59 +78,6 @@ class Prediction:
     def verdict(self) -> Verdict:
         """`accepted` (one shape is possible), `abstained` (several are), or `unknown` (none of these)."""
         return verdict(self.known, self.possible)
-
-
-def shipped(name: str) -> Path:
-    """The weights that come with the package: `classifier` or `restorer`."""
-    return Path(str(resources.files("facetem.learn").joinpath("weights", f"{name}.safetensors")))
-
-
-def digest_of(path: str | Path) -> str:
-    """SHA-256 of a file."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def save_weights(
-    path: str | Path, kind: str, model: nn.Module, config: dict[str, Any], extra: dict[str, Tensor]
-) -> None:
-    """Write a network as safetensors, half precision, with its configuration in the file's header.
-
-    The configuration is repeated, legibly, in a `.json` beside it; only the header is read.
-    """
-    from safetensors.torch import save_file
-
-    path = Path(path)
-    header = {"format": FORMAT, "kind": kind, **config}
-    tensors = {f"model.{k}": v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
-    tensors |= {f"extra.{k}": v for k, v in extra.items()}
-    save_file({k: v.contiguous() for k, v in tensors.items()}, path, metadata={"facetem": json.dumps(header)})
-    path.with_suffix(".json").write_text(json.dumps(header, indent=2) + "\n")
-
-
-def _load(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("facetem", "{}"))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (OSError, SafetensorError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path}: expected {kind} weights (.safetensors) of facetem, could not read: {reason}"
-        ) from None
-    if header.get("kind") != kind or header.get("format") != FORMAT:
-        raise InputError(f"{path}: expected {kind} weights of format {FORMAT}, got {header.get('kind')!r}")
-    model = {k.removeprefix("model."): v.float() for k, v in tensors.items() if k.startswith("model.")}
-    extra = {k.removeprefix("extra."): v for k, v in tensors.items() if k.startswith("extra.")}
-    return header, model, extra
-
-
-def _ready(model: Network, device: str) -> Network:
-    """The network on its device, to predict with."""
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model.eval()
 
 
 class Classifier:
@@ -245,34 +184,6 @@ class Classifier:
         return saliency(self._model, image, SHAPES.index(shape)).cpu().numpy()
 
 
-def load_network(
-    path: str | Path | None, network: type[Network]
-) -> tuple[Network, dict[str, Any], dict[str, Tensor]]:
-    """The network of a weights file (by default the one that comes with the package), its header and what else the
-    file holds, on the CPU.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, of another kind, or does not hold what it says.
-    """
-    kind, config = _KINDS[network]
-    path = Path(path or shipped(kind))
-    header, state, extra = _load(path, kind)
-    values = header.get("network", {})
-    try:
-        model = network(config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}))
-    except TypeError:
-        raise InputError(f"{path}: describes a network that this version does not know: {values}") from None
-    wanted = model.state_dict()
-    state = {k: v.to(wanted[k].dtype) if k in wanted else v for k, v in state.items()}
-    try:
-        model.load_state_dict(state)
-    except RuntimeError:
-        raise InputError(f"{path}: the weights do not fit the network that the file describes") from None
-    return model, header, extra
-
-
 def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> Classifier:
     """The classifier in `path`, or the one that comes with the package.
 
@@ -284,7 +195,7 @@ def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> 
     device = resolve_device(device)
     model, header, extra = load_network(path, ShapeClassifier)
     return Classifier(
-        _ready(folded(model), device),
+        folded(model).to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
         temperature=header.get("temperature", 1.0),
         sets=ConformalSets(extra["conformal"].float()) if "conformal" in extra else None,
         space=space_of(header, extra),

@@ -16,9 +16,10 @@ from facetem.learn.calibration import cross_fitted, fit_spread_scale, fit_temper
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.conformal import ConformalSets
 from facetem.learn.familiarity import FALSE_ALARMS, Familiarity
-from facetem.learn.predictor import Classifier, save_weights, shipped
+from facetem.learn.predictor import Classifier
 from facetem.learn.restoration import Restorer
 from facetem.learn.restorer import ContrastRestorer
+from facetem.learn.weights_file import save_weights, shipped
 
 CARD = "CARD.md"
 

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from facetem.core.errors import InputError
+from facetem.data.digest import digest_of
 from facetem.data.draw import PIXEL
 from facetem.data.micrograph import Micrograph, micrograph_of, resample
 from facetem.data.signals import Signal, acquisition, hyperspy, make_signal
@@ -30,9 +31,9 @@ from facetem.hrtem.simulate import resolve_device
 from facetem.learn.folded import folded
 from facetem.learn.normalise import normalise
 from facetem.learn.patches import Blend, Patch, draw_patches
-from facetem.learn.predictor import digest_of, load_network, shipped
 from facetem.learn.restorer import FOCUS, PATCH, ContrastRestorer
 from facetem.learn.support import LatticeSupport, lattice_support
+from facetem.learn.weights_file import load_network, shipped
 
 VIEWS = 3  # at least, of every pixel; docs/restoration.md compares others
 MOST_VIEWS = 256

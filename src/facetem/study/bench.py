@@ -12,6 +12,7 @@ import pandas as pd
 
 from facetem.core.errors import InputError
 from facetem.data.cluster import dask_makers
+from facetem.data.digest import digest_of
 from facetem.data.layout import MANIFEST
 from facetem.data.make import make_store
 from facetem.data.recipe import Recipe, Split
@@ -20,8 +21,9 @@ from facetem.data.samples import Batch, image_set
 from facetem.data.sources import StoreSource
 from facetem.data.store import Store, open_store
 from facetem.data.workers import Makers, local_makers
-from facetem.learn.predictor import Classifier, digest_of, load_classifier, shipped
+from facetem.learn.predictor import Classifier, load_classifier
 from facetem.learn.restoration import Restorer, load_restorer
+from facetem.learn.weights_file import shipped
 
 Progress = Callable[[str, int, int], None]
 LIBRARY = 2000  # images of training specimens, which the baselines learn from

@@ -18,9 +18,10 @@ from facetem.data.recipe import Recipe
 from facetem.data.samples import Batch
 from facetem.data.sources import StoreSource
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
-from facetem.learn.predictor import Classifier, load_classifier, save_weights
+from facetem.learn.predictor import Classifier, load_classifier
 from facetem.learn.processes import make_fabric
 from facetem.learn.training import CLASSIFIER_PLAN, ShapeTask, TrainingPlan, train
+from facetem.learn.weights_file import save_weights
 from facetem.study.axes import STUDIES, Axis, Setting
 from facetem.study.bench import Bench
 from facetem.study.bootstrap import Mean, difference_of, mean_of

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from facetem.analysis.analyze import ParticleResult
+from facetem.analysis.result import ParticleResult
 from facetem.app.demo import Truth, draw_field, match
 
 

@@ -17,10 +17,10 @@ from facetem.data.publish import whole_shards
 from facetem.data.recipe_file import recipe_from
 from facetem.data.samples import draw_set
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
-from facetem.learn.predictor import save_weights
 from facetem.learn.release import release_restorer
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
 from facetem.learn.training import TrainingPlan
+from facetem.learn.weights_file import save_weights
 
 WIDTHS = (8, 8, 8, 8)
 

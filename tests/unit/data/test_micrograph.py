@@ -1,5 +1,6 @@
 """Micrographs: every format gives back pixels and pixel size; what cannot be used is refused in one line."""
 
+import gc
 import warnings
 from collections.abc import Callable
 from importlib import import_module
@@ -265,7 +266,12 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path, suffix: str, cont
 
 @pytest.mark.parametrize("suffix", ["dm4", "hspy", "tif", "mrc"])
 def test_truncated_files_are_refused(
-    tmp_path: Path, image: np.ndarray, write_dm: Writer, write_mrc: Writer, suffix: str
+    tmp_path: Path,
+    image: np.ndarray,
+    write_dm: Writer,
+    write_mrc: Writer,
+    suffix: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = tmp_path / f"a.{suffix}"
     {
@@ -275,8 +281,18 @@ def test_truncated_files_are_refused(
         "tif": lambda: save_image(path, image, 0.4),
     }[suffix]()
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(InputError, match="damaged"):
-        load_micrograph(path)
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(InputError, match="damaged"):
+            load_micrograph(path)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            gc.collect()
+    finally:
+        gc.enable()
+    assert [str(warning.message) for warning in told] == []  # of a file that stayed open
+    assert caplog.text == ""
 
 
 def test_missing_file_unknown_type_and_folder(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from facetem.learn.classifier import Answer, ClassifierConfig, ShapeClassifier
 from facetem.learn.conformal import ConformalSets
 from facetem.learn.familiarity import Familiarity
 from facetem.learn.orientation import turned
-from facetem.learn.predictor import Classifier, load_classifier, load_network, save_weights
+from facetem.learn.predictor import Classifier, load_classifier
 from facetem.learn.restoration import load_restorer
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
+from facetem.learn.weights_file import load_network, save_weights
 
 SMALL = ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
 SMALL_UNET = RestorerConfig(widths=(4, 8), depths=(1, 1), up=(4, 4))

@@ -12,7 +12,6 @@ from facetem.core.errors import InputError
 from facetem.data.micrograph import micrograph_from_array
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.folded import folded
-from facetem.learn.predictor import save_weights
 from facetem.learn.restoration import VIEWS, Restorer, load_restorer, restored_micrograph
 from facetem.learn.restorer import (
     PATCH,
@@ -22,6 +21,7 @@ from facetem.learn.restorer import (
     Spectrum,
     filtered,
 )
+from facetem.learn.weights_file import save_weights
 
 SMALL = RestorerConfig(widths=(4, 8), depths=(1, 1), up=(4, 4))
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from facetem.core.errors import InputError
-from facetem.learn.predictor import shipped
+from facetem.learn.weights_file import shipped
 from facetem.study.card_metadata import metadata_of, with_metadata, without_metadata
 
 CARD = shipped("classifier").with_name("CARD.md").read_text(encoding="utf-8")

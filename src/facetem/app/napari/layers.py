@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facetem.analysis.analyze import Analysis, ParticleResult
+from facetem.analysis.analyze import Analysis
 from facetem.analysis.report import verdict_colours
+from facetem.analysis.result import ParticleResult
 from facetem.analysis.signals import axes_of, label_image
 
 if TYPE_CHECKING:

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from facetem.app.demo import DEFOCUS, DOSE, ENERGY, SAMPLING, draw_field
+from facetem.app.demo import ENERGY, SAMPLING, SEED, draw_field, recorded
 from facetem.app.napari.reader import Layer, image_layer
 from facetem.data.formats import RawImage
-from facetem.hrtem.aberrations import Aberrations
-from facetem.hrtem.camera import Camera
-from facetem.hrtem.optics import Optics
-from facetem.hrtem.simulate import simulate
 
 SHAPES = ("icosahedron", "cube", "decahedron", "truncated_octahedron")
 WIDTH = 240.0  # Å
-SEED = 1
 
 
 def make_sample() -> list[Layer]:
     """The field as an image layer, with the particles that are in it in the layer's metadata."""
     field, truths = draw_field(SEED, shapes=SHAPES, width=WIDTH)
-    image = simulate(
-        field,
-        energy=ENERGY,
-        sampling=SAMPLING,
-        optics=Optics(Aberrations(defocus=DEFOCUS)),
-        camera=Camera(dose=DOSE),
-        seed=SEED,
-    )
     told = {
         "beam_energy_kev": ENERGY / 1e3,
         "truth": [
@@ -33,4 +20,4 @@ def make_sample() -> list[Layer]:
             for t in truths
         ],
     }
-    return [image_layer(RawImage(image, SAMPLING, told), "gold on carbon, simulated")]
+    return [image_layer(RawImage(recorded(field), SAMPLING, told), "gold on carbon, simulated")]

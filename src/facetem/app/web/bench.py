@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facetem.analysis.analyze import PIXEL, Progress
+from facetem.analysis.analyze import Progress
+from facetem.analysis.result import PIXEL
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -147,6 +147,8 @@ class Worker:
                     continue
                 break
         except (EOFError, OSError):
+            with self._changed:
+                self._kill()  # it is as good as dead, but may pass for alive when the next job comes
             if job.state == "cancelled":
                 _end(job, "cancelled")
             else:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facetem.analysis.analyze import FIELD, PIXEL, Progress
+from facetem.analysis.analyze import Progress
+from facetem.analysis.result import FIELD, PIXEL
 from facetem.app.web import results
 from facetem.core.errors import InputError
 
