@@ -140,7 +140,7 @@ def train(
     batch: Annotated[
         int | None,
         typer.Option(
-            help="Samples a step, on all devices together. Default: 16 or 4 (restorer); on a GPU 128 or 64."
+            help="Samples a step, on all devices together. Default: 16 or 4 (restorer); on a GPU 256 or 64."
         ),
     ] = None,
     depths: Annotated[
@@ -148,6 +148,10 @@ def train(
         typer.Option(
             help="Residual blocks of the classifier's stages, such as 1,2,4,4; a start is deepened."
         ),
+    ] = None,
+    widths: Annotated[
+        str | None,
+        typer.Option(help="Channels of the classifier's stages, such as 64,128,160,192; a start is widened."),
     ] = None,
     reflections: Annotated[
         int | None,
@@ -163,6 +167,7 @@ def train(
     """Train a network on simulated images. Call it again to go on after a stop."""
     from facetem.app.batch import check_folder
     from facetem.app.train import Machines, run_training
+    from facetem.learn.growth import Size
     from facetem.learn.processes import is_first
 
     if is_first():  # the check leaves no trace, which the others would trip over
@@ -180,8 +185,11 @@ def train(
         workers=workers,
         seed=seed,
         batch=batch,
-        depths=None if depths is None else whole_numbers("depths", depths),
-        reflections=reflections,
+        size=Size(
+            depths=None if depths is None else whole_numbers("depths", depths),
+            widths=None if widths is None else whole_numbers("widths", widths),
+            reflections=reflections,
+        ),
         machines=Machines(device, "auto" if devices == 0 else devices, nodes),
     )
 

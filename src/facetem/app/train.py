@@ -32,6 +32,7 @@ from facetem.data.store import open_store
 from facetem.data.workers import PER_GPU, cores, local_makers
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
+from facetem.learn.growth import Size, grown
 from facetem.learn.processes import make_fabric, own_part
 from facetem.learn.release import release_classifier, release_restorer
 from facetem.learn.restorer import ContrastRestorer
@@ -52,8 +53,8 @@ if TYPE_CHECKING:
 Begun = TypeVar("Begun", ShapeClassifier, ContrastRestorer)
 CLASSIFIER_SHARE = 0.6  # of the time for both: the restorer is pleased sooner, its every pixel is a lesson
 SPREAD_IMAGES = 32  # held out, to tell how large a restored image's error is where its patches disagree
-GPU_BATCH = {Network.classifier: 128, Network.restorer: 64}  # samples a step that keep a GPU from waiting
-MEMORY_SHARE = 0.3  # of what is free, for the specimens that a training keeps: two share a machine
+GPU_BATCH = {Network.classifier: 256, Network.restorer: 64}  # samples a step that keep a GPU from waiting
+MEMORY_SHARE = 0.35  # of what is free, for the specimens that a training keeps: two share a GPU
 TEST_IMAGES = 400  # of a release's own test
 LIVE_BLOCK, LIVE_REPEATS = 64, 4  # specimens held at once, and how often each is shown before the next come
 
@@ -81,8 +82,7 @@ def run_training(
     workers: int | None,
     seed: int,
     batch: int | None = None,
-    depths: tuple[int, ...] | None = None,
-    reflections: int | None = None,
+    size: Size,
     machines: Machines,
 ) -> None:
     """Train a network and write its weights into the folder `output`; `release` trains both, tests them on freshly
@@ -91,9 +91,8 @@ def run_training(
 
     With `store`, the specimens are simulated once and kept there; without, they are simulated as they are needed.
     With `beside`, another store, its specimens are mixed in.
-    With `start`, a file of weights or a folder that holds those of both, the networks learn on from there; with
-    `depths`, the classifier has so many residual blocks in its stages, and with `reflections` it looks at the power
-    spectrum too.
+    With `start`, a file of weights or a folder that holds those of both, the networks learn on from there; the
+    classifier, in the `size` that is asked for.
     A run that was stopped goes on from its last checkpoint when it is called again in the same way.
     """
     device = resolve_device(machines.device)
@@ -104,6 +103,8 @@ def run_training(
     fabric = make_fabric(device, devices=machines.devices, nodes=machines.nodes, precision=precision)
     together = network is Network.release and device.startswith("cuda") and fabric.world_size == 1
     common = {"seed": seed, "precision": precision} | ({} if start is None else {"ease": 0.0})
+    if device.startswith("cuda"):
+        common["renewal"] = 1.0  # a GPU images as quickly as it shows again
     plans = {
         which: replace(
             plan,
@@ -121,7 +122,7 @@ def run_training(
         own_part(plan.batch, fabric)  # said before others are started
     fabric.launch()
     device = str(fabric.device)
-    begin = partial(_task, start, depths, reflections)
+    begin = partial(_task, start, size)
     # Confidence is stated for the conditions of the standard test, familiarity for all that was trained on.
     standard = shipped_recipe("au-4-8nm-test")
     stated = standard if wanted == shipped_recipe("au-4-8nm") else wanted
@@ -184,8 +185,7 @@ def run_training(
 
 def _task(
     start: Path | None,
-    depths: tuple[int, ...] | None,
-    reflections: int | None,
+    size: Size,
     which: Network,
     classifier: nn.Module | None = None,
 ) -> ShapeTask | ContrastTask:
@@ -193,18 +193,7 @@ def _task(
     if which is Network.restorer:
         return ContrastTask(_restorer(start, classifier))
     model = _begun(ShapeClassifier, start, "classifier")
-    if model:
-        return ShapeTask(model.grown(depths=depths, reflections=reflections))
-    config = ClassifierConfig()
-    return ShapeTask(
-        ShapeClassifier(
-            replace(
-                config,
-                depths=config.depths if depths is None else depths,
-                reflections=config.reflections if reflections is None else reflections,
-            )
-        )
-    )
+    return ShapeTask(grown(model, size) if model else ShapeClassifier(size.of(ClassifierConfig())))
 
 
 def _learn(
@@ -219,12 +208,14 @@ def _learn(
 ) -> None:
     """Train one of the networks to the end of its plan, in a process of its own; its checkpoint is what remains."""
     fabric = make_fabric(device, precision=plan.precision)
-    source = StoreSource(store, beside=beside, memory=MEMORY_SHARE * _free_memory())
+    source = StoreSource(store, beside=beside, memory=MEMORY_SHARE * _free_memory(device), device=device)
     train(begin(which), source, plan, output, fabric=fabric, progress=lambda part, figures: tell(part))
 
 
-def _free_memory() -> float:
-    """Bytes of this machine's memory that nothing needs."""
+def _free_memory(device: str) -> float:
+    """Bytes of the device's memory that nothing needs."""
+    if device.startswith("cuda"):
+        return float(torch.cuda.mem_get_info(device)[0])
     return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 

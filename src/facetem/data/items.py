@@ -35,10 +35,10 @@ class Item:
 
 
 class Shelf:
-    """Reads specimens of a store, in the precision that they have there."""
+    """Reads specimens of a store to a device, in the precision that they have there."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, device: str = "cpu") -> None:
+        self.store, self._device = store, device
         self._arrays = {name: store.array(name) for name in ARRAYS}
         one = (array.dtype.itemsize * int(np.prod(array.shape[1:])) for array in self._arrays.values())
         self.size = sum(one)  # bytes of one specimen
@@ -56,7 +56,7 @@ class Shelf:
         lies = particles[particles["particle"] == 1].set_index("index").reindex(labels["index"])
         diameters = lies["diameter"].to_numpy() * (1 + labels["calibration"].to_numpy())
         turns = lies[["qw", "qx", "qy", "qz"]].to_numpy(dtype=float)
-        blocks = {name: torch.from_numpy(self._rows(name, first, rows)) for name in ARRAYS}
+        blocks = {name: torch.from_numpy(self._rows(name, first, rows)).to(self._device) for name in ARRAYS}
         return {
             first + row: Item(
                 blocks["waves"][k],

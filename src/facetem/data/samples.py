@@ -1,14 +1,13 @@
 """Training samples: camera images of stored or freshly simulated specimens, with their targets.
 
-`SampleStream` images specimens under fresh optics, cameras, shifts, turns and mirrors at every showing. What is
-drawn for a sample depends on the seed, the specimen and the number of the showing alone: not on the batch that
-it is in, nor on the process that draws it.
+`SampleStream` images specimens under fresh optics, cameras, shifts, turns and mirrors at every showing, as `chance`
+has it: a sample does not depend on the batch that it is in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -17,15 +16,15 @@ from torch import Tensor
 from facetem.atoms.placement import matrices
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
-from facetem.data.conditions import draw_camera
+from facetem.data.chance import Chance, Drawn, Lens, Shot, View
 from facetem.data.draw import PIXEL, image_shape
-from facetem.data.imaging import VIEW, Imager, Shot, generator
+from facetem.data.imaging import Imager
 from facetem.data.items import Item
 from facetem.data.recipe import Recipe, Split
-from facetem.data.sources import LiveSource, Showing, Source, Visit, pairs
+from facetem.data.sources import LiveSource, Showing, Source, pairs
 from facetem.data.turned import as_recorded
 from facetem.data.windows import Windows, grown
-from facetem.hrtem.camera import Camera, record_each
+from facetem.hrtem.camera import record_each
 
 
 @dataclass(frozen=True)
@@ -56,23 +55,6 @@ class Batch:
         """The samples whose shape is one of the classes."""
         rows = (self.labels >= 0).cpu()
         return Batch(*(getattr(self, item.name)[rows] for item in fields(self)))
-
-
-NEIGHBOUR_DISTANCE = (85.0, 150.0)  # px between the middles of the fields of two particles shown together
-
-
-@dataclass(frozen=True)
-class _View:
-    """What is drawn for a showing apart from its optics. `corner` of the window (y, x) [px], and that on the mate's
-    field, if it is shown beside; `turn` in quarters, plus 4 if mirrored; `drift` (y, x) [Å]."""
-
-    corner: tuple[int, int]
-    other: tuple[int, int] | None
-    turn: int
-    camera: Camera
-    noise: int
-    band: float | None
-    drift: tuple[float, float]
 
 
 class SampleStream:
@@ -113,23 +95,28 @@ class SampleStream:
         shape = image_shape(recipe)
         if size > min(shape):
             raise InputError(f"size: expected at most {min(shape)} px, the recipe's field, got {size}")
-        self._recipe, self._anywhere, self._seed = recipe, anywhere, seed
-        self._device = torch.device(device)
+        self.chance = Chance(recipe, size, renewal, anywhere, seed)
+        self._recipe, self.device = recipe, torch.device(device)
         self._turns = recipe.target != "phase"  # whose sign has a meaning
-        self._imager = Imager(recipe, renewal=renewal, seed=seed, device=self._device, memory=memory)
+        self._imager = Imager(recipe, renewal=renewal, device=self.device, memory=memory)
         self._windows = Windows(size, shape)
 
     def draw(self, showings: Sequence[Showing]) -> Batch:
         """A batch of specimens, in the order given."""
-        views = [self._view(showing.visit) for showing in showings]
-        shots = [self._imager.shot(s.visit.index, s.visit.round) for s in showings]
+        return self.image(showings, self.chance.draw([s.visit for s in showings], energies(showings)))
+
+    def image(self, showings: Sequence[Showing], drawn: Sequence[Drawn]) -> Batch:
+        """The batch, of what `chance` has drawn for these showings."""
+        views, shots = [one.view for one in drawn], [one.shot for one in drawn]
         items: dict[Shot, Item] = {shot: s.item for shot, s in zip(shots, showings, strict=True)}
+        lenses: dict[Shot, Lens] = {one.shot: one.lens for one in drawn}
         mates: dict[int, Shot] = {}
-        for k, (showing, view) in enumerate(zip(showings, views, strict=True)):
-            if view.other and showing.mate and showing.visit.mate is not None:
-                mates[k] = self._imager.shot(showing.visit.mate, showing.visit.round)
+        for k, (showing, one) in enumerate(zip(showings, drawn, strict=True)):
+            if one.mate and showing.mate:
+                mates[k], lens = one.mate
                 items.setdefault(mates[k], showing.mate)
-        images, foci = self._imager.images(items)
+                lenses.setdefault(mates[k], lens)
+        images = self._imager.images(items, lenses)
         places = {shot: k for k, shot in enumerate(items)}
         samples = self._cut(images, views, [places[shot] for shot in shots])
         if mates:
@@ -147,54 +134,28 @@ class SampleStream:
             as_recorded(target, clean) if self._turns else target,
             mask,
             thickness,
-            labels=torch.tensor([showing.item.label for showing in showings]).to(self._device),
+            labels=torch.tensor([showing.item.label for showing in showings]),
             dose=torch.tensor([view.camera.dose for view in views]),
-            defocus=torch.tensor([foci[shot] for shot in shots]),
+            defocus=torch.tensor([float(one.lens.optics.aberrations.defocus) for one in drawn]),
             energy=torch.tensor([showing.item.energy for showing in showings]),
             diameter=torch.tensor([showing.item.diameter for showing in showings]),
             orientation=self._orientations(showings, views),
         )
 
-    def _orientations(self, showings: Sequence[Showing], views: Sequence[_View]) -> Tensor:
+    def _orientations(self, showings: Sequence[Showing], views: Sequence[View]) -> Tensor:
         lie = matrices(torch.tensor([showing.item.quaternion for showing in showings], dtype=torch.float64))
         turns = torch.from_numpy(np.stack([self._windows.turns[view.turn] for view in views]))
         return (turns @ lie).float()
 
-    def _view(self, visit: Visit) -> _View:
-        rng = generator(self._recipe, self._seed, visit.index, VIEW, visit.round)
-        shape, size = self._windows.shape, self._windows.size
-        shift = [int(rng.integers(full)) if self._anywhere else 0 for full in shape]
-        corner = [int(rng.integers(full - size + 1)) - s for full, s in zip(shape, shift, strict=True)]
-        other = None
-        if rng.random() < self._recipe.images.neighbour:
-            turn, distance = rng.uniform(0, 2 * np.pi), rng.uniform(*NEIGHBOUR_DISTANCE)
-            # The fields are periodic, so the mate's can be rolled to any place.
-            other = (
-                corner[0] - round(distance * np.sin(turn)),
-                corner[1] - round(distance * np.cos(turn)),
-            )
-        recorded = self._recipe.images
-        view = _View(
-            (corner[0], corner[1]),
-            other,
-            turn=int(rng.integers(8)),
-            camera=draw_camera(self._recipe, rng),
-            noise=int(rng.integers(2**62)),
-            band=float(rng.uniform(*recorded.band)) if rng.random() < recorded.coarse else None,
-            drift=(0.0, 0.0),
-        )
-        way, length = rng.uniform(0, 2 * np.pi), rng.uniform(*recorded.drift)
-        return replace(view, drift=(float(length * np.sin(way)), float(length * np.cos(way))))
-
-    def _cut(self, images: Tensor, views: Sequence[_View], places: list[int]) -> Tensor:
-        windows = self._windows.at([v.turn for v in views], [v.corner for v in views], self._device)
+    def _cut(self, images: Tensor, views: Sequence[View], places: list[int]) -> Tensor:
+        windows = self._windows.at([v.turn for v in views], [v.corner for v in views], self.device)
         return self._windows.cut(images[places], windows)
 
     def _put_beside(
         self,
         samples: Tensor,
         images: Tensor,
-        views: Sequence[_View],
+        views: Sequence[View],
         *,
         shots: list[int],
         mates: dict[int, int],
@@ -204,12 +165,12 @@ class SampleStream:
         mine = self._cut(grown(images[[shots[k] for k in mates], 2])[:, None], some, list(range(len(some))))
         others = images[list(mates.values())]
         others = torch.cat([others, grown(others[:, 2])[:, None]], dim=1)
-        windows = self._windows.at([v.turn for v in some], [v.other or v.corner for v in some], self._device)
+        windows = self._windows.at([v.turn for v in some], [v.other or v.corner for v in some], self.device)
         its = self._windows.cut(others, windows)
         place = (its[:, 4:] > 0) & (mine == 0)
         samples[list(mates)] = torch.where(place, its[:, :4], samples[list(mates)])
 
-    def _noisy(self, clean: Tensor, views: Sequence[_View]) -> Tensor:
+    def _noisy(self, clean: Tensor, views: Sequence[View]) -> Tensor:
         grid = Grid((self._windows.size, self._windows.size), PIXEL)
         if self._recipe.images.drift[1] > 0:
             clean = _drifted(clean, grid, [view.drift for view in views])
@@ -218,6 +179,11 @@ class SampleStream:
         if bands:
             noisy[list(bands)] = _low_pass(noisy[list(bands)], list(bands.values()))
         return noisy
+
+
+def energies(showings: Sequence[Showing]) -> list[tuple[float, float | None]]:
+    """Of the beams [eV] with which specimens, and their mates, are seen."""
+    return [(showing.item.energy, showing.mate.energy if showing.mate else None) for showing in showings]
 
 
 def _drifted(images: Tensor, grid: Grid, drifts: Sequence[tuple[float, float]]) -> Tensor:

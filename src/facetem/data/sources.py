@@ -120,6 +120,8 @@ class StoreSource:
         Whole shards are taken in until there are as many specimens.
     recipe
         Under whose conditions the specimens are to be imaged; by default their own.
+    device
+        Where they are held; its memory is then what is meant above.
     """
 
     def __init__(
@@ -130,9 +132,10 @@ class StoreSource:
         memory: float = 8e9,
         limit: int | None = None,
         recipe: Recipe | None = None,
+        device: str = "cpu",
     ) -> None:
         paths = [path] if beside is None else [path, beside]
-        self._shelves = [Shelf(open_store(place)) for place in paths]
+        self._shelves = [Shelf(open_store(place), device) for place in paths]
         self.recipe = recipe or self._shelves[0].store.recipe
         self._memory, self._limit = memory, limit
         self._shards: list[list[int]] = [[] for _ in paths]  # of each store

@@ -169,38 +169,60 @@ def record_each(clean: Tensor, grid: Grid, cameras: Sequence[Camera], seeds: Seq
             f"binning: expected one number that divides {grid.shape} pixels, got {sorted(binnings)}"
         )
     squared = _squared(grid, clean)
-    return torch.stack(
-        [
-            _record(image, grid, camera, seed, squared)
-            for image, camera, seed in zip(clean, cameras, seeds, strict=True)
-        ]
-    )
-
-
-def _record(clean: Tensor, grid: Grid, camera: Camera, seed: int, squared: Tensor) -> Tensor:
-    own = torch.Generator(clean.device).manual_seed(seed)
     image = clean
-    counts = camera.dose * grid.pixel_area
-    if camera.ntf is not None:
-        image = _filtered(image, _signal(camera, squared) / _noise(camera, squared))
-    if camera.dose < inf:
-        counted = counts * camera.dqe
-        image = torch.poisson(image.clamp_min(0) * counted, generator=own) / counted
-    if camera.mtf_width < inf or camera.mtf is not None or camera.ntf is not None:
-        image = _filtered(image, _noise(camera, squared))
-    if camera.gain_error > 0:
-        image = image * (1 + camera.gain_error * _gain_pattern(camera, clean))
-    if camera.dose < inf and camera.readout > 0:
-        noise = torch.randn(clean.shape, generator=own, device=clean.device, dtype=clean.dtype)
-        image = image + camera.readout / counts * noise
-    if camera.binning > 1:
-        b = camera.binning
-        image = image.reshape(grid.shape[0] // b, b, grid.shape[1] // b, b).mean((1, 3))
+    uneven = [i for i, camera in enumerate(cameras) if camera.ntf is not None]
+    if uneven:
+        quotients = [_signal(cameras[i], squared) / _noise(cameras[i], squared) for i in uneven]
+        image = _replaced(image, uneven, _filtered(image[uneven], torch.stack(quotients)))
+    own = [torch.Generator(clean.device).manual_seed(seed) for seed in seeds]
+    lit = [i for i, camera in enumerate(cameras) if camera.dose < inf]
+    if lit:
+        counts = clean.new_tensor([cameras[i].dose * grid.pixel_area for i in lit])[:, None, None]
+        efficient = counts * clean.new_tensor([cameras[i].dqe for i in lit])[:, None, None]
+        means = image[lit].clamp_min(0) * efficient
+        counted = [torch.poisson(mean, generator=own[i]) for i, mean in zip(lit, means, strict=True)]
+        image = _replaced(image, lit, torch.stack(counted) / efficient)
+    spread = [i for i, c in enumerate(cameras) if c.mtf_width < inf or c.mtf is not None or c.ntf is not None]
+    if spread:
+        image = _replaced(
+            image, spread, _filtered(image[spread], _noises([cameras[i] for i in spread], squared))
+        )
+    for i, camera in enumerate(cameras):
+        if camera.gain_error > 0:
+            gained = image[i] * (1 + camera.gain_error * _gain_pattern(camera, clean[i]))
+            image = _replaced(image, [i], gained[None])
+    read = [i for i in lit if cameras[i].readout > 0]
+    if read:
+        noise = [
+            torch.randn(grid.shape, generator=own[i], device=clean.device, dtype=clean.dtype) for i in read
+        ]
+        each = clean.new_tensor([cameras[i].readout / (cameras[i].dose * grid.pixel_area) for i in read])
+        image = _replaced(image, read, image[read] + each[:, None, None] * torch.stack(noise))
+    (b,) = binnings or {1}
+    if b > 1:
+        image = image.reshape(len(image), grid.shape[0] // b, b, grid.shape[1] // b, b).mean((2, 4))
     return image
 
 
-def _filtered(image: Tensor, spectrum: Tensor) -> Tensor:
-    return torch.fft.ifft2(torch.fft.fft2(image) * spectrum).real
+def _replaced(images: Tensor, rows: list[int], by: Tensor) -> Tensor:
+    """The images with those in `rows` exchanged; gradients flow through all."""
+    if len(rows) == len(images):
+        return by
+    index = torch.tensor(rows, device=images.device)
+    return images.index_copy(0, index, by)
+
+
+def _noises(cameras: Sequence[Camera], squared: Tensor) -> Tensor:
+    """`_noise` of each camera (n, y, x); at once where none has a curve."""
+    if any(camera.mtf is not None or camera.ntf is not None for camera in cameras):
+        return torch.stack([_noise(camera, squared) for camera in cameras])
+    shapes = squared.new_tensor([(camera.mtf_width, camera.mtf_floor) for camera in cameras])
+    width, floor = shapes.T[..., None, None]
+    return (1 - floor) * (1 + squared / width**2) ** -1.5 + floor
+
+
+def _filtered(images: Tensor, spectra: Tensor) -> Tensor:
+    return torch.fft.ifft2(torch.fft.fft2(images) * spectra).real
 
 
 def _gain_pattern(camera: Camera, like: Tensor) -> Tensor:

@@ -13,14 +13,13 @@ pixel, from which the 3D shape follows, teaches it fast.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facetem.core.errors import InputError
 from facetem.learn.orientation import MOMENTS
 from facetem.learn.reflections import Reflections
 
@@ -155,35 +154,6 @@ class ShapeClassifier(nn.Module):
             self.correct = nn.Sequential(
                 nn.Linear(2 * before + config.reflections, 2 * HIDDEN), nn.ReLU(), said
             )
-
-    def grown(
-        self, *, depths: tuple[int, ...] | None = None, reflections: int | None = None
-    ) -> ShapeClassifier:
-        """This network with so many residual blocks in its stages, or with an eye for reflections. New blocks come last
-        in their stage and begin as the identity, and reflections begin without a say, so that it answers as before and
-        has more to learn with (Chen et al., Net2Net, ICLR 2016).
-
-        Raises
-        ------
-        InputError
-            If there is not one number for each stage, or the network would lose something.
-        """
-        mine = self.config.depths
-        depths = mine if depths is None else depths
-        reflections = self.config.reflections if reflections is None else reflections
-        if self.config.reflections not in (0, reflections):
-            raise InputError(f"reflections: expected {self.config.reflections}, got {reflections}")
-        if len(depths) != len(mine) or any(new < old for new, old in zip(depths, mine, strict=True)):
-            raise InputError(f"depths: expected {len(mine)} numbers, at least {mine}, got {depths}")
-        grown = ShapeClassifier(replace(self.config, depths=depths, reflections=reflections))
-        state = {k: v for k, v in self.state_dict().items() if not k.startswith("features.")}
-        grown.load_state_dict(state, strict=False)
-        begins = [0, *(end + 1 for end in self.features.ends)]
-        theirs = [0, *(end + 1 for end in grown.features.ends)]
-        for first, last, to in zip(begins, begins[1:], theirs, strict=False):
-            for k in range(last - first):
-                grown.features[to + k].load_state_dict(self.features[first + k].state_dict())
-        return grown
 
     @staticmethod
     def pool(stage: Tensor) -> Tensor:

@@ -47,7 +47,8 @@ class Run:
             # Statistics of the whole batch, as on one device. There is no such thing for the CPU.
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self._bare = model
-        optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=plan.decay)
+        fused = fabric.device.type == "cuda"
+        optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=plan.decay, fused=fused)
         self.network, self._optimizer = fabric.setup(model, optimizer)
         self.average.load_state_dict(model.state_dict())  # the first process's, now that they are set up
         if path.exists():
@@ -89,12 +90,7 @@ class Run:
     @torch.no_grad()
     def _follow(self, part: float) -> None:
         """Move the averaged weights (and normalisation statistics) by `part` of the way to the model's."""
-        pairs = zip(self.average.state_dict().values(), self._bare.state_dict().values(), strict=True)
-        for old, new in pairs:
-            if old.dtype.is_floating_point:
-                old.lerp_(new.to(old), part)
-            else:
-                old.copy_(new)
+        torch._foreach_lerp_(_numbers(self.average), _numbers(self._bare), part)
 
     def save_now_and_then(self) -> None:
         """Save if the last time is long ago."""
@@ -133,3 +129,8 @@ class Run:
             ) from None
         self._optimizer.load_state_dict(saved["optimizer"])
         self.step, self.elapsed = saved["step"], saved["elapsed"]
+
+
+def _numbers(model: nn.Module) -> list[Tensor]:
+    """Weights and normalisation statistics, without what counts steps."""
+    return [values for values in model.state_dict().values() if values.is_floating_point()]

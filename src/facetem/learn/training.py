@@ -117,19 +117,18 @@ class ShapeTask:
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         answer, picture = self.model(channels_last(normalise(uneven(batch.noisy, generator))))
         logits = answer.logits.float()
-        known = (batch.labels >= 0).sum().clamp_min(1)
+        labels = batch.labels.to(logits.device)
+        known = (labels >= 0).sum().clamp_min(1)
         shape = functional.cross_entropy(
-            logits, batch.labels, label_smoothing=0.05, ignore_index=-1, reduction="sum"
+            logits, labels, label_smoothing=0.05, ignore_index=-1, reduction="sum"
         )
         shape = shape / known
         thickness = functional.avg_pool2d(batch.thickness / 10, 4)  # Å -> nm
         thick = functional.smooth_l1_loss(picture.thickness, thickness, beta=0.5)
         mask = functional.binary_cross_entropy_with_logits(picture.mask, functional.avg_pool2d(batch.mask, 4))
         image = functional.smooth_l1_loss(picture.target, batch.target - 1, beta=0.1)
-        refusal = functional.binary_cross_entropy_with_logits(
-            answer.refusal.float(), (batch.labels < 0).float()
-        )
-        accuracy = (logits.argmax(1) == batch.labels).sum() / known
+        refusal = functional.binary_cross_entropy_with_logits(answer.refusal.float(), (labels < 0).float())
+        accuracy = (logits.argmax(1) == labels).sum() / known
         size, lies = pose_losses(answer, batch)
         figures = {
             "loss": shape,

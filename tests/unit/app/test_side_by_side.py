@@ -17,6 +17,7 @@ from facetem.data.publish import whole_shards
 from facetem.data.recipe_file import recipe_from
 from facetem.data.samples import draw_set
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
+from facetem.learn.growth import Size
 from facetem.learn.release import release_restorer
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
 from facetem.learn.training import TrainingPlan
@@ -51,7 +52,7 @@ def plan(**changes: Any) -> TrainingPlan:
 def test_both_learn_while_their_specimens_are_made(
     start: Path, small: dict[str, Any], tmp_path: Path
 ) -> None:
-    begin = partial(_task, start, (1, 1, 2, 1), 8)
+    begin = partial(_task, start, Size(depths=(1, 1, 2, 1), reflections=8))
     told: list[tuple[str, float]] = []
     made = specimens(small, tmp_path)
     held = HeldOut(made.recipe, "validation", 2)
@@ -88,7 +89,7 @@ def test_what_is_wrong_in_a_process_is_said_by_the_first(
             {Network.classifier: plan(size=512)},
             specimens(small, tmp_path),
             device="cpu",
-            learn=partial(_learn, partial(_task, start, None, None), tmp_path / "run", None),
+            learn=partial(_learn, partial(_task, start, Size()), tmp_path / "run", None),
             meanwhile=partial(draw_all, [], tmp_path / "held-out", "cpu"),
             progress=lambda *step: None,
         )

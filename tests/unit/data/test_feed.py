@@ -201,10 +201,11 @@ def test_a_run_goes_on_where_it_stopped(path: Path) -> None:
         assert first(70 - taken, taken) == whole[taken:]
 
 
-def test_batches_are_those_of_the_source(path: Path) -> None:
+@pytest.mark.parametrize("drawers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_batches_are_those_of_the_source_whoever_draws(path: Path, drawers: int) -> None:
     source = StoreSource(path)
     stream = SampleStream(RECIPE, size=64)
-    with feed(source, stream, batch=5) as batches:
+    with feed(source, stream, batch=5, drawers=drawers) as batches:
         made = [next(batches) for _ in range(6)]
     showings = [showing for epoch in range(2) for group in loaded(source, epoch) for showing in group]
     for k, batch in enumerate(made):

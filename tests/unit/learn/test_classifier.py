@@ -3,6 +3,7 @@ import torch
 
 from facetem.core.errors import InputError
 from facetem.learn.classifier import ClassifierConfig, Residual, ShapeClassifier
+from facetem.learn.growth import Size, grown
 from facetem.learn.orientation import MOMENTS
 
 
@@ -42,20 +43,28 @@ def test_a_grown_network_answers_as_before_and_learns_with_what_is_new() -> None
     for norm in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
         torch.nn.init.uniform_(norm.weight, 0.5, 1)  # a trained network's blocks are not the identity
         torch.nn.init.normal_(norm.running_mean)
-    deeper = model.grown(depths=(2, 1, 3, 1), reflections=8)
+    larger = grown(model, Size(depths=(2, 1, 3, 1), widths=(12, 8, 8, 10), reflections=8))
     images = torch.randn(2, 1, 256, 256)
-    for before, after in zip(model.eval().classify(images), deeper.eval().classify(images), strict=True):
-        assert torch.equal(before, after)
-    answer, picture = deeper.train()(images)
+    before, after = model.eval().classify(images), larger.eval().classify(images)
+    assert after.features.shape == (2, 20)
+    for name in ("logits", "log_diameter", "moments", "refusal"):
+        torch.testing.assert_close(getattr(after, name), getattr(before, name), rtol=1e-5, atol=1e-5)
+    again = (
+        grown(larger, Size(widths=(12, 9, 8, 10))).eval().classify(images)
+    )  # reflections are asked as before
+    torch.testing.assert_close(again.logits, after.logits, rtol=1e-5, atol=1e-5)
+    answer, picture = larger.train()(images)
     (picture.target.square().sum() + sum(part.square().sum() for part in answer)).backward()
-    added = [m for m in deeper.features if isinstance(m, Residual) and not m.second_norm.weight.any()]
+    assert larger.features[0].weight.grad[8:].any((1, 2, 3)).sum() == 0  # nobody listens to new channels
+    assert larger.features[5].weight.grad[:, 8:].any((1, 2, 3)).all()  # but all learn to
+    added = [m for m in larger.features if isinstance(m, Residual) and not m.second_norm.weight.any()]
     assert len(added) == 2
     assert all(block.second_norm.weight.grad.any() for block in added)
-    assert deeper.correct[-1].weight.grad.any(1).all()  # every answer heeds the reflections
+    assert larger.correct[-1].weight.grad.any(1).all()  # every answer heeds the reflections
 
 
 @pytest.mark.parametrize("depths", [(1, 1, 1, 1), (1, 1, 2)])
 def test_a_network_loses_no_blocks(depths: tuple[int, ...]) -> None:
     model = ShapeClassifier(ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 2, 1)))
     with pytest.raises(InputError, match=r"depths: expected 4 numbers, at least \(1, 1, 2, 1\)"):
-        model.grown(depths=depths)
+        grown(model, Size(depths=depths))
