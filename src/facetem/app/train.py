@@ -53,6 +53,12 @@ if TYPE_CHECKING:
 Begun = TypeVar("Begun", ShapeClassifier, ContrastRestorer)
 CLASSIFIER_SHARE = 0.6  # of the time for both: the restorer is pleased sooner, its every pixel is a lesson
 SPREAD_IMAGES = 32  # held out, to tell how large a restored image's error is where its patches disagree
+RESTORER_BESIDE = (
+    0.75  # of the time for the classifier, where both learn side by side: it then has the GPU alone
+)
+GPU_RENEWAL = (
+    0.5  # chance that a specimen is imaged afresh when a GPU shows it: imaging takes as long as learning
+)
 GPU_BATCH = {Network.classifier: 256, Network.restorer: 64}  # samples a step that keep a GPU from waiting
 MEMORY_SHARE = 0.35  # of what is free, for the specimens that a training keeps: two share a GPU
 TEST_IMAGES = 400  # of a release's own test
@@ -104,17 +110,17 @@ def run_training(
     together = network is Network.release and device.startswith("cuda") and fabric.world_size == 1
     common = {"seed": seed, "precision": precision} | ({} if start is None else {"ease": 0.0})
     if device.startswith("cuda"):
-        common["renewal"] = 1.0  # a GPU images as quickly as it shows again
+        common["renewal"] = GPU_RENEWAL
     plans = {
         which: replace(
             plan,
-            minutes=minutes if together or network is which else share * minutes,
+            minutes=minutes if network is which else (part if together else share) * minutes,
             batch=batch or (GPU_BATCH[which] if device.startswith("cuda") else plan.batch),
             **common,
         )
-        for which, plan, share in (
-            (Network.classifier, CLASSIFIER_PLAN, CLASSIFIER_SHARE),
-            (Network.restorer, RESTORER_PLAN, 1 - CLASSIFIER_SHARE),
+        for which, plan, share, part in (
+            (Network.classifier, CLASSIFIER_PLAN, CLASSIFIER_SHARE, 1.0),
+            (Network.restorer, RESTORER_PLAN, 1 - CLASSIFIER_SHARE, RESTORER_BESIDE),
         )
         if network in (which, Network.release)
     }

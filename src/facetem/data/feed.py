@@ -24,7 +24,7 @@ from facetem.data.workers import end_with_parent
 
 T = TypeVar("T")
 BATCHES = 2  # made ahead
-DRAWERS = 2  # processes that draw for a GPU
+DRAWERS = 3  # processes that draw for a GPU
 
 
 class Ahead(Generic[T]):

@@ -42,7 +42,7 @@ class Imager:
             else:
                 due.append(shot)
         # The caches of a CPU hold the waves of one image and no more; a GPU wants many at once.
-        at_once = 1 if self._device.type == "cpu" else 64
+        at_once = 1 if self._device.type == "cpu" else 256
         for first in range(0, len(due), at_once):
             some = due[first : first + at_once]
             new = self._imaged(

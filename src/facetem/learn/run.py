@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from facetem.core.errors import InputError
 from facetem.learn.processes import of_the_first
+from facetem.learn.replay import replayed
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -48,6 +49,10 @@ class Run:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self._bare = model
         fused = fabric.device.type == "cuda"
+        if fused and fabric.world_size == 1:
+            images = torch.randn(plan.batch, 1, plan.size, plan.size, device=fabric.device)
+            images = images.to(memory_format=torch.channels_last)
+            model = replayed(model.to(fabric.device), images, plan.precision)
         optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=plan.decay, fused=fused)
         self.network, self._optimizer = fabric.setup(model, optimizer)
         self.average.load_state_dict(model.state_dict())  # the first process's, now that they are set up
