@@ -16,6 +16,7 @@ from facetem.learn.calibration import cross_fitted, fit_spread_scale, fit_temper
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.conformal import ConformalSets
 from facetem.learn.familiarity import FALSE_ALARMS, Familiarity
+from facetem.learn.folded import folded
 from facetem.learn.predictor import Classifier
 from facetem.learn.restoration import Restorer
 from facetem.learn.restorer import ContrastRestorer
@@ -63,7 +64,7 @@ def release_classifier(
     training
         How the weights came about; kept in the file's header.
     """
-    classifier = Classifier(model.to(device).eval(), device=device)
+    classifier = Classifier(folded(model).to(device), device=device)
     answers = classifier.answers(calibration.noisy.numpy())
     logits = answers.logits
     known = classifier.answers(familiar.noisy.numpy())

@@ -19,7 +19,8 @@ def replayed(model: nn.Module, images: Tensor, precision: Precision) -> nn.Modul
     """The network on a GPU, whose training passes, forward and backward, are replayed from now on.
 
     Every input has to have the shape of `images`; what they hold does not matter. Nothing else may use the GPU until
-    this returns. The network in its evaluation mode is as before.
+    this returns. Gradients last until the next pass, whose memory is the same. The network in its evaluation mode is as
+    before.
     """
     torch.backends.cudnn.benchmark = True  # of all ways to convolve, the quickest for this shape
     # What is recorded runs on a stream of its own; PyTorch waits for it where gradients are summed, and says so.

@@ -41,13 +41,16 @@ def test_a_replayed_step_is_the_step_itself(name: str) -> None:
         images = torch.randn(
             4, 1, 256, 256, generator=torch.Generator("cuda").manual_seed(seed), device="cuda"
         )
+        losses, gradients = [], []
         for network in (plain, graphed):
             network.zero_grad()
-            total(network(images)).backward()
-        torch.testing.assert_close(total(graphed(images)), total(plain(images)), rtol=1e-4, atol=1e-5)
-        for (key, mine), other in zip(graphed.named_parameters(), plain.parameters(), strict=True):
-            torch.testing.assert_close(
-                mine.grad, other.grad, rtol=1e-2, atol=1e-4, msg=lambda m, k=key: f"{k}: {m}"
-            )
+            losses.append(total(network(images)))
+            losses[-1].backward()
+            # Copies: the memory of replayed gradients is used again by the next pass.
+            gradients.append({key: value.grad.clone() for key, value in network.named_parameters()})
+        torch.testing.assert_close(losses[1], losses[0], rtol=1e-4, atol=1e-5)
+        for key, expected in gradients[0].items():
+            scale = float(expected.abs().max())
+            torch.testing.assert_close(gradients[1][key], expected, rtol=1e-2, atol=1e-3 * scale + 1e-6)
     for key, value in graphed.state_dict().items():  # the statistics too have moved alike
         torch.testing.assert_close(value.float(), plain.state_dict()[key].float(), rtol=1e-3, atol=1e-4)
