@@ -105,7 +105,12 @@ def _signal(camera: Camera, squared: Tensor) -> Tensor:
     """MTF at squared frequencies [(cycles per pixel)^2]."""
     if camera.mtf is not None:
         return camera.mtf.at(squared.sqrt())
-    return (1 - camera.mtf_floor) * (1 + squared / camera.mtf_width**2) ** -1.5 + camera.mtf_floor
+    return _transfer(squared, camera.mtf_width, camera.mtf_floor)
+
+
+def _transfer(squared: Tensor, width: float | Tensor, floor: float | Tensor) -> Tensor:
+    """Transfer at squared frequencies where all but the part `floor` spreads, see `modulation_transfer`."""
+    return (1 - floor) * (1 + squared / width**2) ** -1.5 + floor
 
 
 def _noise(camera: Camera, squared: Tensor) -> Tensor:
@@ -168,57 +173,83 @@ def record_each(clean: Tensor, grid: Grid, cameras: Sequence[Camera], seeds: Seq
         raise InputError(
             f"binning: expected one number that divides {grid.shape} pixels, got {sorted(binnings)}"
         )
-    squared = _squared(grid, clean)
-    image = clean
-    uneven = [i for i, camera in enumerate(cameras) if camera.ntf is not None]
-    if uneven:
-        quotients = [_signal(cameras[i], squared) / _noise(cameras[i], squared) for i in uneven]
-        image = _replaced(image, uneven, _filtered(image[uneven], torch.stack(quotients)))
-    own = [torch.Generator(clean.device).manual_seed(seed) for seed in seeds]
-    lit = [i for i, camera in enumerate(cameras) if camera.dose < inf]
-    if lit:
-        counts = clean.new_tensor([cameras[i].dose * grid.pixel_area for i in lit])[:, None, None]
-        efficient = counts * clean.new_tensor([cameras[i].dqe for i in lit])[:, None, None]
-        means = image[lit].clamp_min(0) * efficient
-        counted = [torch.poisson(mean, generator=own[i]) for i, mean in zip(lit, means, strict=True)]
-        image = _replaced(image, lit, torch.stack(counted) / efficient)
-    spread = [i for i, c in enumerate(cameras) if c.mtf_width < inf or c.mtf is not None or c.ntf is not None]
-    if spread:
-        image = _replaced(
-            image, spread, _filtered(image[spread], _noises([cameras[i] for i in spread], squared))
-        )
-    for i, camera in enumerate(cameras):
-        if camera.gain_error > 0:
-            gained = image[i] * (1 + camera.gain_error * _gain_pattern(camera, clean[i]))
-            image = _replaced(image, [i], gained[None])
-    read = [i for i in lit if cameras[i].readout > 0]
-    if read:
-        noise = [
-            torch.randn(grid.shape, generator=own[i], device=clean.device, dtype=clean.dtype) for i in read
-        ]
-        each = clean.new_tensor([cameras[i].readout / (cameras[i].dose * grid.pixel_area) for i in read])
-        image = _replaced(image, read, image[read] + each[:, None, None] * torch.stack(noise))
+    noise = [torch.Generator(clean.device).manual_seed(seed) for seed in seeds]
+    image = _Exposure(grid, cameras, noise, _squared(grid, clean)).of(clean)
     (b,) = binnings or {1}
     if b > 1:
         image = image.reshape(len(image), grid.shape[0] // b, b, grid.shape[1] // b, b).mean((2, 4))
     return image
 
 
-def _replaced(images: Tensor, rows: list[int], by: Tensor) -> Tensor:
-    """The images with those in `rows` exchanged; gradients flow through all."""
-    if len(rows) == len(images):
-        return by
-    index = torch.tensor(rows, device=images.device)
-    return images.index_copy(0, index, by)
+@dataclass(frozen=True)
+class _Exposure:
+    """What becomes of images in their cameras: one thing after the other, each to those whose camera does it. `squared`
+    are the frequencies of `_squared`."""
+
+    grid: Grid
+    cameras: Sequence[Camera]
+    noise: Sequence[torch.Generator]
+    squared: Tensor
+
+    def of(self, images: Tensor) -> Tensor:
+        steps = (
+            (lambda camera: camera.ntf is not None, self._damped),
+            (lambda camera: camera.dose < inf, self._counted),
+            (_spreads, self._spread),
+            (lambda camera: camera.gain_error > 0, self._gained),
+            (lambda camera: camera.dose < inf and camera.readout > 0, self._read),
+        )
+        for does, step in steps:
+            rows = [i for i, camera in enumerate(self.cameras) if does(camera)]
+            if len(rows) == len(images):
+                images = step(images, rows)
+            elif rows:
+                index = torch.tensor(rows, device=images.device)
+                images = images.index_copy(0, index, step(images[rows], rows))
+        return images
+
+    def _damped(self, images: Tensor, rows: list[int]) -> Tensor:
+        """As MTF / NTF says."""
+        cameras = [self.cameras[i] for i in rows]
+        quotients = [_signal(camera, self.squared) / _noise(camera, self.squared) for camera in cameras]
+        return _filtered(images, torch.stack(quotients))
+
+    def _counted(self, images: Tensor, rows: list[int]) -> Tensor:
+        counts = self._counts(rows) * images.new_tensor([self.cameras[i].dqe for i in rows])[:, None, None]
+        means = images.clamp_min(0) * counts
+        drawn = [torch.poisson(mean, generator=self.noise[i]) for i, mean in zip(rows, means, strict=True)]
+        return torch.stack(drawn) / counts
+
+    def _spread(self, images: Tensor, rows: list[int]) -> Tensor:
+        """As NTF says; at once where no camera has a curve."""
+        cameras = [self.cameras[i] for i in rows]
+        if any(camera.mtf is not None or camera.ntf is not None for camera in cameras):
+            return _filtered(images, torch.stack([_noise(camera, self.squared) for camera in cameras]))
+        shapes = images.new_tensor([(camera.mtf_width, camera.mtf_floor) for camera in cameras])
+        return _filtered(images, _transfer(self.squared, *shapes.T[..., None, None]))
+
+    def _gained(self, images: Tensor, rows: list[int]) -> Tensor:
+        gains = [1 + self.cameras[i].gain_error * _gain_pattern(self.cameras[i], images[0]) for i in rows]
+        return images * torch.stack(gains)
+
+    def _read(self, images: Tensor, rows: list[int]) -> Tensor:
+        one = images[0]
+        noise = [
+            torch.randn(one.shape, generator=self.noise[i], device=one.device, dtype=one.dtype) for i in rows
+        ]
+        spread = images.new_tensor([self.cameras[i].readout for i in rows])[:, None, None] / self._counts(
+            rows
+        )
+        return images + spread * torch.stack(noise)
+
+    def _counts(self, rows: list[int]) -> Tensor:
+        """Electrons a pixel in vacuum (n, 1, 1)."""
+        counts = [self.cameras[i].dose * self.grid.pixel_area for i in rows]
+        return self.squared.new_tensor(counts)[:, None, None]
 
 
-def _noises(cameras: Sequence[Camera], squared: Tensor) -> Tensor:
-    """`_noise` of each camera (n, y, x); at once where none has a curve."""
-    if any(camera.mtf is not None or camera.ntf is not None for camera in cameras):
-        return torch.stack([_noise(camera, squared) for camera in cameras])
-    shapes = squared.new_tensor([(camera.mtf_width, camera.mtf_floor) for camera in cameras])
-    width, floor = shapes.T[..., None, None]
-    return (1 - floor) * (1 + squared / width**2) ** -1.5 + floor
+def _spreads(camera: Camera) -> bool:
+    return camera.mtf_width < inf or camera.mtf is not None or camera.ntf is not None
 
 
 def _filtered(images: Tensor, spectra: Tensor) -> Tensor:
