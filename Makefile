@@ -1,7 +1,7 @@
 # `make demo` and `make test` need nothing but Python >= 3.11 and make: they create .venv, install, and run.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test lint types contracts docs check clean
 
@@ -46,6 +46,12 @@ check: lint types contracts test docs
 .venv/installed-dev: .venv/installed-test
 	@$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@
+
+# All of them at once, for CI: whatever is installed, pip looks at everything again.
+.venv/installed-all: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP_INSTALL) --editable '.[dev,docs]'
+	@touch .venv/installed .venv/installed-test .venv/installed-docs .venv/installed-dev $@
 
 clean:
 	rm -rf .venv build dist docs/_build facetem-demo .pytest_cache .ruff_cache .hypothesis

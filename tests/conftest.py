@@ -57,6 +57,26 @@ def small() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of weights of two small networks, which have learnt nothing: for what does not ask what they say."""
+    import torch
+
+    from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
+    from facetem.learn.release import release_restorer
+    from facetem.learn.restorer import ContrastRestorer, RestorerConfig
+    from facetem.learn.weights_file import save_weights
+
+    folder, widths = tmp_path_factory.mktemp("weights"), (8, 8, 8, 8)
+    torch.manual_seed(0)
+    classifier = ShapeClassifier(ClassifierConfig(widths=widths, depths=(1, 1, 1, 1)))
+    config = {"name": "small", "network": classifier.config.as_dict()}
+    save_weights(folder / "classifier.safetensors", "classifier", classifier, config, {})
+    restorer = ContrastRestorer(RestorerConfig(widths=widths, depths=(1, 1, 1, 1), up=widths))
+    release_restorer(restorer, folder / "restorer.safetensors", training={})
+    return folder
+
+
+@pytest.fixture(scope="session")
 def shared(repository: Path) -> Path:
     """The folder of micrographs and reference results beside the repository."""
     folder = repository.parent / "shared"

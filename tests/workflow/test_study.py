@@ -44,17 +44,25 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-ALONE = ("--device", "cpu", "--workers", "1")
+@pytest.fixture(scope="module")
+def alone(small_weights: Path) -> tuple[object, ...]:
+    """One process, and networks of which it matters only that they answer."""
+    return ("--device", "cpu", "--workers", "1", *networks(small_weights))
+
+
+def networks(folder: Path) -> list[str]:
+    weights = {f"--{name}": str(folder / f"{name}.safetensors") for name in ("classifier", "restorer")}
+    return [word for option in weights.items() for word in option]
 
 
 @pytest.mark.slow
 def test_a_study_writes_its_tables_figures_and_page(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Path, alone: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     axes = {"dose": STUDIES["dose"]["dose"], "side": STUDIES["carbon"]["side"]}
     axes["dose"] = replace(axes["dose"], quick=(200, 2000))
     monkeypatch.setitem(STUDIES, "dose", axes)
-    words = ["study", "dose", "--quick", "--recipe", recipe, "--per-shape", 1, *ALONE, "-o"]
+    words = ["study", "dose", "--quick", "--recipe", recipe, "--per-shape", 1, *alone, "-o"]
     said = run(*words, tmp_path / "out").output
     for stem in ("dose-dose", "dose-side"):
         for suffix in (".png", ".svg", ".csv", ".parquet", ".html"):
@@ -72,10 +80,10 @@ def test_a_study_writes_its_tables_figures_and_page(
 
 @pytest.mark.slow
 def test_an_interactive_figure_needs_nothing_from_elsewhere(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Path, alone: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(STUDIES, "orientation", {})
-    words = ["study", "orientation", "--quick", "--recipe", recipe, "--per-shape", 1, *ALONE, "-o"]
+    words = ["study", "orientation", "--quick", "--recipe", recipe, "--per-shape", 1, *alone, "-o"]
     run(*words, tmp_path / "out")
     page = (tmp_path / "out" / "orientation-map.html").read_text()
     sources = re.findall(r"<(?:script|link)[^>]*(?:src|href)=\"([^\"]*)\"", page)
@@ -89,9 +97,11 @@ def test_an_interactive_figure_needs_nothing_from_elsewhere(
 
 
 @pytest.mark.slow
-def test_a_plan_recommends_what_its_table_says(recipe: Path, tmp_path: Path) -> None:
+def test_a_plan_recommends_what_its_table_says(
+    recipe: Path, alone: tuple[object, ...], tmp_path: Path
+) -> None:
     words = ["study", "plan", "--preset", "200kV-cold-feg", "--dose", 1000, "--diameter-nm", 1.8, "--quick"]
-    said = run(*words, "--recipe", recipe, "--per-shape", 1, *ALONE, "-o", tmp_path / "out").output
+    said = run(*words, "--recipe", recipe, "--per-shape", 1, *alone, "-o", tmp_path / "out").output
     table = pd.read_csv(tmp_path / "out" / "plan-200kV-cold-feg.csv")
     assert sorted(set(table["dose"])) == [250, 1000]
     most = table[table["dose"] == 1000].set_index("defocus_nm")["chance"].idxmax()
@@ -102,9 +112,11 @@ def test_a_plan_recommends_what_its_table_says(recipe: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_study_that_was_killed_goes_on_and_a_cluster_finds_the_same(recipe: Path, tmp_path: Path) -> None:
+def test_a_study_that_was_killed_goes_on_and_a_cluster_finds_the_same(
+    recipe: Path, small_weights: Path, tmp_path: Path
+) -> None:
     words = [sys.executable, "-m", "facetem.app.cli", "study", "dose", "--quick", "--recipe", str(recipe)]
-    words += ["--per-shape", "1", "--device", "cpu"]
+    words += ["--per-shape", "1", "--device", "cpu", *networks(small_weights)]
     out, results = tmp_path / "out", tmp_path / "out" / "measured" / "results"
     first = subprocess.Popen([*words, "--workers", "2", "-o", str(out)], start_new_session=True)
     until(lambda: results.is_dir() and list(results.glob("*.parquet")))
@@ -153,8 +165,8 @@ def until(happens: Callable[[], Any], patience: float = 240.0) -> Any:
 
 
 @pytest.mark.slow
-def test_the_figure_holds_its_data(recipe: Path, tmp_path: Path) -> None:
-    run("study", "figure1", "--recipe", recipe, "--per-shape", 1, *ALONE, "-o", tmp_path / "out")
+def test_the_figure_holds_its_data(recipe: Path, alone: tuple[object, ...], tmp_path: Path) -> None:
+    run("study", "figure1", "--recipe", recipe, "--per-shape", 1, *alone, "-o", tmp_path / "out")
     with np.load(tmp_path / "out" / "figure1.npz") as data:
         assert data["confusion"].sum(axis=1).tolist() == [1] * 8
         assert data["restored"].shape == data["target"].shape == (3, 3, 256, 256)

@@ -18,24 +18,9 @@ from facetem.data.recipe_file import recipe_from
 from facetem.data.samples import draw_set
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.growth import Size
-from facetem.learn.release import release_restorer
-from facetem.learn.restorer import ContrastRestorer, RestorerConfig
 from facetem.learn.training import TrainingPlan
-from facetem.learn.weights_file import save_weights
 
 WIDTHS = (8, 8, 8, 8)
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Path:
-    """A folder of weights of two small networks."""
-    torch.manual_seed(0)
-    classifier = ShapeClassifier(ClassifierConfig(widths=WIDTHS, depths=(1, 1, 1, 1)))
-    config = {"name": "small", "network": classifier.config.as_dict()}
-    save_weights(tmp_path / "classifier.safetensors", "classifier", classifier, config, {})
-    restorer = ContrastRestorer(RestorerConfig(widths=WIDTHS, depths=(1, 1, 1, 1), up=WIDTHS))
-    release_restorer(restorer, tmp_path / "restorer.safetensors", training={})
-    return tmp_path
 
 
 def specimens(small: dict[str, Any], path: Path, **changes: Any) -> Specimens:
@@ -50,9 +35,9 @@ def plan(**changes: Any) -> TrainingPlan:
 
 @pytest.mark.slow
 def test_both_learn_while_their_specimens_are_made(
-    start: Path, small: dict[str, Any], tmp_path: Path
+    small_weights: Path, small: dict[str, Any], tmp_path: Path
 ) -> None:
-    begin = partial(_task, start, Size(depths=(1, 1, 2, 1), reflections=8))
+    begin = partial(_task, small_weights, Size(depths=(1, 1, 2, 1), reflections=8))
     told: list[tuple[str, float]] = []
     made = specimens(small, tmp_path)
     held = HeldOut(made.recipe, "validation", 2)
@@ -82,14 +67,14 @@ def saved_names(path: Path) -> set[str]:
 
 @pytest.mark.slow
 def test_what_is_wrong_in_a_process_is_said_by_the_first(
-    start: Path, small: dict[str, Any], tmp_path: Path
+    small_weights: Path, small: dict[str, Any], tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="size: expected at most"):
         learn_side_by_side(
             {Network.classifier: plan(size=512)},
             specimens(small, tmp_path),
             device="cpu",
-            learn=partial(_learn, partial(_task, start, Size()), tmp_path / "run", None),
+            learn=partial(_learn, partial(_task, small_weights, Size()), tmp_path / "run", None),
             meanwhile=partial(draw_all, [], tmp_path / "held-out", "cpu"),
             progress=lambda *step: None,
         )
