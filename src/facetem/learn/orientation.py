@@ -50,6 +50,7 @@ MOMENTS: tuple[tuple[int, int], ...] = tuple(
 )
 ROTATIONS = 12_000  # that moments are compared with at first: 9 degrees apart, 3 for a cubic crystal
 SMALL_STEP = 1e-5  # rad
+AT_ONCE = 256  # of them whose moments are taken: ten times as quick as all at once
 STARTS = 4  # of them that are improved
 INVERSION, MIRROR = -np.eye(3), np.diag([1.0, 1.0, -1.0])
 
@@ -178,8 +179,10 @@ class Finder:
         self._moments = self._moments_of(self._rotations)
 
     def _moments_of(self, rotations: Array) -> Array:
-        """The moments of rotations (n, 3, 3), of length 1."""
-        return _unit(moments(np.einsum("nij,kj->nki", rotations, self._normals)))
+        """The moments of rotations (n, 3, 3), of length 1; some at a time, which the caches hold."""
+        parts = np.array_split(rotations, -(-len(rotations) // AT_ONCE))
+        normals = [np.einsum("nij,kj->nki", part, self._normals) for part in parts]
+        return _unit(np.concatenate([moments(some) for some in normals]))
 
     def _slopes(self, step: Array, start: Array) -> Array:
         """How the moments (25, 3) change with each component of a step; by central differences, all at once."""
