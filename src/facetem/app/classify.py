@@ -8,7 +8,7 @@ from facetem.app.command import check_suffix, whole_file
 from facetem.app.results import print_prediction, shape_words
 from facetem.data.draw import PIXEL
 from facetem.data.micrograph import load_micrograph
-from facetem.learn.conformal import check_coverage
+from facetem.learn.conformal import COVERAGE, check_coverage
 from facetem.learn.predictor import load_classifier, particle_view
 
 
@@ -17,12 +17,13 @@ def run_classify(
     *,
     sampling: float | None,
     weights: Path | None,
-    coverage: float,
+    coverage: float | None,
     saliency: Path | None,
     device: str,
     as_json: bool,
 ) -> None:
     """Print the prediction; with `saliency`, write a picture of what decided (.png). `sampling` in Å/px."""
+    coverage = COVERAGE if coverage is None else coverage
     check_coverage(coverage)
     if saliency is not None:
         check_suffix(saliency, (".png",))

@@ -256,8 +256,11 @@ def classify(
         Path | None, typer.Option(help="A classifier of your own. Default: the released one.")
     ] = None,
     coverage: Annotated[
-        float, typer.Option(help="Part of all answers that are to hold the true shape among the possible.")
-    ] = 0.9,
+        float | None,
+        typer.Option(
+            help="Part of all answers that are to hold the true shape among the possible. Default: 0.95."
+        ),
+    ] = None,
     saliency: Annotated[Path | None, typer.Option(help="Also draw what decided, .png.")] = None,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from facetem.core.errors import InputError
 
-COVERAGE = 0.9  # stated where nothing else is asked for
+COVERAGE = 0.95  # stated where nothing else is asked for
 
 
 def check_coverage(coverage: float) -> None:

@@ -45,7 +45,7 @@ class Calibration:
 class ClassifierGraph(nn.Module):
     """Images (n, 256, 256) -> `CLASSIFIER_OUTPUTS`: the arithmetic of `Classifier.classify`.
 
-    logits, probabilities (n, classes), in the order of `SHAPES`; possible (n, classes; bool) at a coverage of 90 %;
+    logits, probabilities (n, classes), in the order of `SHAPES`; possible (n, classes; bool) at a coverage of 95 %;
     known (n,; bool) and the score behind it; log_diameter (n,) in units of `TYPICAL`, diameter [Å] (n,); moments
     (n, 25), see `facetem.learn.orientation`.
     """
