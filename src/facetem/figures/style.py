@@ -23,6 +23,7 @@ INK = "#22262B"
 SOFT = "#6B727B"
 SERIES = (PALETTE[4], PALETTE[5], SOFT, PALETTE[2])  # lines of one panel, each with a marker of its own
 MARKERS = "os^D"
+LIGHTLY = 3  # of 9, how hard PNGs are compressed: a fifth larger than by default, in half of the time
 
 
 def shape_colours(names: Sequence[str]) -> dict[str, str]:
@@ -43,13 +44,13 @@ def grey_png(image: ArrayLike, levels: tuple[float, float] | None = None) -> byt
     values = np.asarray(image, dtype=np.float32)
     low, high = levels or display_range(values)
     scaled = np.clip((values - low) / (high - low), 0, 1)
-    return imwrite("<bytes>", (255 * scaled + 0.5).astype(np.uint8), extension=".png")
+    return imwrite("<bytes>", (255 * scaled + 0.5).astype(np.uint8), extension=".png", compress_level=LIGHTLY)
 
 
 def png(figure: Figure, dpi: float = 150) -> bytes:
     """The figure as PNG bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", pil_kwargs={"compress_level": LIGHTLY})
     return buffer.getvalue()
 
 
