@@ -31,6 +31,7 @@ def replayed(model: nn.Module, images: Tensor, precision: Precision) -> nn.Modul
     mixed = precision == "bf16-mixed"
     cast = torch.autocast("cuda", torch.bfloat16, cache_enabled=False) if mixed else nullcontext()
     with cast:
-        model = torch.cuda.make_graphed_callables(model.train(), (images,))
+        recorded = torch.cuda.make_graphed_callables(model.train(), (images,))
+    assert recorded is model  # its passes are exchanged, not the network
     model.load_state_dict(before)  # the passes that were recorded have moved the normalisation's statistics
     return model

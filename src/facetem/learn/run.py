@@ -95,7 +95,8 @@ class Run:
     @torch.no_grad()
     def _follow(self, part: float) -> None:
         """Move the averaged weights (and normalisation statistics) by `part` of the way to the model's."""
-        torch._foreach_lerp_(_numbers(self.average), _numbers(self._bare), part)
+        lerp = torch._foreach_lerp_  # type: ignore[attr-defined]  # as PyTorch's own optimizers have it
+        lerp(_numbers(self.average), _numbers(self._bare), part)
 
     def save_now_and_then(self) -> None:
         """Save if the last time is long ago."""
