@@ -7,6 +7,7 @@ import torch
 
 from facetem.data.samples import Batch
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
+from facetem.learn.conformal import COVERAGE
 from facetem.learn.predictor import load_classifier
 from facetem.learn.release import release_classifier, release_restorer
 from facetem.learn.restoration import load_restorer
@@ -55,7 +56,7 @@ def test_released_classifier_is_calibrated_for_every_shape(tmp_path: Path) -> No
     assert sum(v.nbytes for k, v in tensors.items() if k.startswith("extra.")) < 400_000
     # 48 images state 47 / 49 at the most: beyond that, no shape can be left out.
     assert all(len(p.possible) == 8 for p in loaded.classify(crops, coverage=0.99))
-    assert all(p.coverage == 0.9 for p in predictions)
+    assert all(p.coverage == COVERAGE for p in predictions)
 
 
 def test_released_restorer_answers_as_before(tmp_path: Path) -> None:
