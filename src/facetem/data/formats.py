@@ -66,8 +66,12 @@ def read_file(path: Path, frame: int | None = None) -> RawImage:
         return image_of(_signal(path, lazy=frame is not None), path, frame)
     with _readable(path, extension):
         pixels = _pixels(path, extension)
-    if extension == "npy" and _is_movie(pixels) and frame is not None:
-        return RawImage(pixels[_checked_frame(frame, len(pixels), path)], None, {"frame": frame})
+    if extension == "npy" and _is_movie(pixels):
+        if frame is not None:
+            return RawImage(pixels[_checked_frame(frame, len(pixels), path)], None, {"frame": frame})
+        if pixels.dtype.kind in "uifb" and len(pixels) > 1:
+            image, of_frames, _ = _sum_of(pixels)
+            return RawImage(image, None, of_frames)
     return RawImage(pixels if frame is None else pixels[None][_checked_frame(frame, 1, path)], None)
 
 
@@ -245,14 +249,20 @@ def image_of(signal: dict[str, Any], where: Path | str, frame: int | None = None
     if frame is None and shape:
         frames = pixels.reshape(number, *pixels.shape[len(shape) :])
         if number > 1 and not channels:
-            pixels, drift = summed(frames)
-            first = first_seen(drift)
-            metadata["drift_px"] = [round(float(d), 1) for d in np.ptp(drift, axis=0)]
+            pixels, of_frames, first = _sum_of(frames)
+            metadata |= of_frames
         else:
             pixels = frames.mean(0, dtype=np.float64)
-        metadata |= {"frames_averaged": number} if number > 1 else {}
+            metadata |= {"frames_averaged": number} if number > 1 else {}
     sampling = pixel_size(axes[-2:], where)
     return RawImage(pixels, sampling, metadata, axes_of(axes[-2:], sampling).beginning_at(first, sampling))
+
+
+def _sum_of(frames: NDArray) -> tuple[NDArray, dict[str, Any], tuple[int, int]]:
+    """Frames (n, y, x) as one image, what became of them, and the pixel (y, x) of the first frame that it begins at."""
+    pixels, drift = summed(frames)
+    moved = [round(float(d), 1) for d in np.ptp(drift, axis=0)]
+    return pixels, {"drift_px": moved, "frames_averaged": len(frames)}, first_seen(drift)
 
 
 def _layout(signal: dict[str, Any]) -> tuple[bool, list[dict[str, Any]]]:

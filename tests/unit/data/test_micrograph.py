@@ -12,6 +12,7 @@ import pytest
 import tifffile
 from imageio.v3 import imwrite
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.ndimage import gaussian_filter
 
 from facetem.core.errors import InputError
 from facetem.data.formats import frames_in
@@ -189,6 +190,29 @@ def test_frames_of_a_movie_are_averaged(tmp_path: Path, image: np.ndarray) -> No
     loaded = load_micrograph(write_rosetta(tmp_path / "a.hspy", signal(movie)))
     assert_allclose(loaded.image, image, rtol=1e-5)
     assert loaded.metadata["frames_averaged"] == 3
+
+
+def test_a_movie_is_the_same_in_npy_and_in_tif(tmp_path: Path) -> None:
+    big = gaussian_filter(np.random.default_rng(8).normal(size=(200, 200)), 1.5)
+    movie = np.stack([big[10 + d : 170 + d, 10:180] for d in (0, 3, 6)]).astype(np.float32)
+    np.save(tmp_path / "a.npy", movie)
+    tifffile.imwrite(tmp_path / "a.tif", movie, imagej=True, metadata={"axes": "TYX"})
+    one, other = (load_micrograph(tmp_path / name, sampling=0.4) for name in ("a.npy", "a.tif"))
+    assert_allclose(one.image, other.image)
+    assert one.metadata == other.metadata
+    assert one.metadata["frames_averaged"] == 3
+    assert one.metadata["drift_px"] == pytest.approx([6, 0], abs=0.2)
+
+
+def test_a_movie_of_no_pixels_or_of_broken_ones_is_refused(tmp_path: Path) -> None:
+    movie = np.random.default_rng(8).normal(size=(3, 160, 160))
+    np.save(tmp_path / "wave.npy", movie * 1j)
+    with pytest.raises(InputError, match=r"wave\.npy: expected real pixels"):
+        load_micrograph(tmp_path / "wave.npy", sampling=0.4)
+    movie[1, 80, 80] = np.nan
+    np.save(tmp_path / "holes.npy", movie)
+    with pytest.raises(InputError, match=r"holes\.npy: expected finite pixels"):
+        load_micrograph(tmp_path / "holes.npy", sampling=0.4)
 
 
 @pytest.mark.parametrize("name", ["a.hspy", "a.zspy", "a.tif", "a.npy", "a.emd"])
