@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from facetem.analysis.population import Difference, Fractions, compare_samples, shape_fractions
+from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 
 SCHEMA, SCHEMA_VERSION = "facetem-sample", 1
@@ -122,21 +123,18 @@ def read_sample(reports: Sequence[Path], confusion: NDArray[np.int64] | None) ->
         If a folder holds no result.
     """
     rows: list[dict[str, Any]] = []
-    shapes: tuple[str, ...] = ()
     names: dict[str, str] = {}
     for folder in reports:
         try:
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
             particles, name = result["particles"], result["micrograph"]["name"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             raise InputError(
                 f"{folder}: expected the result of an analysis, found none that is whole"
             ) from None
         names[folder.name] = name
-        for particle in particles:
-            shapes = shapes or tuple(particle["probabilities"])
-            rows.append({"micrograph": name, "report": folder.name} | _flat(particle))
-    return Sample(pd.DataFrame(rows), shapes, confusion, names)
+        rows += [{"micrograph": name, "report": folder.name} | _flat(particle) for particle in particles]
+    return Sample(pd.DataFrame(rows), SHAPES, confusion, names)
 
 
 def _flat(particle: dict[str, Any]) -> dict[str, Any]:
@@ -178,23 +176,39 @@ def save_sample(sample: Sample, folder: Path) -> Path:
 
 
 def load_counts(folder: Path) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
-    """Shapes, counts and confusion of the sample in a folder.
+    """Shapes, counts (shape,) and confusion (true, named) of the sample in a folder.
 
     Raises
     ------
     InputError
-        If there is none, or its classifier does not state its errors.
+        If there is none that is whole, or its classifier does not state its errors.
     """
     path = folder / JSON if folder.is_dir() else folder
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: expected the {JSON} of facetem analyze: {error}") from None
-    if told.get("schema") != SCHEMA:
+    if not isinstance(told, dict) or told.get("schema") != SCHEMA:
         raise InputError(f"{path}: expected the {JSON} of facetem analyze, got something else")
-    if told["confusion"] is None:
+    try:
+        shapes, confusion = tuple(told["shapes"]), told["confusion"]
+        counts = np.array(told["counts"], dtype=np.int64)
+        table = None if confusion is None else np.array(confusion, dtype=np.int64)
+    except (KeyError, TypeError, ValueError):
+        raise _not_whole(path) from None
+    if table is None:
         raise InputError(f"{path}: its classifier does not state its errors; analyse it with one that does")
-    return tuple(told["shapes"]), np.array(told["counts"]), np.array(told["confusion"])
+    k = len(shapes)
+    if not k or counts.shape != (k,) or table.shape != (k, k) or min(counts.min(), table.min()) < 0:
+        raise _not_whole(path)
+    return shapes, counts, table
+
+
+def _not_whole(path: Path) -> InputError:
+    return InputError(
+        f"{path}: expected the counts and the errors of every shape, found none that are whole; "
+        "run facetem analyze again"
+    )
 
 
 def compare_folders(first: Path, second: Path) -> Difference:
@@ -203,7 +217,8 @@ def compare_folders(first: Path, second: Path) -> Difference:
     Raises
     ------
     InputError
-        If a folder has no sample, or they were read by different classifiers.
+        If a folder has no sample, none of its particles resembles a learnt shape, or they were read by different
+        classifiers.
     """
     shapes, one, confusion = load_counts(first)
     others, other, its = load_counts(second)
@@ -211,6 +226,12 @@ def compare_folders(first: Path, second: Path) -> Difference:
         raise InputError(
             f"{second}: expected a sample that the classifier of {first} has read, got another's"
         )
+    for folder, counts in ((first, one), (second, other)):
+        if not counts.sum():
+            raise InputError(
+                f"{folder}: expected at least one particle that resembles a learnt shape, got none; "
+                "there is nothing to compare"
+            )
     return compare_samples(shapes, one, other, confusion)
 
 

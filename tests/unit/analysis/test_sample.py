@@ -10,10 +10,11 @@ import pytest
 
 from facetem.analysis.analyze import Analysis
 from facetem.analysis.report import save_analysis
-from facetem.analysis.sample import compare_folders, read_sample, save_sample
+from facetem.analysis.sample import Sample, compare_folders, read_sample, save_sample
+from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 
-CONFUSION = np.array([[36, 4, 0], [6, 34, 0], [0, 0, 40]])
+CONFUSION = 36 * np.eye(len(SHAPES), dtype=int) + 1
 
 
 @pytest.fixture
@@ -30,6 +31,7 @@ def test_a_sample_counts_what_its_micrographs_hold(
     sample = read_sample(reports, CONFUSION)
     known = [p for p in analysis.particles if p.known]
     assert len(sample.table) == 2 * len(analysis.particles)
+    assert sample.shapes == SHAPES
     assert sample.counts.tolist() == [2 * sum(p.shape == s for p in known) for s in sample.shapes]
     assert sum(sample.verdicts.values()) == len(sample.table)
     assert sample.fractions is not None
@@ -78,6 +80,61 @@ def test_samples_are_compared_if_one_classifier_read_them(reports: list[Path], t
         compare_folders(tmp_path / "a", tmp_path / "c")
     with pytest.raises(InputError, match=r"expected the sample\.json of facetem analyze"):
         compare_folders(tmp_path / "a", tmp_path / "nowhere")
+
+
+def emptied(report: Path, *, known: bool | None = None) -> Path:
+    """A report whose particles are none of these, or, without `known`, not there."""
+    result = json.loads((report / "result.json").read_text())
+    particles = [] if known is None else [p | {"known": known} for p in result["particles"]]
+    (report / "result.json").write_text(json.dumps(result | {"particles": particles}))
+    return report
+
+
+@pytest.mark.parametrize("known", [None, False], ids=["no particle", "none of these"])
+def test_a_sample_of_nothing_that_is_known_cannot_be_compared(
+    reports: list[Path], tmp_path: Path, known: bool | None
+) -> None:
+    for name, report in (("full", reports[0]), ("bare", emptied(reports[1], known=known))):
+        (tmp_path / name).mkdir()
+        save_sample(read_sample([report], CONFUSION), tmp_path / name)
+    told = json.loads((tmp_path / "bare" / "sample.json").read_text())
+    assert told["shapes"] == list(SHAPES)
+    assert told["counts"] == [0] * len(SHAPES)
+    for pair in (("full", "bare"), ("bare", "full")):
+        with pytest.raises(
+            InputError, match="bare: expected at least one particle that resembles a learnt shape"
+        ):
+            compare_folders(*(tmp_path / name for name in pair))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"counts": None},
+        {"shapes": None},
+        {"shapes": []},
+        {"confusion": [[1, 2], [3]]},
+        {"confusion": [[1]]},
+        {"counts": ["many"] * len(SHAPES)},
+        {"counts": [-1] * len(SHAPES)},
+        "shapes",
+        "counts",
+        "confusion",
+    ],
+    ids=str,
+)
+def test_a_damaged_sample_is_named(tmp_path: Path, damage: str | dict[str, object]) -> None:
+    told = Sample(pd.DataFrame(), SHAPES, CONFUSION, {}).as_dict()
+    if isinstance(damage, str):
+        del told[damage]
+    else:
+        told |= damage
+    (tmp_path / "sample.json").write_text(json.dumps(told))
+    with pytest.raises(InputError, match=r"sample\.json: expected the counts and the errors of every shape"):
+        compare_folders(tmp_path, tmp_path)
+    (tmp_path / "sample.json").write_text("[]")
+    with pytest.raises(InputError, match=r"sample\.json: expected the sample\.json of facetem analyze"):
+        compare_folders(tmp_path, tmp_path)
 
 
 def test_a_result_that_is_not_whole_is_named(reports: list[Path]) -> None:
