@@ -49,7 +49,9 @@ MOMENTS: tuple[tuple[int, int], ...] = tuple(
     if (degree + order) % 2 == 0
 )
 ROTATIONS = 12_000  # that moments are compared with at first: 9 degrees apart, 3 for a cubic crystal
-SMALL_STEP = 1e-5  # rad
+SMALL_STEP = 1e-5  # rad: of central differences
+CLOSE = 1e-4  # rad: a step that ends the search
+MOST_STEPS = 100
 AT_ONCE = 256  # of them whose moments are taken: ten times as quick as all at once
 STARTS = 4  # of them that are improved
 INVERSION, MIRROR = -np.eye(3), np.diag([1.0, 1.0, -1.0])
@@ -184,11 +186,35 @@ class Finder:
         normals = [np.einsum("nij,kj->nki", part, self._normals) for part in parts]
         return _unit(np.concatenate([moments(some) for some in normals]))
 
-    def _slopes(self, step: Array, start: Array) -> Array:
-        """How the moments (25, 3) change with each component of a step; by central differences, all at once."""
-        ways = SMALL_STEP * np.concatenate([np.eye(3), -np.eye(3)])
-        ahead, back = np.split(self._moments_of(_steps(step + ways) @ start), 2)
-        return (ahead - back).T / (2 * SMALL_STEP)
+    def _linear(self, rotations: Array) -> tuple[Array, Array]:
+        """Moments (n, 25) of rotations (n, 3, 3), and how they change (n, 25, 3) with turns about x, y and the beam."""
+        ways = SMALL_STEP * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
+        around = _steps(ways)[:, None] @ rotations
+        here, *there = self._moments_of(around.reshape(-1, 3, 3)).reshape(7, len(rotations), -1)
+        return here, np.stack([(there[i] - there[i + 3]) / (2 * SMALL_STEP) for i in range(3)], axis=-1)
+
+    def _nearest(self, starts: Array, wanted: Array) -> tuple[Array, float]:
+        """The rotation (3, 3) whose moments are nearest to `wanted` (25,), and half their squared distance: Levenberg
+        and Marquardt's steps from all `starts` (n, 3, 3) at once."""
+        best, (values, slopes) = starts, self._linear(starts)
+        costs = ((values - wanted) ** 2).sum(-1) / 2
+        damping = np.full(len(starts), 1e-3)
+        for _ in range(MOST_STEPS):
+            normal = np.einsum("nij,nik->njk", slopes, slopes) + damping[:, None, None] * np.eye(3)
+            steps = -np.linalg.solve(normal, np.einsum("nij,ni->nj", slopes, values - wanted)[..., None])[
+                ..., 0
+            ]
+            tried = _steps(steps) @ best
+            there, ways = self._linear(tried)
+            now = ((there - wanted) ** 2).sum(-1) / 2
+            less = now < costs
+            best, values = np.where(less[:, None, None], tried, best), np.where(less[:, None], there, values)
+            slopes, costs = np.where(less[:, None, None], ways, slopes), np.where(less, now, costs)
+            damping = np.where(less, damping / 5, damping * 5)
+            if np.linalg.norm(steps, axis=-1).max() < CLOSE:
+                break
+        chosen = int(costs.argmin())
+        return best[chosen], float(costs[chosen])
 
     def find(self, values: ArrayLike) -> Orientation:
         """The orientation whose moments correlate best with `values` (25,).
@@ -196,23 +222,10 @@ class Finder:
         Least squares from the `STARTS` random rotations that fit best: near a zone axis an orientation and its mirror
         image along the beam lie close to each other, with a shallow ridge between.
         """
-        from scipy.optimize import least_squares
-
         wanted = _unit(np.asarray(values, dtype=np.float64))
         starts = self._rotations[np.argsort(self._moments @ wanted)[-STARTS:]]
-        found = [
-            least_squares(
-                lambda step, start=start: self._moments_of(_steps(step) @ start)[0] - wanted,
-                np.zeros(3),
-                jac=lambda step, start=start: self._slopes(step, start),  # type: ignore[arg-type]  # as scipy has it
-                method="lm",
-                xtol=1e-4,  # rad
-            )
-            for start in starts
-        ]
-        best = min(range(len(found)), key=lambda k: found[k].cost)
-        rotation = _steps(found[best].x)[0] @ starts[best]
-        fit = 1 - float(found[best].cost)  # half the squared distance of two unit vectors
+        rotation, distance = self._nearest(starts, wanted)
+        fit = 1 - distance  # half the squared distance of two unit vectors
         zone, angle = None, None
         as_tensor = torch.as_tensor(rotation)[None]
         if self._kind == "single crystal":
