@@ -24,7 +24,7 @@ def test_recipe(path: Path | None) -> Recipe:
 def run_evaluation(
     output: Path,
     *,
-    recipe: Path | None,
+    recipe: Recipe,
     per_shape: int,
     classifier: Path | None,
     restorer: Path | None,
@@ -35,14 +35,13 @@ def run_evaluation(
     if per_shape < 1:
         raise InputError(f"per-shape: expected at least 1 specimen, got {per_shape}")
     device = resolve_device(device)
-    wanted = test_recipe(recipe)
     shapes = load_classifier(classifier, device=device)
     contrast = load_restorer(restorer, device=device)
     with step_progress("facetem") as progress:
         result = evaluate(
             shapes,
             contrast,
-            recipe=wanted,
+            recipe=recipe,
             per_shape=per_shape,
             samples=samples,
             device=device,

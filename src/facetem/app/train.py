@@ -129,15 +129,15 @@ def run_training(
     fabric.launch()
     device = str(fabric.device)
     begin = partial(_task, start, size)
-    # Confidence is stated for the conditions of the standard test, familiarity for all that was trained on.
-    standard = shipped_recipe("au-4-8nm-test")
-    stated = standard if wanted == shipped_recipe("au-4-8nm") else wanted
+    # Confidence is stated, and tested, for the conditions of the standard test or of one's own recipe; familiarity for
+    # all that was trained on.
+    stated = shipped_recipe("au-4-8nm-test") if wanted == shipped_recipe("au-4-8nm") else wanted
     to_calibrate = HeldOut(stated, "validation", validation if Network.classifier in plans else SPREAD_IMAGES)
     sets = [to_calibrate]
     if Network.classifier in plans:
         sets.append(HeldOut(wanted, "validation", validation))
     if network is Network.release:
-        sets.append(HeldOut(standard, "test", TEST_IMAGES))
+        sets.append(HeldOut(stated, "test", TEST_IMAGES))
     kept = output / "held-out"
     if together:
         some = Specimens(wanted, store or output / "specimens", specimens, workers or min(cores(), PER_GPU))
@@ -170,14 +170,12 @@ def run_training(
         "specimens": len(source),
     }
     calibration, *others = (images.images(kept, device) for images in sets)
-    calibration = calibration.known()
     for which, model in trained.items():
         said = {**told, "minutes": plans[which].minutes}
         path = output / f"{which.value}.safetensors"
         if isinstance(model, ShapeClassifier):
-            familiar = others[0].known()
             release_classifier(
-                model, path, calibration=calibration, familiar=familiar, training=said, device=device
+                model, path, calibration=calibration, familiar=others[0], training=said, device=device
             )
         elif isinstance(model, ContrastRestorer):
             some = calibration.first(SPREAD_IMAGES)
@@ -185,7 +183,7 @@ def run_training(
         typer.echo(f"{path}: use it with --weights, or with --{which.value} of facetem analyze")
     (output / "recipe.yaml").write_text(wanted.to_yaml(), encoding="utf-8")
     if network is Network.release:
-        _write_card(output, device, others[-1])
+        _write_card(output, device, stated, others[-1].known())
     shutil.rmtree(kept)
 
 
@@ -261,10 +259,10 @@ def _draw_curves(history: Path) -> None:
     history.with_name(history.name.replace("-history.jsonl", "-curves.png")).write_bytes(png(picture))
 
 
-def _write_card(output: Path, device: str, test: Batch) -> None:
+def _write_card(output: Path, device: str, recipe: Recipe, test: Batch) -> None:
     evaluation = run_evaluation(
         output,
-        recipe=None,
+        recipe=recipe,
         per_shape=TEST_IMAGES // len(SHAPES),
         classifier=output / "classifier.safetensors",
         restorer=output / "restorer.safetensors",

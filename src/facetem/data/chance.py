@@ -16,6 +16,7 @@ from facetem.data.conditions import draw_camera, draw_loss, draw_microscope, dra
 from facetem.data.draw import image_shape
 from facetem.data.recipe import Recipe
 from facetem.data.sources import Visit
+from facetem.data.specimens import WAVE_BAND
 from facetem.hrtem.camera import Camera
 from facetem.hrtem.optics import Optics
 
@@ -104,7 +105,7 @@ class Chance:
         microscope = draw_microscope(self.recipe, energy, rng)
         optics = draw_optics(microscope, energy, rng)
         loss = draw_loss(microscope, rng)
-        return Lens(optics, loss, draw_stray(microscope, optics, rng))
+        return Lens(optics, loss, draw_stray(microscope, optics, energy, WAVE_BAND, rng))
 
     def _view(self, visit: Visit) -> View:
         rng = self._generator(visit.index, VIEW, visit.round)

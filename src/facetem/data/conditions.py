@@ -83,11 +83,15 @@ def draw_loss(ranges: Microscope, rng: np.random.Generator) -> float:
     return 0.0
 
 
-def draw_stray(ranges: Microscope, optics: Optics, rng: np.random.Generator) -> float:
-    """Part of the electrons scattered beyond the band of the waves that arrive in the image all the same: none through
-    an aperture."""
-    part = float(rng.uniform(*ranges.stray))
-    return part if optics.aperture == inf else 0.0
+def draw_stray(
+    ranges: Microscope, optics: Optics, energy: float, band: float, rng: np.random.Generator
+) -> float:
+    """Part of the electrons scattered beyond `band` [1/Å], that of the waves, that arrive in the image all the same.
+
+    Through an aperture come those scattered less far than it: beyond k they are as 1 / k^2, after Rutherford.
+    """
+    reach = optics.aperture * 1e-3 / wavelength(energy)
+    return float(rng.uniform(*ranges.stray)) * max(0.0, 1 - (band / reach) ** 2)
 
 
 def draw_camera(recipe: Recipe, rng: np.random.Generator) -> Camera:

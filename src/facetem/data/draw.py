@@ -81,6 +81,12 @@ def sample_rng(recipe: Recipe, split: Split, index: int) -> np.random.Generator:
     return np.random.default_rng([recipe.seed, SPLITS.index(split), index])
 
 
+def imaging_seed(split: Split, seed: int = 0) -> int:
+    """The seed of a split's optics, cameras and noise. Each split has its own: were a test imaged as the specimens of
+    the same numbers that calibrated, its conditions would be those that the confidence was fitted to."""
+    return seed + (("validation", "test", "train").index(split) << 32)
+
+
 def film_source(recipe: Recipe, split: Split, kind: str) -> FilmSource:
     """Films of a split, "random" or "realistic". No split shares its blocks of random carbon with another; of the
     realistic films, some are kept for "test"."""

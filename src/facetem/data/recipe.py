@@ -176,7 +176,7 @@ class Microscope(_Part):
     image_spread: Annotated[Range, AfterValidator(Quantity("nm", 0))] = (0.1, 0.6)
     lossy: Fraction = 0.4  # of the images, in which the particle takes electrons away
     loss: Annotated[Range, AfterValidator(Quantity("per_nm", 0))] = (0.0, 0.004)
-    # Part of the electrons scattered beyond the waves' band that arrive in the image, if no aperture stops them.
+    # Part of the electrons scattered beyond the waves' band that arrive in the image, where no aperture stops them.
     stray: tuple[Fraction, Fraction] = (0.0, 1.0)
 
     @model_validator(mode="before")

@@ -17,7 +17,7 @@ from facetem.atoms.placement import matrices
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
 from facetem.data.chance import Chance, Drawn, Lens, Shot, View
-from facetem.data.draw import PIXEL, image_shape
+from facetem.data.draw import PIXEL, image_shape, imaging_seed
 from facetem.data.imaging import Imager
 from facetem.data.items import Item
 from facetem.data.recipe import Recipe, Split
@@ -213,9 +213,11 @@ def draw_set(
     progress: Callable[[int, int], None] | None = None,
 ) -> Batch:
     """Specimens 0 to `n` of a split, simulated and imaged once; on the CPU. `seed` is that of optics, camera and
-    noise."""
+    noise, of which every split has its own."""
     source = LiveSource(recipe, split=split, n=n, device=device, batch=_at_once(device))
-    return image_set(source, recipe, n=n, size=size, device=device, seed=seed, progress=progress)
+    return image_set(
+        source, recipe, n=n, size=size, device=device, seed=imaging_seed(split, seed), progress=progress
+    )
 
 
 def image_set(

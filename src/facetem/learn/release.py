@@ -60,10 +60,11 @@ def release_classifier(
         Held-out samples of the conditions that the confidence is stated for: they fix the temperature, the sets of
         possible shapes, and how unfamiliar an image must be to be called so.
     familiar
-        Held-out samples of all that the network was trained on: they are what is familiar.
+        Held-out samples of all that the network was trained on: those of the classes are what is familiar.
     training
         How the weights came about; kept in the file's header.
     """
+    calibration, familiar = calibration.known(), familiar.known()
     classifier = Classifier(folded(model).to(device), device=device)
     answers = classifier.answers(calibration.noisy.numpy())
     logits = answers.logits

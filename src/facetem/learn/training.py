@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +19,7 @@ from torch.nn import functional
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.core.physics import wavelength
+from facetem.data.draw import imaging_seed
 from facetem.data.feed import feed
 from facetem.data.samples import Batch, SampleStream
 from facetem.data.sources import Share, Source
@@ -271,12 +273,17 @@ def train(
         size=plan.size,
         renewal=plan.renewal,
         anywhere=task.anywhere,
-        seed=plan.seed,
+        seed=imaging_seed("train", plan.seed),
         device=fabric.device,
     )
     share = Share(plan.seed, fabric.global_rank, fabric.world_size)
+    if run.part >= 1:
+        return run.average.eval()
     task.model.train()
-    with feed(source, stream, batch=part, share=share, taken=run.step * part) as batches:
+    with feed(source, stream, batch=part, share=share, taken=run.step * part) as coming:
+        batches = chain(
+            [next(coming)], coming
+        )  # the first one before the clock starts: the feed takes a while to fill
         while (done := run.done()) < 1:
             asked = time.monotonic()
             batch = next(batches)

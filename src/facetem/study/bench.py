@@ -13,6 +13,7 @@ import pandas as pd
 from facetem.core.errors import InputError
 from facetem.data.cluster import dask_makers
 from facetem.data.digest import digest_of
+from facetem.data.draw import imaging_seed
 from facetem.data.layout import MANIFEST
 from facetem.data.make import make_store
 from facetem.data.recipe import Recipe, Split
@@ -150,6 +151,7 @@ class Bench:
             recipe or store.recipe,
             n=n or self.n,
             device=self.device,
+            seed=imaging_seed("test"),
             progress=lambda done, total: self.progress("imaging", done, total),
         )
 
@@ -178,5 +180,6 @@ class Bench:
             seen,
             n=min(LIBRARY, len(source)),
             device=self.device,
+            seed=imaging_seed("train"),
             progress=lambda done, total: self.progress("imaging the library", done, total),
         )

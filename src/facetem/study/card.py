@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from facetem.atoms.shapes import SHAPES
+from facetem.data.draw import PIXEL
+from facetem.data.recipe import Recipe
 from facetem.study.card_metadata import TITLE, with_metadata
 from facetem.study.evaluation import UNITS, Evaluation
 
@@ -24,11 +26,12 @@ def model_card(
     remarks
         Anything a user should know besides, in Markdown.
     """
-    scores = evaluation.shapes
+    scores, pose = evaluation.shapes, evaluation.pose
     lines = [
         TITLE,
         "",
-        "Two networks for HRTEM images of single gold nanoparticles of 4 to 8 nm on amorphous carbon, at 0.4 Å/px.",
+        f"Two networks for HRTEM images of single nanoparticles on amorphous carbon ({_matter(evaluation.recipe)}), at",
+        f"{PIXEL:g} Å/px.",
         "`classifier.safetensors` names one of eight 3D shapes; `restorer.safetensors` answers with the noise-free",
         "image at the focus of best particle/substrate contrast and with the particle's outline.",
         "",
@@ -47,8 +50,8 @@ def model_card(
         "## What they reach",
         "",
         f"{evaluation.n} simulated images that no training saw (recipe `{evaluation.recipe.name}`, split `test`; the",
-        "specimens, films, optics and noise are drawn anew): 4 to 8 nm, film 2 to 6 nm, defocus within 15 nm of the",
-        "exit plane, 500 to 10 000 electrons per Å².",
+        f"specimens, films, optics and noise are drawn anew): {_matter(evaluation.recipe)},",
+        f"{_conditions(evaluation.recipe)}.",
         "",
         f"- Macro-averaged accuracy **{scores.accuracy:.3f}** (95 % interval {low:.3f} to {high:.3f}).",
         f"- Accuracy of the most confident 90 % of the images: {scores.accuracy_of_most_confident:.3f}.",
@@ -56,9 +59,9 @@ def model_card(
         f"{scores.calibration_floor:.3f} on so few images).",
         *_sets(evaluation),
         f"- Structural family (single crystal, singly twinned, decahedral, icosahedral): accuracy "
-        f"{evaluation.pose.family_accuracy:.3f}.",
-        f"- Diameter: median error {evaluation.pose.diameter_error:.1%}. Orientation, where the shape is right: median "
-        f"error {evaluation.pose.orientation_error:.1f} degrees (a guess: {evaluation.pose.orientation_guess:.1f}).",
+        f"{pose.family_accuracy:.3f}.",
+        f"- Diameter: median error {pose.diameter_error:.1%}. Orientation, where the shape is accepted and right: "
+        f"median error {pose.orientation_accepted:.1f} degrees (a guess: {pose.orientation_guess:.1f}).",
         f"- Images answered as known: {evaluation.known:.3f}.",
         f"- Overlap of the found with the true outline (IoU): {evaluation.mask_iou:.3f}.",
         "",
@@ -89,6 +92,23 @@ def model_card(
     if remarks:
         lines += ["", remarks.strip()]
     return with_metadata("\n".join(lines) + "\n")
+
+
+def _matter(recipe: Recipe) -> str:
+    """Of what the particles are, and how large."""
+    low, high = (length / 10 for length in recipe.particles.diameter)
+    return f"{' and '.join(recipe.particles.elements)}, {low:g} to {high:g} nm"
+
+
+def _conditions(recipe: Recipe) -> str:
+    """Film, focus and dose."""
+    foci = [focus / 10 for microscope in recipe.microscopes for focus in microscope.defocus]
+    thin, thick = (length / 10 for length in recipe.films.thickness)
+    few, many = recipe.images.dose
+    return (
+        f"film of {thin:g} to {thick:g} nm, defocus {min(foci):g} to {max(foci):g} nm from the exit plane, "
+        f"{few:,.0f} to {many:,.0f} electrons per Å²"
+    )
 
 
 def _sets(evaluation: Evaluation) -> list[str]:

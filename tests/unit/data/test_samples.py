@@ -13,7 +13,7 @@ from facetem.data.draw import PIXEL
 from facetem.data.generate import make_shard
 from facetem.data.items import Item
 from facetem.data.make import make_store
-from facetem.data.recipe import PERFECT, Detector, Images, Microscope, Recipe
+from facetem.data.recipe import PERFECT, SPLITS, Detector, Images, Microscope, Recipe
 from facetem.data.recipe_file import recipe_from
 from facetem.data.samples import Batch, SampleStream, draw_set
 from facetem.data.sources import LiveSource, Share, Showing, Source, StoreSource, Visit
@@ -286,6 +286,14 @@ def test_a_drawn_set_is_drawn_again(recipe: Recipe) -> None:
     assert torch.equal(one.noisy[:2], again.noisy)  # a shorter set is the beginning of a longer one
     assert not torch.equal(other.noisy, again.noisy)
     assert one.noisy.shape == (3, SIZE, SIZE)
+
+
+def test_no_split_is_imaged_as_another(recipe: Recipe) -> None:
+    """Sample i of the test has other optics, another dose and other noise than the sample i that calibrates."""
+    splits = [draw_set(recipe, split=split, n=4, size=SIZE) for split in SPLITS]
+    for name in ("dose", "defocus"):
+        values = torch.stack([getattr(batch, name) for batch in splits])
+        assert len(values.unique()) == values.numel(), name
 
 
 def test_a_sample_larger_than_the_field_is_refused(live: LiveSource) -> None:

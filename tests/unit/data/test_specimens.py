@@ -1,13 +1,18 @@
 """What a specimen teaches."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from facetem.atoms.shapes import build_particle
 from facetem.core.grid import Grid, fourier_crop
+from facetem.core.physics import wavelength
 from facetem.core.structure import from_ase
+from facetem.data.conditions import draw_stray
 from facetem.data.draw import PIXEL
+from facetem.data.recipe import Microscope
 from facetem.data.recipe_file import recipe_from
 from facetem.data.specimens import SMOOTH, WAVE_BAND, scattered_away, wave_grid
 from facetem.hrtem.optics import Optics, clean_images, filter_image
@@ -55,6 +60,23 @@ def test_electrons_scattered_far_make_a_particle_as_bright_as_without_the_band(
     dark, now = ((truth - other)[middle, middle].mean() for other in (cut, mended))
     assert dark > 0.02  # the band alone makes the particle darker than it is
     assert abs(now) < 0.15 * dark
+
+
+def test_an_aperture_lets_through_what_scatters_less_far_than_it(
+    waves: tuple[torch.Tensor, Grid, torch.Tensor, Grid],
+) -> None:
+    """The part of a particle's electrons beyond the band that comes through, against the whole wave's spectrum."""
+    whole, fine, *_ = waves
+    ranges, rng = Microscope(stray=(1.0, 1.0)), np.random.default_rng(0)
+    k2 = fine.squared_frequency("cpu")
+    power = torch.fft.fft2(whole[0]).abs().square() * (k2 > WAVE_BAND**2)
+    for reach in (1.0, WAVE_BAND, 1.3, 1.6, 2.2, math.inf):
+        optics = Optics(aperture=1e3 * reach * wavelength(ENERGY))
+        part = draw_stray(ranges, optics, ENERGY, WAVE_BAND, rng)
+        true = float(power[k2 <= reach**2].sum() / power.sum())
+        # Thermal vibration makes the tail end sooner, most of all along a zone axis as here.
+        assert part == pytest.approx(true, abs=0.25)
+        assert (part == 0) == (reach <= WAVE_BAND)
 
 
 def test_what_scatters_nothing_loses_nothing() -> None:

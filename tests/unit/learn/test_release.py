@@ -1,4 +1,5 @@
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,23 @@ def test_released_classifier_is_calibrated_for_every_shape(tmp_path: Path) -> No
     # 48 images state 47 / 49 at the most: beyond that, no shape can be left out.
     assert all(len(p.possible) == 8 for p in loaded.classify(crops, coverage=0.99))
     assert all(p.coverage == COVERAGE for p in predictions)
+
+
+def test_what_is_none_of_the_classes_calibrates_nothing(tmp_path: Path) -> None:
+    """A recipe draws some: were they among what is familiar, nothing like them would ever be unknown."""
+    torch.manual_seed(0)
+    model, paths = ShapeClassifier(SMALL), [tmp_path / "with.safetensors", tmp_path / "without.safetensors"]
+    some = samples(54, 2)
+    labels = torch.where(torch.arange(54) % 9 == 8, -1, some.labels)
+    mixed = Batch(**{item.name: getattr(some, item.name) for item in fields(some)} | {"labels": labels})
+    for path, batch in zip(paths, (mixed, mixed.known()), strict=True):
+        release_classifier(model, path, calibration=batch, familiar=batch, training={})
+    from safetensors.torch import load_file
+
+    one, other = (load_file(path) for path in paths)
+    assert len(one["extra.conformal"]) == len(other["extra.conformal"]) == 48
+    for name, tensor in other.items():
+        torch.testing.assert_close(one[name], tensor)
 
 
 def test_released_restorer_answers_as_before(tmp_path: Path) -> None:

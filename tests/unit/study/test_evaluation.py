@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -113,6 +114,18 @@ def test_card_and_terminal_tell_of_sets_only_where_a_coverage_is_stated(
     assert figures["Accuracy of the structural family"] == 0.6
     assert figures["Sets of possible shapes that hold the true one"] == 0.6
     assert stated_in_head["dataset"]["type"] == stated.recipe.name
+    assert "amorphous carbon (Au, 4 to 8 nm)" in card
+    assert "film of 2 to 6 nm, defocus -15 to 15 nm from the exit plane, 500 to 10,000 electrons" in card
+    others = stated.recipe.model_copy(
+        update={
+            "particles": stated.recipe.particles.model_copy(
+                update={"elements": {"Pt": 1.0}, "diameter": (20.0, 35.0)}
+            )
+        }
+    )
+    told = model_card(replace(stated, recipe=others), classifier={}, restorer={})
+    assert "(Pt, 2 to 3.5 nm)" in told  # a card of one's own networks says what they were tested on
+    assert "Au" not in told
     assert "stated coverage" not in model_card(without, classifier={}, restorer={})
     print_evaluation(stated)
     said = capsys.readouterr().out
