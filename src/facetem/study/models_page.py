@@ -199,8 +199,9 @@ def _restoration(result: Result) -> tuple[list[str], dict[str, Any]]:
         f"{result['images_at_each']} specimens of the standard test, each taken at five foci (counted from the exit",
         "plane; underfocus is positive), against the noise-free image at the best focus. PSNR and SSIM after an affine",
         "fit with the target's range; lattice: correlation of the spectra at the target's lattice peaks (1: the",
-        "lattice, 0: unrelated, -1: turned over); contrast: median ratio to the target's. The best Gaussian is chosen",
-        "with the target in hand.",
+        "lattice, 0: unrelated, -1: turned over); contrast: median ratio to the target's. The best Gaussian and",
+        "the best linear filter (all that knowing transfer, noise and specimen could give) are chosen with the target",
+        "in hand.",
     ]
     for key, title in (
         ("psnr", "PSNR [dB]"),

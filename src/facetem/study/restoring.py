@@ -17,7 +17,7 @@ from facetem.data.recipe import Recipe
 from facetem.data.samples import Batch
 from facetem.learn.restoration import Restoration, Restorer
 from facetem.study.filters import Filter, RestorationScores, restoration_scores
-from facetem.study.metrics import best_gaussian
+from facetem.study.metrics import best_gaussian, best_linear
 
 FOCI = (-150.0, -75.0, 0.0, 75.0, 150.0)  # Å, counted from the exit plane
 WIDTH = 5  # px: standard deviation of the Gaussian that spread and error are compared after; 2 Å, a lattice spacing
@@ -69,6 +69,7 @@ def focus_scores(
         "raw": samples.noisy,
         "noise-free at its own focus": samples.clean,
         "best Gaussian": best_gaussian(samples.noisy, target),
+        "best linear filter": best_linear(samples.noisy, target),
         **{name: torch.stack(stack) for name, stack in smoothed.items()},
         "restored": torch.from_numpy(np.stack([answer.image for answer in restored])),
     }

@@ -7,6 +7,7 @@ from facetem.study.metrics import (
     accuracy_of_most_confident,
     affine_fit,
     best_gaussian,
+    best_linear,
     psnr,
     set_scores,
     shape_scores,
@@ -49,6 +50,22 @@ def test_best_gaussian_is_never_worse_than_no_filter_and_finds_a_blur() -> None:
     better = best_gaussian(noisy, target)
     assert float(psnr(better, target)) > float(psnr(noisy, target)) + 8
     assert float(psnr(best_gaussian(target, target), target)) >= float(psnr(target, target))
+
+
+def test_best_linear_undoes_a_lens_and_makes_up_next_to_nothing() -> None:
+    """A transfer with sign changes, as that of defocus, is undone where noise leaves anything; an unrelated target is
+    not reached."""
+    generator = torch.Generator().manual_seed(0)
+    target, other = torch.randn(2, 1, 128, 128, generator=generator)
+    k2 = torch.fft.fftfreq(128)[:, None] ** 2 + torch.fft.fftfreq(128) ** 2
+    lens = torch.sin(2 * torch.pi * 8 * k2)
+    seen = torch.fft.ifft2(torch.fft.fft2(target) * lens).real + 0.01 * torch.randn(
+        1, 128, 128, generator=generator
+    )
+    nothing = torch.zeros_like(target)
+    assert float(psnr(best_gaussian(seen, target), target)) < float(psnr(nothing, target)) + 1
+    assert float(psnr(best_linear(seen, target), target)) > float(psnr(nothing, target)) + 6
+    assert float(psnr(best_linear(other, target), target)) < float(psnr(nothing, target)) + 0.01
 
 
 def test_contrast_is_one_without_a_particle_and_its_amplitude_with_one() -> None:
