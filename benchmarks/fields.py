@@ -201,14 +201,12 @@ def spoilt(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def matched(masks: NDArray[np.uint8], found: Analysis) -> list[tuple[int | None, float]]:
     """For each true particle, the one found that overlaps it best, if it does to `FOUND`, and how far (IoU)."""
-    from skimage.draw import polygon
-
     number = int(masks.max())
     overlap = np.zeros((number, max(1, len(found.outlines))))
     areas = np.bincount(masks.ravel(), minlength=number + 1)
     for j, outline in enumerate(found.outlines):
         inside = np.zeros(masks.shape, dtype=bool)
-        inside[polygon(*outline.contour.T, shape=masks.shape)] = True
+        inside[outline.box] = outline.inside
         common = np.bincount(masks[inside], minlength=number + 1)[1:]
         overlap[:, j] = common / (areas[1:] + inside.sum() - common)
     pairs: list[tuple[int | None, float]] = [(None, 0.0)] * number

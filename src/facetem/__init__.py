@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facetem.analysis.analyze import analyze
+    from facetem.analysis.single import classify
     from facetem.atoms.build import build
     from facetem.atoms.shapes import SHAPES
     from facetem.data.recipe import Recipe
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from facetem.hrtem.camera import Camera
     from facetem.hrtem.optics import Optics
     from facetem.hrtem.simulate import simulate
-    from facetem.learn.predictor import Prediction, classify
+    from facetem.learn.predictor import Prediction
     from facetem.learn.restoration import restore
 
 __version__ = "0.1.0"
@@ -47,7 +48,7 @@ _HOMES = {
     "Recipe": "facetem.data.recipe",
     "analyze": "facetem.analysis.analyze",
     "build": "facetem.atoms.build",
-    "classify": "facetem.learn.predictor",
+    "classify": "facetem.analysis.single",
     "load_recipe": "facetem.data.recipe_file",
     "restore": "facetem.learn.restoration",
     "simulate": "facetem.hrtem.simulate",

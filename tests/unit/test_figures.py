@@ -157,6 +157,26 @@ def test_grey_png_uses_its_levels() -> None:
     assert pixels[0, 5] == 128
 
 
+def test_a_field_is_reduced_without_moire_and_what_is_marked_stays_in_its_place() -> None:
+    """A lattice finer than the new pixels is gone, a coarse one and the mean are there."""
+    x = np.arange(2700, dtype=np.float32)
+    fine, coarse = (1 + 0.5 * np.cos(2 * np.pi * x / period) * np.ones((900, 1)) for period in (4.3, 40.0))
+    shown = [
+        np.asarray(imread(io.BytesIO(figures.grey_png(part, (0, 2), widest=900)))) for part in (fine, coarse)
+    ]
+    assert shown[0].shape == shown[1].shape == (300, 900)
+    inner = [part[:, 10:-10].astype(float) / 127.5 for part in shown]
+    assert inner[0] == pytest.approx(
+        1, abs=0.03
+    )  # averages of three pixels would leave 0.5 sinc(3 / 4.3) = 0.19
+    assert inner[1].std() == pytest.approx(0.5 / np.sqrt(2), rel=0.03)
+    figure = figures.overview(fine, fine, 0.4, [], {})
+    axes = figure.axes[0]
+    assert axes.images[0].get_array().shape == (400, 1200)
+    assert axes.get_xlim() == (-0.5, 2699.5)
+    assert axes.get_ylim() == (899.5, -0.5)
+
+
 @pytest.mark.parametrize(("width", "length"), [(40, 5), (26, 5), (101, 20), (9.9, 1), (10, 2)])
 def test_scale_bars_have_round_lengths(width: float, length: float) -> None:
     assert figures.bar_length(width) == pytest.approx(length)

@@ -218,6 +218,29 @@ def test_output_folder_that_cannot_be_written(
     assert "folder to write to" in said
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "restore {folder}/restored.tif -o {folder}/restored.tif",
+        "restore {folder}/restored.tif -o {folder}/new.tif --spread {folder}/restored.tif",
+        "classify {folder}/restored.png --sampling-nm 0.04 --saliency {folder}/restored.png",
+        "analyze {folder}/restored.tif -o {folder}",
+        "analyze {folder}/restored.tif {folder}/other/../restored.png -o {folder}/.. --workers 1",
+    ],
+)
+def test_nothing_is_written_over_the_input(complaint: Complaint, tmp_path: Path, command: str) -> None:
+    """The last: of several files, the report of restored.tif goes into a folder of its name."""
+    folder = tmp_path / "restored.tif" if "/.." in command and "analyze" in command else tmp_path / "in"
+    (folder / "other").mkdir(parents=True)
+    save_image(folder / "restored.tif", lattice(), 0.4)
+    imwrite(folder / "restored.png", (100 * lattice()).astype(np.uint8))
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert "another file than the input" in complaint(
+        *command.format(folder=folder).split(), "--device", "cpu"
+    )
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_output_folder_without_permission(complaint: Complaint, tmp_path: Path, good: Path) -> None:
     locked = tmp_path / "locked"

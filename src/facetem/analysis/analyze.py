@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facetem.analysis.lattice import LatticeScale, lattice_scale, lattice_spacings
-from facetem.analysis.particles import Outline, find_particles
+from facetem.analysis.particles import BLUR, SMALLEST, Outline, find_particles
 from facetem.analysis.result import FIELD, PIXEL, ParticleResult, particle_result
 from facetem.analysis.view import View, beam_energy, contrast_around, out_of_focus
 from facetem.data.crop import crop
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from facetem.learn.restoration import Restoration
     from facetem.learn.support import LatticeSupport
 
-_MASK_BLUR = 2.5  # Å: about a lattice spacing; finer than this the outlines are noise
-_SMALLEST = 20.0  # Å: half of the smallest particle that the networks know
 _ENOUGH = 3  # judged particles, to say something of the whole micrograph
 _BATCH = 16  # crops: what a laptop classifies at once without a noticeable share of its memory
 
@@ -172,7 +170,7 @@ def analyze(
     image = resample(micrograph.image, micrograph.sampling, PIXEL)
     restorer = restorer or _shipped_restorer(device)
     restoration = restorer.restore(image, progress=lambda done, total: tell("restore", done, total))
-    outlines = find_particles(restoration.mask, sampling=PIXEL, blur=_MASK_BLUR, min_diameter=_SMALLEST)
+    outlines = outlines_in(restoration.mask)
     classifier = classifier or _shipped_classifier(device)
     predictions: list[Prediction] = []
     for first in range(0, len(outlines), _BATCH):
@@ -213,6 +211,11 @@ def analyze(
     )
 
 
+def outlines_in(mask: NDArray[np.float32]) -> list[Outline]:
+    """The particles in a restorer's mask."""
+    return find_particles(mask, sampling=PIXEL, blur=BLUR, min_diameter=SMALLEST)
+
+
 def _read(source: Any, sampling: float | None, frame: int | None) -> Micrograph:
     if isinstance(source, Micrograph):
         return source
@@ -232,7 +235,7 @@ def _provenance(source: Any, classifier: ShapeClassifier, restorer: ContrastRest
     except PackageNotFoundError:
         release = "not installed"
     told: dict[str, Any] = {"facetem": release, "analysed": datetime.now(UTC).isoformat(timespec="seconds")}
-    if isinstance(source, (str, os.PathLike)) and Path(source).is_file():
+    if isinstance(source, (str, os.PathLike)) and Path(source).exists():
         told["file"] = str(Path(source).resolve())
         told["sha256"] = digest_of(source)
     # A network says which weights it carries and where it runs in its own `provenance`, if it has one.

@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facetem.analysis.analyze import Analysis
+from facetem.analysis.particles import SMALLEST
 from facetem.analysis.result import ParticleResult
-from facetem.data.micrograph import resample
+from facetem.data.movies import movie_words
+from facetem.learn.conformal import COVERAGE
 
 _FAINT = "#9aa3ad"
-_WIDEST = 1200  # px of an image of the field on the page; figures and restored.tif have all pixels
+_WIDEST = 1200  # px of an image of the field on the page; restored.tif has all pixels
 
 _MEANING = """
 <p><b>Diameter</b> is that of the disc with the particle's projected area, measured on the restorer's particle mask at
@@ -30,7 +32,7 @@ differs from them (another material, a support that is not carbon, strong drift 
 can be confidently wrong. Neighbouring shapes, such as a truncated octahedron and a cuboctahedron, differ little in some
 orientations: look at the second-best bar before you rely on the first.</p>
 <p><b>Cannot tell</b> means that this image of the particle, in its orientation, leaves more than one shape possible.
-So many are given that, of all simulated images, at least 90&nbsp;% have the true shape among theirs; one shape is
+So many are given that, of all simulated images, at least {coverage} have the true shape among theirs; one shape is
 claimed where only one is left.</p>
 <p><b>None of these</b> means that the image resembles none of the shapes that the classifier learned: no shape is
 claimed, and the bars only say which shape is the least unlike. <b>Not judged</b> is a particle of which the classifier
@@ -53,13 +55,14 @@ def page(analysis: Analysis) -> str:
     style = resources.joinpath("page.css").read_text(encoding="utf-8")
     script = resources.joinpath("page.js").read_text(encoding="utf-8")
     name = escape(analysis.micrograph.name)
+    meaning = _MEANING.format(coverage=f"{100 * COVERAGE:g}&nbsp;%")
     body = [
         _header(analysis),
         _fields(analysis, colours),
         _table(analysis.particles, colours) if analysis.particles else _nothing(),
         _statistics(analysis, colours),
         _gallery(analysis, colours),
-        f'<section class="prose"><h2>What these numbers mean</h2>{_MEANING}</section>',
+        f'<section class="prose"><h2>What these numbers mean</h2>{meaning}</section>',
         _provenance(analysis),
     ]
     return (
@@ -83,6 +86,9 @@ def _header(analysis: Analysis) -> str:
         f"{nx} × {ny} px",
         f"{micrograph.sampling / 10:.4g} nm/px" + (f" ({origin})" if origin else ""),
     ]
+    movie = movie_words(micrograph.metadata)
+    if movie:
+        facts.append(movie)
     energy = micrograph.metadata.get("beam_energy_kev")
     if energy:
         facts.append(f"{energy:g} kV")
@@ -146,7 +152,7 @@ def _fields(analysis: Analysis, colours: dict[str, str]) -> str:
         ),
     )
     panels = "".join(
-        f'<figure><div class="field"><img alt="{title}" src="{_image(_reduced(image, analysis.sampling), levels)}">'
+        f'<figure><div class="field"><img alt="{title}" src="{_image(image, levels)}">'
         f'<svg viewBox="-0.5 -0.5 {nx} {ny}" style="--u:{nx / 100:.2f}px">{paths}'
         f"{_scale_bar(nx, ny, analysis.sampling)}</svg></div><figcaption>{title}{note}</figcaption></figure>"
         for title, image, levels, note in pictures
@@ -230,7 +236,8 @@ def _row(p: ParticleResult, colour: str) -> str:
 
 def _nothing() -> str:
     return (
-        '<section class="prose"><h2>Particles</h2><p>The restorer marked no particle of at least 1.5 nm in this field. '
+        '<section class="prose"><h2>Particles</h2><p>The restorer marked no particle of at least '
+        f"{SMALLEST / 10:g} nm in this field. "
         "If there is one, check the pixel size first; the networks know crystalline metal particles of 4 to 8 nm on "
         "amorphous carbon.</p></section>"
     )
@@ -338,15 +345,10 @@ def _dot(colour: str) -> str:
     return f'<i class="dot" style="background:{colour}"></i>'
 
 
-def _reduced(image: NDArray[np.float32], sampling: float) -> NDArray[np.float32]:
-    widest = max(image.shape)
-    return image if widest <= _WIDEST else resample(image, sampling, sampling * widest / _WIDEST)
-
-
 def _image(image: NDArray[np.float32], levels: tuple[float, float] | None = None) -> str:
     from facetem.figures import grey_png
 
-    return _embed(grey_png(image, levels))
+    return _embed(grey_png(image, levels, widest=_WIDEST))
 
 
 def _embed(data: bytes) -> str:

@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 # this fraction of the smaller one. Two equal discs that overlap by a quarter of their diameter have 0.66, a rod or
 # a rough outline has more. Overlap that is deeper is left alone: half a particle has no shape of its own.
 _NECK = 0.7
+BLUR = 2.5  # Å: about a lattice spacing; finer than this the outlines are noise
+SMALLEST = 20.0  # Å: half of the smallest particle that the networks know
 # An outline that fills its convex hull to this degree is one particle.
 _CONVEX = 0.95
 
@@ -39,6 +41,8 @@ class Outline:
         4 pi area / perimeter^2 with Crofton's perimeter: 1 for a disc, at most 1.
     contour : (n, 2) float
         Closed outline (y, x) [px].
+    inside : (y1 - y0, x1 - x0) bool
+        Which pixels of `bbox` are the particle's.
     solidity : float
         Part of its convex hull that it fills.
     edge_length : float
@@ -53,8 +57,15 @@ class Outline:
     feret: float
     circularity: float
     contour: NDArray[np.float64]
+    inside: NDArray[np.bool_]
     solidity: float
     edge_length: float
+
+    @property
+    def box(self) -> tuple[slice, slice]:
+        """The part (y, x) of the map that `inside` is about."""
+        y0, x0, y1, x1 = self.bbox
+        return slice(y0, y1), slice(x0, x1)
 
     @property
     def cut_by_edge(self) -> bool:
@@ -238,6 +249,7 @@ def _measure(region: Any, sampling: float, shape: tuple[int, ...]) -> Outline:
         feret=_feret(contour) * sampling,
         circularity=min(1.0, 4 * math.pi * pixels / perimeter**2),
         contour=contour,
+        inside=image,
         solidity=float(region.solidity),
         edge_length=float(on_edge) * sampling,
     )

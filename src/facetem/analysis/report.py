@@ -23,6 +23,10 @@ from facetem.data.micrograph import save_image
 from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE
 
 RESULT = "result.json"
+FILES = (
+    "report.html", "particles.csv", RESULT, "restored.tif", "restored.hspy", "spread.tif", "rois.zip",
+    "overview.png", "overview.svg", "gallery.png", "sizes.png", "sizes.svg",
+)  # fmt: skip  # all that a report may have
 SCHEMA = "facetem-analysis"
 SCHEMA_VERSION = 1
 _PARTIAL = ".partial-"

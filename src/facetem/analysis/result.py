@@ -20,6 +20,9 @@ FIELD = 256  # px of the classifier
 # larger. A tetrahedron of 80 Å has a tenth of its area outside the field.
 _TRAINED = (36.0, 100.0)
 _LEAST_SEEN = 0.85
+_TOO_LARGE = (
+    f"larger than the {FIELD * PIXEL / 10:.1f} nm that the networks see: outline and size may be a part's"
+)
 _CONVEX = 0.85  # of its convex hull that a particle fills: Marks decahedra with deep notches have 0.9
 _FARTHEST = 180.0  # Å from focus; the networks learnt up to 200
 NOT_JUDGED = "not judged"
@@ -84,6 +87,16 @@ class ParticleResult:
         return verdict_words(self.known, self.possible) if self.judged else NOT_JUDGED
 
 
+def what_hides(outline: Outline, seen: float) -> str:
+    """Why the classifier cannot judge a particle of which it has the share `seen` in view, in words; empty if it
+    can."""
+    # A disc with a straight cut as long as its radius has lost 3 % of its area. Beyond the edge the classifier sees
+    # a mirror image, which makes a symmetric particle of any part.
+    if outline.edge_length > outline.equivalent_diameter / 2:
+        return "cut through by the edge of the field"
+    return _TOO_LARGE if seen < _LEAST_SEEN else ""
+
+
 def particle_result(
     outline: Outline,
     prediction: Prediction,
@@ -96,20 +109,12 @@ def particle_result(
 ) -> ParticleResult:
     """The row of a particle: `seen` is the share of it that the classifier had in view, lengths are in Å."""
     remarks = []
-    # A disc with a straight cut as long as its radius has lost 3 % of its area. Beyond the edge the classifier sees
-    # a mirror image, which makes a symmetric particle of any part.
-    cut_through = outline.edge_length > outline.equivalent_diameter / 2
-    too_large = seen < _LEAST_SEEN
-    if outline.cut_by_edge:
-        remarks.append(
-            "cut through by the edge of the field" if cut_through else "touches the edge of the field"
-        )
-    if too_large:
-        wide = f"{FIELD * PIXEL / 10:.1f} nm"
-        remarks.append(
-            f"larger than the {wide} that the networks see: its outline and size may be those of a part"
-        )
-    elif not (outline.cut_by_edge or _TRAINED[0] <= outline.equivalent_diameter <= _TRAINED[1]):
+    hidden = what_hides(outline, seen)
+    if hidden:
+        remarks.append(hidden)
+    elif outline.cut_by_edge:
+        remarks.append("touches the edge of the field")
+    elif not _TRAINED[0] <= outline.equivalent_diameter <= _TRAINED[1]:
         remarks.append("outside the 4 to 8 nm of the training")
     if outline.solidity < _CONVEX:
         remarks.append("not convex: particles that overlap, or none")
@@ -120,7 +125,7 @@ def particle_result(
     if invented:
         remarks.append("restored with lattice that has no support in the image")
     # Of another crystal it does not matter how much of it is seen.
-    judged = prediction.foreign is not None or not (cut_through or too_large)
+    judged = prediction.foreign is not None or not hidden
     return ParticleResult(
         index=outline.label,
         x_nm=(outline.centroid[1] + 0.5) * PIXEL / 10,

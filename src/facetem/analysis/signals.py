@@ -46,11 +46,9 @@ def axes_of(analysis: Analysis) -> Axes:
 
 def label_image(analysis: Analysis) -> NDArray[np.int32]:
     """The number of the particle that each pixel (y, x) of the field is in, 0 beside them."""
-    from skimage.draw import polygon
-
     labels = np.zeros(analysis.field.shape, dtype=np.int32)
     for outline in analysis.outlines:
-        labels[polygon(*outline.contour.T, shape=labels.shape)] = outline.label
+        labels[outline.box][outline.inside] = outline.label
     return labels
 
 

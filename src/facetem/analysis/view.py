@@ -39,17 +39,15 @@ class View:
 
     @classmethod
     def of(cls, outline: Outline, shape: tuple[int, ...]) -> View:
-        from skimage.draw import polygon
-
         y0, x0, y1, x1 = outline.bbox
         box = (
             slice(max(0, y0 - MARGIN), min(shape[0], y1 + MARGIN)),
             slice(max(0, x0 - MARGIN), min(shape[1], x1 + MARGIN)),
         )
-        inside = np.zeros([side.stop - side.start for side in box], dtype=bool)
-        corner = np.array([side.start for side in box])
-        inside[polygon(*(outline.contour - corner).T, shape=inside.shape)] = True
-        return cls(box, inside)
+        beyond = [
+            (own.start - side.start, side.stop - own.stop) for own, side in zip(outline.box, box, strict=True)
+        ]
+        return cls(box, np.pad(outline.inside, beyond))
 
 
 def contrast_around(

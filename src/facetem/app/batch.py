@@ -13,14 +13,22 @@ from pathlib import Path
 import typer
 
 from facetem.analysis.analyze import Progress, analyze
-from facetem.analysis.report import RESULT, check_output, save_analysis
+from facetem.analysis.report import FILES, RESULT, check_output, save_analysis
 from facetem.analysis.sample import read_sample, save_sample
-from facetem.app.command import one_line, say_error, step_progress
+from facetem.app.command import (
+    TOO_LARGE,
+    check_not_input,
+    lacks_memory,
+    one_line,
+    say_error,
+    step_progress,
+)
 from facetem.app.pace import pace
 from facetem.app.results import particle_table
 from facetem.core.errors import InputError
 from facetem.data.digest import digest_of
 from facetem.data.formats import EXTENSIONS, frames_in
+from facetem.data.movies import movie_words
 from facetem.data.pool import executor_of, lost
 from facetem.learn.predictor import Classifier, load_classifier
 from facetem.learn.restoration import Restorer, load_restorer
@@ -135,7 +143,13 @@ def analyze_batch(
     were.
 
     What was analysed before with the same weights is not analysed again.
+
+    Raises
+    ------
+    InputError
+        If a report would be written over one of the micrographs, or no report can be written any more.
     """
+    check_not_input([task.folder / name for task in batch for name in FILES], [task.file for task in batch])
     if [task.folder for task in batch] == [output]:  # one file, which fills the folder
         with step_progress(batch[0].file.name) as progress:
             result = analyze_job(batch[0], settings, progress)
@@ -253,9 +267,16 @@ def analyze_job(task: Task, settings: Settings, progress: Progress | None = None
         save_analysis(found, task.folder)
     except (ValueError, OSError) as error:
         return Done("", one_line(error), failed=True, hopeless=_hopeless(task, error))
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        return Done("", f"{task.file}: {TOO_LARGE}", failed=True)
     n = len(found.particles)
+    movie = movie_words(found.micrograph.metadata)
+    of = f" ({movie})" if movie else ""
     lines = [
-        f"{found.micrograph.name}: {n} particle{'' if n == 1 else 's'}; report in {task.folder / 'report.html'}"
+        f"{found.micrograph.name}{of}: {n} particle{'' if n == 1 else 's'}; "
+        f"report in {task.folder / 'report.html'}"
     ]
     if n:
         lines.append(particle_table(found))

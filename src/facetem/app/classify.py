@@ -4,12 +4,13 @@ from pathlib import Path
 
 import typer
 
-from facetem.app.command import check_suffix, whole_file
+from facetem.analysis.single import sight_of
+from facetem.app.command import check_not_input, check_suffix, whole_file
 from facetem.app.results import print_prediction, shape_words
 from facetem.data.draw import PIXEL
 from facetem.data.micrograph import load_micrograph
 from facetem.learn.conformal import COVERAGE, check_coverage
-from facetem.learn.predictor import load_classifier, particle_view
+from facetem.learn.predictor import load_classifier
 
 
 def run_classify(
@@ -27,17 +28,18 @@ def run_classify(
     check_coverage(coverage)
     if saliency is not None:
         check_suffix(saliency, (".png",))
+        check_not_input([saliency], [image])
     micrograph = load_micrograph(image, sampling=sampling)
     classifier = load_classifier(weights, device=device)
-    view = particle_view(micrograph.image, sampling=micrograph.sampling, device=device)
-    prediction = classifier.classify(view[None], coverage=coverage)[0]
+    sight = sight_of(micrograph, device=device)
+    prediction = sight.classified(classifier, coverage=coverage)
     if saliency is not None:
         from facetem.figures import png, saliency_overlay
 
         with whole_file(saliency) as partial:
-            weight = classifier.saliency(view, prediction.shape)
+            weight = classifier.saliency(sight.view, prediction.shape)
             title = f"what speaks for or against {shape_words(prediction.shape)}"
-            partial.write_bytes(png(saliency_overlay(view, weight, PIXEL, title)))
+            partial.write_bytes(png(saliency_overlay(sight.view, weight, PIXEL, title)))
     print_prediction(prediction, as_json=as_json)
     if saliency is not None:
         typer.echo(f"{saliency}: what decided", err=True)  # not among the JSON

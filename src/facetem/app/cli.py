@@ -36,7 +36,8 @@ app = typer.Typer(
 )
 
 ImageFile = Annotated[
-    Path, typer.Argument(metavar="IMAGE", help="dm3, dm4, emd, ser, mrc, hspy, tif, npy or png.")
+    Path,
+    typer.Argument(metavar="IMAGE", help="dm3, dm4, emd, ser, emi, mrc, hspy, zspy, tif, npy, png or jpg."),
 ]
 SamplingOption = Annotated[
     float | None, typer.Option("--sampling-nm", help="Pixel size (nm/px); overrides the file's own.")
@@ -222,7 +223,7 @@ def evaluate(
 ) -> None:
     """Score both networks on freshly simulated specimens that no training has seen."""
     from facetem.app.batch import check_folder
-    from facetem.app.evaluate import run_evaluation, run_standard_suite
+    from facetem.app.evaluate import run_evaluation, run_standard_suite, test_recipe
 
     check_folder(output)
     if suite is not None:
@@ -241,7 +242,12 @@ def evaluate(
         return
     per_shape = 50 if per_shape is None else per_shape
     run_evaluation(
-        output, recipe=recipe, per_shape=per_shape, classifier=classifier, restorer=restorer, device=device
+        output,
+        recipe=test_recipe(recipe),
+        per_shape=per_shape,
+        classifier=classifier,
+        restorer=restorer,
+        device=device,
     )
 
 

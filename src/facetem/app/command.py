@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +15,8 @@ from facetem.core.errors import InputError
 
 BAD_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, what a shell expects of a program that Ctrl-C ended
+TOO_LARGE = "does not fit into memory; take a smaller part, or a machine with more"
+_NO_MEMORY = ("not enough memory", "can't allocate memory")  # PyTorch's words, on Windows and elsewhere
 
 
 class Device(StrEnum):
@@ -56,7 +58,7 @@ class Suite(StrEnum):
 
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", help="Processes. Default: one per core; on a GPU 10 that make, or 1."),
+    typer.Option("--workers", help="Processes. Default: one per core; on a GPU, 1."),
 ]
 DaskOption = Annotated[
     str | None, typer.Option("--dask", metavar="ADDRESS", help="A Dask scheduler: tcp://host:8786.")
@@ -97,6 +99,21 @@ class Commands(TyperGroup):
                 raise
             say_error(one_line(error))
             raise typer.Exit(BAD_INPUT) from None
+        except (MemoryError, RuntimeError) as error:
+            if ctx.params.get("traceback") or not lacks_memory(error):
+                raise
+            say_error(f"this {TOO_LARGE}")
+            raise typer.Exit(BAD_INPUT) from None
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory could not be had. PyTorch says so on the CPU by a RuntimeError that only its words tell from
+    others."""
+    if (
+        isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    ):  # of torch, not imported for this
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
 def one_line(error: BaseException) -> str:
@@ -165,6 +182,25 @@ def check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
         raise InputError(
             f"output {path}: expected a name ending in {', '.join(suffixes)}; choose one of them"
         )
+
+
+def check_not_input(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raise InputError if one of the `outputs` is one of the files that are read, under whatever path or link."""
+    read = {_file(path) for path in inputs} - {None}
+    for path in outputs:
+        if _file(path) in read:
+            raise InputError(
+                f"output {path}: expected another file than the input; choose another name or folder"
+            )
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """What tells a file from others, as `os.path.samefile` does; None if there is none."""
+    try:
+        told = path.stat()
+    except OSError:
+        return None
+    return told.st_dev, told.st_ino
 
 
 def begun(path: Path, make: Callable[[Path], None]) -> Path:

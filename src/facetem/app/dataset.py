@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facetem.app.command import DaskOption, Device, WorkersOption, given, progress_bar, say_error
+from facetem.app.command import DaskOption, Device, given, progress_bar, say_error
 
 if TYPE_CHECKING:
     from facetem.data.recipe import Recipe
@@ -50,7 +50,9 @@ def make(
         typer.Option("--n", help="Specimens, rounded up to whole shards. Default: as the data set has."),
     ] = None,
     split: Annotated[SplitName, typer.Option(help="Splits share no specimen.")] = SplitName.train,
-    workers: WorkersOption = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes. Default: one per core; on a GPU, 10 at most.")
+    ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     dask: DaskOption = None,
     dask_cluster: Annotated[

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from facetem.app.command import check_suffix, progress_bar, whole_file
+from facetem.app.command import check_not_input, check_suffix, progress_bar, whole_file
 from facetem.core.errors import InputError
 from facetem.data.micrograph import load_micrograph, save_image
 from facetem.learn.restoration import load_restorer, restored_micrograph
@@ -29,6 +29,7 @@ def run_restore(
     for path in (output, spread):
         if path is not None:
             check_suffix(path, TIF)
+            check_not_input([path], [image])
     if spread is not None and spread.resolve() == output.resolve():
         raise InputError(f"--spread {spread}: expected another file than that of the restored image")
     micrograph = load_micrograph(image, sampling=sampling)

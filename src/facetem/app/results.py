@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from facetem.analysis.result import NOT_JUDGED
 from facetem.atoms.shapes import SHAPES
 from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, listed
 
@@ -36,6 +37,7 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
             "probabilities": prediction.probabilities,
             "family": prediction.family,
             "families": prediction.families,
+            "not_judged": prediction.hidden or None,
             "foreign_spacing_nm": None if prediction.foreign is None else prediction.foreign / 10,
             "diameter_nm": prediction.diameter / 10,
             "orientation": {
@@ -54,6 +56,8 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
             f"{CANNOT_TELL} from this orientation: {listed(prediction.possible)} "
             f"(possible at {prediction.coverage:.0%} coverage)"
         )
+    elif prediction.hidden:
+        typer.echo(f"{NOT_JUDGED}: {prediction.hidden}")
     else:
         typer.echo(f"{NONE_OF_THESE}; the nearest is {shape_words(prediction.shape)}")
         if prediction.foreign is not None:

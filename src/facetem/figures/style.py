@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 # Okabe and Ito's seven, and a wine red from Tol's muted scheme for the eighth shape.
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#882255")
@@ -23,6 +23,7 @@ INK = "#22262B"
 SOFT = "#6B727B"
 SERIES = (PALETTE[4], PALETTE[5], SOFT, PALETTE[2])  # lines of one panel, each with a marker of its own
 MARKERS = "os^D"
+SHOWN = 1200  # px of a picture in a figure: no panel shows more
 LIGHTLY = 3  # of 9, how hard PNGs are compressed: a fifth larger than by default, in half of the time
 
 
@@ -37,11 +38,26 @@ def display_range(image: ArrayLike) -> tuple[float, float]:
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
 
 
-def grey_png(image: ArrayLike, levels: tuple[float, float] | None = None) -> bytes:
-    """An image (y, x) as an 8-bit PNG, between `levels` (default: `display_range`)."""
-    from imageio.v3 import imwrite
+def reduced(image: ArrayLike, widest: int) -> NDArray[np.float32]:
+    """An image (y, x) of at most `widest` px along each side, by Lanczos' filter: a lattice too fine for its pixels
+    vanishes, where averages of blocks would turn it into moiré."""
+    from PIL import Image
 
     values = np.asarray(image, dtype=np.float32)
+    most = max(values.shape)
+    if most <= widest:
+        return values
+    ny, nx = (max(1, round(n * widest / most)) for n in values.shape)
+    return np.asarray(Image.fromarray(values).resize((nx, ny), Image.Resampling.LANCZOS))
+
+
+def grey_png(
+    image: ArrayLike, levels: tuple[float, float] | None = None, *, widest: int | None = None
+) -> bytes:
+    """An image (y, x) as an 8-bit PNG, between `levels` (default: `display_range`), `reduced` to `widest` px."""
+    from imageio.v3 import imwrite
+
+    values = np.asarray(image, dtype=np.float32) if widest is None else reduced(image, widest)
     low, high = levels or display_range(values)
     scaled = np.clip((values - low) / (high - low), 0, 1)
     return imwrite("<bytes>", (255 * scaled + 0.5).astype(np.uint8), extension=".png", compress_level=LIGHTLY)
@@ -55,9 +71,9 @@ def png(figure: Figure, dpi: float = 150) -> bytes:
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure as vectors."""
+    """The figure as vectors, and its pictures as pixels."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    figure.savefig(buffer, format="svg", dpi=200, metadata={"Date": None})
     return buffer.getvalue()
 
 
@@ -80,8 +96,11 @@ def scale_bar(axes: Axes, image: ArrayLike, sampling: float) -> None:
 
 
 def show(axes: Axes, image: ArrayLike, title: str, levels: tuple[float, float] | None = None) -> None:
-    low, high = levels or display_range(image)
-    axes.imshow(np.asarray(image), cmap="gray", vmin=low, vmax=high, interpolation="antialiased")
+    """Draw an image (y, x) in grey; the axes count its pixels, however many of them are shown."""
+    picture, (ny, nx) = reduced(image, SHOWN), np.shape(image)
+    low, high = levels or display_range(picture)
+    extent = (-0.5, nx - 0.5, ny - 0.5, -0.5)
+    axes.imshow(picture, cmap="gray", vmin=low, vmax=high, interpolation="antialiased", extent=extent)
     axes.set_axis_off()
     axes.autoscale(False)
     if title:

@@ -15,11 +15,7 @@ from torch.nn import functional
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
-from facetem.data.crop import crop
 from facetem.data.digest import digest_of
-from facetem.data.draw import PIXEL
-from facetem.data.micrograph import micrograph_of, resample
-from facetem.data.signals import Signal
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import TYPICAL, Answer, ShapeClassifier
 from facetem.learn.conformal import COVERAGE, ConformalSets, check_coverage
@@ -44,7 +40,8 @@ class Prediction:
     """The shape of one particle: name, calibrated probabilities of all shapes, that of the named one.
 
     `known` is False where the image is unlike those of any learnt shape, or shows a reflection that gold does not have,
-    of the spacing `foreign` [Å]: the answer is then "none of these".
+    of the spacing `foreign` [Å]: the answer is then "none of these". It is False too where the particle is partly
+    `hidden` (in words; empty if not): then nothing is claimed.
     `possible` are the shapes that the image leaves possible, the most probable first, never none: sets found so hold
     the true shape in a part of at least `coverage` of images like those of the calibration. Weights that state no
     coverage leave the named shape alone.
@@ -63,6 +60,7 @@ class Prediction:
     diameter: float
     orientation: Orientation
     foreign: float | None = None
+    hidden: str = ""
 
     @property
     def families(self) -> dict[str, float]:
@@ -212,58 +210,3 @@ def space_of(header: dict[str, Any], extra: dict[str, Tensor]) -> Familiarity | 
         return None
     names = ("bank", "rings", "spread", "ring_precision", "middle", "scale")
     return Familiarity(*(extra[name] for name in names), threshold=header["unfamiliar"])
-
-
-def classify(
-    image: ArrayLike | Signal,
-    *,
-    sampling: float | None = None,
-    weights: str | Path | None = None,
-    coverage: float = COVERAGE,
-    device: str = "auto",
-) -> Prediction:
-    """The 3D shape of the particle in an image.
-
-    Parameters
-    ----------
-    image : (y, x) array, or HyperSpy Signal2D
-        Any intensity scale. If it shows more than the 102 Å that the network sees, the particle is looked for
-        (the largest one) and the view centred on it; a smaller field is continued by its mirror image.
-    sampling
-        Pixel size [Å/px]; that of a signal, if its axes are calibrated, need not be given.
-    coverage
-        Part of all images whose set of possible shapes is to hold the true one.
-
-    Raises
-    ------
-    InputError
-        If the image or its pixel size cannot be used, or `coverage` does not lie between 0 and 1.
-    """
-    check_coverage(coverage)
-    view = particle_view(image, sampling=sampling, device=device)
-    return load_classifier(weights, device=device).classify(view[None], coverage=coverage)[0]
-
-
-def particle_view(
-    image: ArrayLike | Signal, *, sampling: float | None = None, device: str = "auto"
-) -> NDArray[np.float32]:
-    """What the classifier sees of an image: 256 px at 0.4 Å/px, as `classify` finds it."""
-    from facetem.learn.restoration import load_restorer  # which itself reads its weights with this module
-
-    micrograph = micrograph_of(image, sampling)
-    pixels = resample(micrograph.image, micrograph.sampling, PIXEL)
-    centre = (pixels.shape[0] / 2, pixels.shape[1] / 2)
-    if max(pixels.shape) > 1.15 * FIELD:
-        centre = _largest(load_restorer(device=device).restore(pixels).mask) or centre
-    return crop(pixels, centre, FIELD)
-
-
-def _largest(mask: NDArray[np.float32]) -> tuple[float, float] | None:
-    """Centroid (y, x) [px] of the largest connected particle; None if there is none."""
-    from skimage.measure import label, regionprops
-
-    regions = regionprops(np.asarray(label(mask > 0.5)))
-    if not regions:
-        return None
-    y, x = max(regions, key=lambda region: region.area).centroid
-    return float(y), float(x)

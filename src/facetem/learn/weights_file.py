@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
+from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
@@ -72,11 +73,15 @@ def load_network(
     Raises
     ------
     InputError
-        If the file is missing, damaged, of another kind, or does not hold what it says.
+        If the file is missing, damaged, of another kind or for other classes, or does not hold what it says.
     """
     kind, config = _KINDS[network]
     path = Path(path or shipped(kind))
     header, state, extra = _load(path, kind)
+    if (classes := header.get("classes", list(SHAPES))) != list(SHAPES):  # answers are named by their place
+        raise InputError(
+            f"{path}: expected weights for the classes {list(SHAPES)}, in this order, got {classes}"
+        )
     values = header.get("network", {})
     try:
         model = network(config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}))

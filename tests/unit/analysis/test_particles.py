@@ -30,6 +30,9 @@ def test_a_disc_is_measured() -> None:
     assert found.feret == pytest.approx(48.2, rel=0.015)
     assert found.circularity > 0.97
     assert found.bbox == (60, 110, 181, 231)
+    seen = np.zeros((260, 300), dtype=np.float32)
+    seen[found.box] = found.inside
+    assert np.array_equal(seen, disc((260, 300), 120, 170, 60))
     assert not found.cut_by_edge
     radii = np.hypot(*(found.contour - found.centroid).T)
     assert radii.min() > 59

@@ -17,9 +17,11 @@ from rsciio import hspy
 
 from facetem.analysis import report
 from facetem.analysis.analyze import Analysis, analyze
+from facetem.analysis.page import page
 from facetem.analysis.report import check_output, save_analysis
 from facetem.core.errors import InputError
 from facetem.data.micrograph import Micrograph, load_micrograph
+from facetem.learn.conformal import COVERAGE
 
 FILES = [
     "gallery.png",
@@ -45,9 +47,25 @@ def saved(analysis: Analysis, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_page_states_the_coverage_of_its_sets(text: str) -> None:
+    assert f"of all simulated images, at least {100 * COVERAGE:g}\u00a0% have" in text
+
+
 @pytest.fixture(scope="module")
 def text(saved: Path) -> str:
     return Page((saved / "report.html").read_text(encoding="utf-8")).text
+
+
+def test_what_a_report_may_have_is_listed() -> None:
+    """By it the command line sees that a report would be written over a micrograph."""
+    assert sorted(report.FILES) == FILES
+
+
+def test_the_page_says_of_how_many_frames_the_image_is_the_sum(analysis: Analysis) -> None:
+    metadata = analysis.micrograph.metadata | {"frames_averaged": 6, "drift_px": [3.9, 43.8]}
+    movie = replace(analysis, micrograph=replace(analysis.micrograph, metadata=metadata))
+    assert "sum of 6 frames, drift 43.8 × 3.9 px" in page(movie).split("</header>")[0]
+    assert "sum of" not in page(analysis).split("</header>")[0]
 
 
 class Page(HTMLParser):

@@ -1,11 +1,22 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
-from facetem.app.command import Commands, check_suffix, one_line, whole_file
+from facetem.app.cli import ImageFile
+from facetem.app.command import (
+    Commands,
+    check_not_input,
+    check_suffix,
+    lacks_memory,
+    one_line,
+    whole_file,
+)
 from facetem.core.errors import InputError
+from facetem.data.formats import EXTENSIONS
 
 
 def program(error: BaseException | None) -> typer.Typer:
@@ -41,6 +52,52 @@ def test_bad_input_is_one_line_and_status_2(error: Exception, said: str) -> None
     assert one_line(error) == said
     result = CliRunner().invoke(program(error), ["work"])
     assert (result.exit_code, result.stderr, result.stdout) == (2, f"facetem: {said}\n", "")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 12. GiB"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 12.00 GiB"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: not enough memory: you tried ..."
+        ),
+        RuntimeError(
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 12 bytes. Error code 12"
+        ),
+    ],
+)
+def test_too_little_memory_is_one_line_and_status_2(error: Exception) -> None:
+    assert lacks_memory(error)
+    result = CliRunner().invoke(program(error), ["work"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("facetem: this does not fit into memory")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_other_errors_of_pytorch_are_not_taken_for_it() -> None:
+    error = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    assert not lacks_memory(error)
+    assert CliRunner().invoke(program(error), ["work"]).exception is error
+
+
+def test_what_pytorch_says_when_memory_cannot_be_had() -> None:
+    with pytest.raises(RuntimeError) as told:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert lacks_memory(told.value)
+
+
+def test_an_output_that_is_an_input_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"pixels")
+    (tmp_path / "link.tif").symlink_to("a.tif")
+    (tmp_path / "hard.tif").hardlink_to(tmp_path / "a.tif")
+    for name in ("a.tif", "link.tif", "hard.tif", "../" + tmp_path.name + "/a.tif"):
+        with pytest.raises(InputError, match="another file than the input"):
+            check_not_input(
+                [tmp_path / "new.tif", tmp_path / name], [tmp_path / "absent", tmp_path / "a.tif"]
+            )
+    check_not_input([tmp_path / "new.tif"], [tmp_path / "a.tif"])
+    check_not_input([tmp_path / "absent"], [tmp_path / "absent"])
 
 
 def test_interrupt_is_status_130() -> None:
@@ -93,3 +150,9 @@ def test_check_suffix_takes_either_case() -> None:
     check_suffix(Path("a.TIF"), (".tif",))
     with pytest.raises(InputError, match=r"\.tif, \.npy"):
         check_suffix(Path("a.jpg"), (".tif", ".npy"))
+
+
+def test_the_help_names_every_format_that_is_read() -> None:
+    """... and no other: an argument's help is what a user sees of `data.formats`."""
+    told = get_args(ImageFile)[1].help.replace(" or ", ", ").rstrip(".").split(", ")
+    assert sorted(told) == sorted(set(EXTENSIONS) - {"tiff", "jpeg"})

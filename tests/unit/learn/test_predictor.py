@@ -170,6 +170,19 @@ def test_bad_weights_are_named_in_one_line(tmp_path: Path, damage: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_weights_for_shapes_in_another_order_are_refused(tmp_path: Path) -> None:
+    """Answers are named by their place: they would be wrong, and nobody would see it."""
+    path = tmp_path / "own.safetensors"
+    header = {"network": SMALL.as_dict(), "classes": list(SHAPES)}
+    save_weights(path, "classifier", small_classifier(), header, {})
+    load_classifier(path, device="cpu")
+    save_weights(path, "classifier", small_classifier(), header | {"classes": list(SHAPES[::-1])}, {})
+    with pytest.raises(
+        InputError, match=r"own\.safetensors: .*'cuboctahedron', .*got \['twin', 'decahedron'"
+    ):
+        load_classifier(path, device="cpu")
+
+
 def test_missing_weights_are_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.safetensors"):
         load_restorer(tmp_path / "nowhere.safetensors", device="cpu")

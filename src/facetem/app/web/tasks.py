@@ -32,6 +32,7 @@ def analyse(
     from facetem.analysis.report import save_analysis
     from facetem.app.web.contained import check_contained
     from facetem.data.micrograph import save_image
+    from facetem.figures import grey_png
 
     try:
         if strange:
@@ -45,7 +46,7 @@ def analyse(
         folder.mkdir(parents=True)
         save_image(folder / results.FIELD, found.field, found.sampling)
         for name, image in ((results.FIELD_PICTURE, found.field), (results.RESTORED_PICTURE, found.restored)):
-            (folder / name).write_bytes(_picture(image, found.sampling))
+            (folder / name).write_bytes(grey_png(image, widest=_WIDEST))
         save_analysis(found, folder)
     except InputError as error:
         raise InputError(str(error).replace(f"{path.parent}/", "")) from None
@@ -60,14 +61,6 @@ def _networks(device: str) -> tuple[Any, Any]:
     from facetem.learn.restoration import load_restorer
 
     return load_classifier(device=device), load_restorer(device=device)
-
-
-def _picture(image: NDArray[np.float32], sampling: float) -> bytes:
-    from facetem.data.micrograph import resample
-    from facetem.figures import grey_png
-
-    widest = max(image.shape)
-    return grey_png(image if widest <= _WIDEST else resample(image, sampling, sampling * widest / _WIDEST))
 
 
 def particle_pictures(progress: Progress, folder: Path, index: int) -> dict[str, bytes]:

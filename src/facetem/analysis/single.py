@@ -1,0 +1,91 @@
+"""One particle of one image: the whole particle that fills the most of it, as the classifier sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facetem.analysis.analyze import ContrastRestorer, outlines_in
+from facetem.analysis.particles import Outline
+from facetem.analysis.result import FIELD, PIXEL, what_hides
+from facetem.analysis.view import View
+from facetem.data.crop import crop
+from facetem.data.micrograph import Micrograph, micrograph_of, resample
+from facetem.data.signals import Signal
+from facetem.learn.conformal import COVERAGE, check_coverage
+from facetem.learn.predictor import Classifier, Prediction, load_classifier
+from facetem.learn.restoration import load_restorer
+
+_NEARLY = 1.15  # times the classifier's field: an image that was cut out around its particle
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the classifier sees of a particle (256, 256) at 0.4 Å/px, and what hides the rest of it, in words; empty if
+    nothing does."""
+
+    view: NDArray[np.float32]
+    hidden: str
+
+    def classified(self, classifier: Classifier, *, coverage: float = COVERAGE) -> Prediction:
+        """The prediction. Of a particle that is partly hidden nothing is claimed, unless it is seen to be of another
+        crystal."""
+        prediction = classifier.classify(self.view[None], coverage=coverage)[0]
+        if not self.hidden or prediction.foreign is not None:
+            return prediction
+        return replace(prediction, known=False, hidden=self.hidden)
+
+
+def sight_of(
+    micrograph: Micrograph, *, restorer: ContrastRestorer | None = None, device: str = "auto"
+) -> Sight:
+    """The particle to be classified: the largest of those that are seen whole, or else of all; the middle of an image
+    that shows little more than the classifier's field, or in which none is found."""
+    pixels = resample(micrograph.image, micrograph.sampling, PIXEL)
+    middle = (pixels.shape[0] / 2, pixels.shape[1] / 2)
+    if max(pixels.shape) <= _NEARLY * FIELD:
+        return Sight(crop(pixels, middle, FIELD), "")
+    restorer = restorer or load_restorer(device=device)
+    outlines = outlines_in(restorer.restore(pixels).mask)
+    if not outlines:
+        return Sight(crop(pixels, middle, FIELD), "")
+    hidden = {outline.label: _hidden(outline, pixels.shape) for outline in outlines}
+    chosen = max(outlines, key=lambda outline: (not hidden[outline.label], outline.area))
+    return Sight(crop(pixels, chosen.centroid, FIELD), hidden[chosen.label])
+
+
+def _hidden(outline: Outline, shape: tuple[int, ...]) -> str:
+    return what_hides(outline, View.of(outline, shape).share_within(FIELD / 2, outline.centroid))
+
+
+def classify(
+    image: ArrayLike | Signal,
+    *,
+    sampling: float | None = None,
+    weights: str | Path | None = None,
+    coverage: float = COVERAGE,
+    device: str = "auto",
+) -> Prediction:
+    """The 3D shape of the particle in an image.
+
+    Parameters
+    ----------
+    image : (y, x) array, or HyperSpy Signal2D
+        Any intensity scale. If it shows more than the 102 Å that the network sees, the particles are looked for, and
+        the largest one that is seen whole is put in the middle; a smaller field is continued by its mirror image.
+    sampling
+        Pixel size [Å/px]; that of a signal, if its axes are calibrated, need not be given.
+    coverage
+        Part of all images whose set of possible shapes is to hold the true one.
+
+    Raises
+    ------
+    InputError
+        If the image or its pixel size cannot be used, or `coverage` does not lie between 0 and 1.
+    """
+    check_coverage(coverage)
+    sight = sight_of(micrograph_of(image, sampling), device=device)
+    return sight.classified(load_classifier(weights, device=device), coverage=coverage)

@@ -1,0 +1,58 @@
+"""The one particle of an image that is classified."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from facetem.analysis.result import FIELD
+from facetem.analysis.single import Sight, sight_of
+from facetem.data.micrograph import Micrograph
+
+Discs = list[tuple[float, float, float]]
+
+
+@dataclass(frozen=True)
+class Marked:
+    mask: np.ndarray
+
+
+class Marking:
+    """A restorer that marks discs (y, x, radius) [px], whatever it sees."""
+
+    def __init__(self, discs: Discs) -> None:
+        self.discs = discs
+
+    def restore(self, field: np.ndarray, progress: object = None) -> Marked:
+        y, x = np.mgrid[: field.shape[0], : field.shape[1]]
+        inside = [np.hypot(y - a, x - b) <= r for a, b, r in self.discs]
+        return Marked(np.any([np.zeros(field.shape, bool), *inside], axis=0).astype(np.float32))
+
+
+def sight(discs: Discs, side: int = 700) -> Sight:
+    """Of a field whose pixels tell their place."""
+    y, x = np.mgrid[:side, :side].astype(np.float32)
+    return sight_of(Micrograph(1000 * y + x, 0.4, "field", {}), restorer=Marking(discs))
+
+
+@pytest.mark.parametrize(
+    ("discs", "place", "hidden"),
+    [
+        ([(300, 310, 70)], (300, 310), ""),
+        ([(300, 310, 60), (500, 490, 80)], (500, 490), ""),  # the largest
+        ([(300, 310, 60), (20, 500, 90)], (300, 310), ""),  # that is seen whole
+        ([(300, 250, 60), (300, 370, 70)], (300, 370), ""),  # of two that touch, not the place where they do
+        ([(350, 340, 200)], (350, 340), "larger than the 10.2 nm"),
+        ([(20, 500, 90)], None, "cut through by the edge"),
+        ([], (350, 350), ""),
+    ],
+)
+def test_the_largest_whole_particle_is_looked_at(
+    discs: Discs, place: tuple[int, int] | None, hidden: str
+) -> None:
+    seen = sight(discs)
+    assert seen.view.shape == (FIELD, FIELD)
+    assert seen.hidden.startswith(hidden)
+    assert bool(seen.hidden) == bool(hidden)
+    if place is not None:
+        assert divmod(seen.view[FIELD // 2, FIELD // 2], 1000) == pytest.approx(place, abs=3)
