@@ -1,6 +1,8 @@
 # `make demo` and `make test` need nothing but Python >= 3.11 and make: they create .venv, install, and run.
 PYTHON ?= python3
 BIN := .venv/bin
+# What is compiled is kept, whatever the shell says: the tests start a hundred processes, which would each compile PyTorch.
+export PYTHONDONTWRITEBYTECODE :=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test lint types contracts docs check clean
