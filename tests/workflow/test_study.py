@@ -179,9 +179,9 @@ def test_the_figure_holds_its_data(recipe: Path, alone: tuple[object, ...], tmp_
 
 
 @pytest.mark.slow
-def test_a_part_of_the_suite_and_its_page(recipe: Path, tmp_path: Path) -> None:
+def test_a_part_of_the_suite_and_its_page(recipe: Path, alone: tuple[object, ...], tmp_path: Path) -> None:
     words = ["evaluate", "--suite", "standard", "--parts", "standard", "--recipe", recipe]
-    said = run(*words, "--per-shape", 1, "--device", "cpu", "-o", tmp_path / "out").output
+    said = run(*words, "--per-shape", 1, *alone, "-o", tmp_path / "out").output
     page = (tmp_path / "out" / "models.md").read_text()
     assert "8 specimens that no training saw (recipe `tiny`" in page
     assert page in said

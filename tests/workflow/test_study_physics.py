@@ -21,9 +21,9 @@ Run = Callable[..., Sweep]
 
 @pytest.fixture(scope="module")
 def moved(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """An axis at a few values, a specimen of each shape."""
+    """An axis at a few values, two specimens of each shape."""
     recipe = shipped_recipe("au-4-8nm-test").model_copy(update={"accuracy": "draft"})
-    crew = Crew(Bench(tmp_path_factory.mktemp("measured"), recipe=recipe, per_shape=1))
+    crew = Crew(Bench(tmp_path_factory.mktemp("measured"), recipe=recipe, per_shape=2))
 
     def run(study: str, name: str, *values: Setting) -> Sweep:
         axis = STUDIES[study][name]
