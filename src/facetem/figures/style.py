@@ -73,7 +73,7 @@ def png(figure: Figure, dpi: float = 150) -> bytes:
 def svg(figure: Figure) -> bytes:
     """The figure as vectors, and its pictures as pixels."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", dpi=200, metadata={"Date": None})
+    figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None})
     return buffer.getvalue()
 
 
