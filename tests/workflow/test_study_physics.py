@@ -42,9 +42,9 @@ def test_less_dose_tells_less(moved: Run) -> None:
 
 
 def test_a_thicker_film_tells_less(moved: Run) -> None:
-    sweep = moved("carbon", "thickness", 0, 10)
-    assert sweep.difference("chance", 0, 10).high < 0
-    assert sweep.difference("psnr_raw", 0, 10).high < 0
+    sweep = moved("carbon", "thickness", 0, 20)
+    assert sweep.difference("chance", 0, 20).high < 0
+    assert sweep.difference("psnr_raw", 0, 20).high < 0
 
 
 def test_small_particles_are_not_told(moved: Run) -> None:
@@ -77,7 +77,7 @@ def test_a_zone_axis_is_another_view(moved: Run) -> None:
 
 
 def test_the_same_specimens_are_seen_all_along(moved: Run) -> None:
-    for sweep in (moved("dose", "dose", 20, 5000), moved("carbon", "thickness", 0, 10)):
+    for sweep in (moved("dose", "dose", 20, 5000), moved("carbon", "thickness", 0, 20)):
         first, *others = (sweep.at(value) for value in sweep.values)
         for other in others:
             for column in ("shape", "beam_x", "beam_y", "beam_z", "diameter"):
