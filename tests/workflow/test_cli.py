@@ -279,7 +279,7 @@ def test_every_frame_of_a_movie_has_a_report_of_its_own_if_asked(folder: Path, t
 
 
 @pytest.mark.slow
-def test_train_resumes_and_its_weights_work(folder: Path, tmp_path: Path) -> None:
+def test_train_resumes_and_its_weights_work(folder: Path, small_weights: Path, tmp_path: Path) -> None:
     recipe = (
         tmp_path / "bare.yaml"
     )  # no film, small particles, calculated roughly: 32 are held out to calibrate
@@ -287,10 +287,16 @@ def test_train_resumes_and_its_weights_work(folder: Path, tmp_path: Path) -> Non
         "field_nm: 10.4\naccuracy: draft\nparticles: {diameter_nm: 1.2}\nfilms: {kinds: none}\n"
     )
     words = ["train", "restorer", "--recipe", recipe, "--specimens", 2, "-o", tmp_path / "run"]
-    words += ["--device", "cpu", "--budget"]
+    words += [
+        "--start",
+        small_weights,
+        "--device",
+        "cpu",
+        "--budget",
+    ]  # whose steps take a fraction of a second
     run(*words, 0.01)
     first = (tmp_path / "run" / "restorer.ckpt").stat().st_mtime_ns
-    run(*words, 0.02)  # goes on: a finished run of 0.01 minutes is the first half of this one
+    run(*words, 0.1)  # goes on: a finished run of 0.01 minutes is the beginning of this one
     assert (tmp_path / "run" / "restorer.ckpt").stat().st_mtime_ns > first
     weights = tmp_path / "run" / "restorer.safetensors"
     run("restore", folder / "image.tif", "--weights", weights, "-o", tmp_path / "r.tif", "--device", "cpu")

@@ -34,15 +34,24 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
+def same_specimens(sweep: Sweep) -> Sweep:
+    """The sweep, if the same specimens are seen all along."""
+    first, *others = (sweep.at(value) for value in sweep.values)
+    for other in others:
+        for column in ("shape", "beam_x", "beam_y", "beam_z", "diameter"):
+            assert other[column].tolist() == first[column].tolist()
+    return sweep
+
+
 def test_less_dose_tells_less(moved: Run) -> None:
-    sweep = moved("dose", "dose", 20, 5000)
+    sweep = same_specimens(moved("dose", "dose", 20, 5000))
     assert sweep.difference("chance", 5000, 20).high < 0
     assert sweep.difference("right", 5000, 20).high < 0
     assert sweep.difference("psnr_raw", 5000, 20).high < 0
 
 
 def test_a_thicker_film_tells_less(moved: Run) -> None:
-    sweep = moved("carbon", "thickness", 0, 20)
+    sweep = same_specimens(moved("carbon", "thickness", 0, 20))
     assert sweep.difference("chance", 0, 20).high < 0
     assert sweep.difference("psnr_raw", 0, 20).high < 0
 
@@ -74,14 +83,6 @@ def test_a_zone_axis_is_another_view(moved: Run) -> None:
     assert np.abs(along["chance"].to_numpy() - tilted["chance"].to_numpy()).mean() > 0.02
     assert set(with_places(along).table["place"]).isdisjoint({ELSEWHERE})
     assert (with_places(tilted).table["place"] == ELSEWHERE).mean() > 0.5
-
-
-def test_the_same_specimens_are_seen_all_along(moved: Run) -> None:
-    for sweep in (moved("dose", "dose", 20, 5000), moved("carbon", "thickness", 0, 20)):
-        first, *others = (sweep.at(value) for value in sweep.values)
-        for other in others:
-            for column in ("shape", "beam_x", "beam_y", "beam_z", "diameter"):
-                assert other[column].tolist() == first[column].tolist()
 
 
 def test_intervals_cover_the_mean_of_repeated_seeds(tmp_path: Path) -> None:
