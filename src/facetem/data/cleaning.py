@@ -76,7 +76,7 @@ def trim_margins(image: NDArray, opaque: NDArray | None) -> tuple[NDArray, dict[
         above, below = _soft_edge(inner, *_margins(_blank_lines(inner, seen)))
         inner = inner[above : len(inner) - below]
         seen = None if seen is None else seen[above : len(seen) - below]
-        columns = np.ascontiguousarray(inner.T)  # a median of lines that lie apart takes thrice as long
+        columns = np.ascontiguousarray(inner.T)  # a median of lines that lie apart takes twice as long
         before, after = _soft_edge(
             columns, *_margins(_blank_lines(columns, None if seen is None else seen.T))
         )
