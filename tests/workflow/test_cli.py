@@ -280,20 +280,14 @@ def test_every_frame_of_a_movie_has_a_report_of_its_own_if_asked(folder: Path, t
 
 @pytest.mark.slow
 def test_train_resumes_and_its_weights_work(folder: Path, small_weights: Path, tmp_path: Path) -> None:
-    recipe = (
-        tmp_path / "bare.yaml"
-    )  # no film, small particles, calculated roughly: 32 are held out to calibrate
+    # No film, small particles, calculated roughly: 32 are held out to calibrate.
+    recipe = tmp_path / "bare.yaml"
     recipe.write_text(
         "field_nm: 10.4\naccuracy: draft\nparticles: {diameter_nm: 1.2}\nfilms: {kinds: none}\n"
     )
     words = ["train", "restorer", "--recipe", recipe, "--specimens", 2, "-o", tmp_path / "run"]
-    words += [
-        "--start",
-        small_weights,
-        "--device",
-        "cpu",
-        "--budget",
-    ]  # whose steps take a fraction of a second
+    # Of small networks a step takes a fraction of a second.
+    words += ["--start", small_weights, "--device", "cpu", "--budget"]
     run(*words, 0.01)
     first = (tmp_path / "run" / "restorer.ckpt").stat().st_mtime_ns
     run(*words, 0.1)  # goes on: a finished run of 0.01 minutes is the beginning of this one

@@ -281,9 +281,8 @@ def train(
         return run.average.eval()
     task.model.train()
     with feed(source, stream, batch=part, share=share, taken=run.step * part) as coming:
-        batches = chain(
-            [next(coming)], coming
-        )  # the first one before the clock starts: the feed takes a while to fill
+        # The first batch is waited for before the clock starts: the feed takes a while to fill.
+        batches = chain([next(coming)], coming)
         while (done := run.done()) < 1:
             asked = time.monotonic()
             batch = next(batches)
