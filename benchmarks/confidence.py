@@ -21,7 +21,7 @@ from torch.nn import functional
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.conformal import conformal_quantile
 from facetem.learn.normalise import normalise
-from facetem.learn.saliency import views
+from facetem.learn.views import left_handed, views
 from facetem.learn.spectra import ring_spectra
 from facetem.learn.weights_file import load_network
 from unknowns import KINDS, path_of
@@ -51,7 +51,8 @@ def seen(path: Path, network: ShapeClassifier, keep: Path) -> Seen:
         batch = batch if isinstance(batch, dict) else vars(batch)
         noisy = batch["noisy"]
         with torch.inference_mode():
-            answers = [network.classify(torch.cat(views(normalise(image[None].float())))) for image in noisy]
+            scaled = [normalise(image[None].float()) for image in noisy]
+            answers = [network.classify(views(one, left_handed(one[:, 0]))) for one in scaled]
         logits = torch.stack([answer.logits for answer in answers])
         features = torch.stack([answer.features for answer in answers])
         keep.mkdir(parents=True, exist_ok=True)

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from facetem.learn.classifier import TYPICAL, Answer, ShapeClassifier
+from facetem.learn.classifier import TYPICAL, ShapeClassifier
 from facetem.learn.conformal import COVERAGE, ConformalSets, conformal_quantile
 from facetem.learn.familiarity import Familiarity
 from facetem.learn.folded import folded
 from facetem.learn.foreign import ForeignLattice
 from facetem.learn.normalise import normalise
-from facetem.learn.orientation import MOMENTS, turned
-from facetem.learn.predictor import FIELD, TURNS_BACK
+from facetem.learn.predictor import FIELD
 from facetem.learn.restorer import FOCUS, ContrastRestorer
-from facetem.learn.saliency import views
 from facetem.learn.spectra import Rings
+from facetem.learn.views import left_handed, mean_answer, views
 
 CLASSIFIER_OUTPUTS = (
     "logits",
@@ -56,13 +55,13 @@ class ClassifierGraph(nn.Module):
         self._foreign = ForeignLattice(FIELD)
         # Which the exporter then keeps as they are: it knows no frequencies and no histogram.
         self._rings = Rings.on((FIELD, FIELD), torch.device("cpu"))
-        # A turn of moments is a linear map: one product for each view, where `turned` itself is hundreds of operations.
-        self._back = torch.stack([turned(torch.eye(len(MOMENTS)), turn) for turn in TURNS_BACK])
         sets = calibration.sets
         self._quantile = None if sets is None else conformal_quantile(sets.scores, COVERAGE)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        answer = self._mean_answer(images)
+        scaled = normalise(images)
+        mirrored = left_handed(scaled[:, 0])
+        answer = mean_answer(self.model.classify(views(scaled, mirrored)), mirrored)
         probabilities = torch.softmax(answer.logits / self._calibration.temperature, dim=1)
         best = probabilities >= probabilities.amax(1, keepdim=True)
         possible = best if self._quantile is None else best | (1 - probabilities <= self._quantile)
@@ -76,14 +75,6 @@ class ClassifierGraph(nn.Module):
         diameter = TYPICAL * answer.log_diameter.exp()
         size, lies = answer.log_diameter, answer.moments
         return answer.logits, probabilities, possible, known, score, size, diameter, lies
-
-    def _mean_answer(self, images: Tensor) -> Answer:
-        """The mean over the eight turns and mirrors, as `Classifier.answers` takes it."""
-        answer = self.model.classify(torch.cat(views(normalise(images))))
-        # Not `chunk`, which the exporter takes for a statement about how many images there are.
-        parts = Answer(*(part.reshape(8, -1, *part.shape[1:]) for part in answer))
-        lies = torch.einsum("vnm,vmk->nk", parts.moments, self._back) / 8
-        return Answer(*(part.mean(0) for part in parts))._replace(moments=lies)
 
 
 class RestorerGraph(nn.Module):

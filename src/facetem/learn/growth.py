@@ -1,20 +1,23 @@
-"""A classifier with more to learn with, which answers as the one it grew from (Chen et al., Net2Net, ICLR 2016).
+"""A classifier with more to learn with, which answers as the one it grew from (Chen et al., Net2Net, ICLR 2016); or
+with less to calculate.
 
 New residual blocks come last in their stage and begin as the identity; new channels begin without being listened to;
-reflections begin without a say. Their gradients are not zero, so that all of them learn from the first step.
+reflections begin without a say. Their gradients are not zero, so that all of them learn from the first step. Blocks that
+have stayed near the identity all the same can be left out again (Veit, Wilber and Belongie, Residual networks behave like
+ensembles of relatively shallow networks, NeurIPS 2016); `benchmarks/pruning.py` shows which.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
 
 from facetem.core.errors import InputError
-from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
+from facetem.learn.classifier import ClassifierConfig, Residual, ShapeClassifier
 
 Counts = tuple[int, ...]
 
@@ -59,6 +62,31 @@ def grown(model: ShapeClassifier, size: Size) -> ShapeClassifier:
         wide[place] = _within(wide[place], value, pools.get(name))
     larger.load_state_dict(wide)
     return larger
+
+
+def without(model: ShapeClassifier, blocks: Sequence[int]) -> ShapeClassifier:
+    """`model` without some of its residual blocks, by their places among the layers of `model.features`.
+
+    Raises
+    ------
+    InputError
+        If there is no residual block at one of these places.
+    """
+    there = [place for place, layer in enumerate(model.features) if isinstance(layer, Residual)]
+    if not set(blocks) <= set(there):
+        raise InputError(f"blocks: expected some of {there}, got {sorted(blocks)}")
+    firsts = [0, *(end + 1 for end in model.features.ends)]
+    depths = tuple(
+        sum(first <= place < after and place not in blocks for place in there)
+        for first, after in pairwise(firsts)
+    )
+    smaller = ShapeClassifier(replace(model.config, depths=depths))
+    kept = [layer for place, layer in enumerate(model.features) if place not in blocks]
+    for layer, before in zip(smaller.features, kept, strict=True):
+        layer.load_state_dict(before.state_dict())
+    rest = {name: v for name, v in model.state_dict().items() if not name.startswith("features.")}
+    smaller.load_state_dict(rest, strict=False)
+    return smaller.train(model.training)
 
 
 def _pooled(before: Counts, after: Counts) -> list[int]:

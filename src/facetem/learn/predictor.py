@@ -23,14 +23,14 @@ from facetem.learn.familiarity import Familiarity
 from facetem.learn.folded import folded
 from facetem.learn.foreign import foreign_spacings
 from facetem.learn.normalise import normalise
-from facetem.learn.orientation import FAMILIES, Orientation, find_orientation, turned
-from facetem.learn.saliency import saliency, views
+from facetem.learn.orientation import FAMILIES, Orientation, find_orientation
+from facetem.learn.saliency import saliency
 from facetem.learn.verdict import Verdict, verdict
+from facetem.learn.views import VIEWS, left_handed, mean_answer, views
 from facetem.learn.weights_file import load_network, shipped
 
 FIELD = 256  # px of the classifier's view
 BATCH = 8  # patches or views at once: more does not run faster on a CPU
-TURNS_BACK = (0, 3, 2, 1, 4, 7, 6, 5)  # of the views; those that are mirrored are their own way back
 
 Progress = Callable[[int, int], None]
 
@@ -79,7 +79,7 @@ class Prediction:
 
 
 class Classifier:
-    """The shape network with its calibration. Answers are averaged over the eight turns and mirrors.
+    """The shape network with its calibration. Answers are averaged over `learn.views`.
 
     `confusion` (true, named) are the held-out images of each shape by what they were named; None if the weights do not
     say.
@@ -104,21 +104,17 @@ class Classifier:
 
     @torch.inference_mode()
     def answers(self, crops: ArrayLike) -> Answer:
-        """What the network says of images (n, y, x) at 0.4 Å/px, averaged over the eight views, on the CPU."""
+        """What the network says of images (n, y, x) at 0.4 Å/px, averaged over `learn.views`, on the CPU."""
         images = torch.as_tensor(np.asarray(crops, dtype=np.float32))
         if images.ndim != 3:
             raise InputError(f"crops: expected (n, y, x), got shape {tuple(images.shape)}")
         parts: list[Answer] = []
-        for image in images.split(max(1, BATCH // 8) if self._device == "cpu" else 64):
+        for image in images.split(BATCH // VIEWS if self._device == "cpu" else 64):
             scaled = normalise(image.to(self._device))
-            seen = torch.cat(views(scaled)).contiguous(memory_format=torch.channels_last)
-            answer = self._model.classify(seen)
-            lies = answer.moments.view(8, len(image), -1)
-            back = torch.stack([turned(view, turn) for view, turn in zip(lies, TURNS_BACK, strict=True)])
-            answer = answer._replace(moments=back.flatten(0, 1))
-            parts.append(
-                Answer(*(part.view(8, len(image), *part.shape[1:]).mean(0).cpu() for part in answer))
-            )
+            mirrored = left_handed(scaled[:, 0])
+            seen = views(scaled, mirrored).contiguous(memory_format=torch.channels_last)
+            answer = mean_answer(self._model.classify(seen), mirrored)
+            parts.append(Answer(*(part.cpu() for part in answer)))
         return Answer(*(torch.cat(stack) for stack in zip(*parts, strict=True)))
 
     def classify(self, crops: ArrayLike, *, coverage: float = COVERAGE) -> list[Prediction]:

@@ -2,8 +2,8 @@
 
 A gradient says what a small change of every pixel would do to the answer; that of one image is as rough as its noise.
 SmoothGrad (Smilkov, Thorat, Kim, Viégas and Wattenberg, arXiv:1706.03825, 2017) is the mean gradient of copies with
-noise added. Here every copy also enters in one of the eight turns and mirrors that an answer is averaged over, and the
-gradient comes back through them, so the map belongs to the answer that is given.
+noise added. Here every copy also enters in all the views that an answer is averaged over, and the gradient comes back
+through them, so the map belongs to the answer that is given.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from torch import Tensor
 
 from facetem.learn.classifier import Answer
 from facetem.learn.normalise import normalise
+from facetem.learn.views import left_handed, views
 
-SAMPLES = 4  # noisy copies of each of the eight views
+SAMPLES = 8  # noisy copies of each view
 NOISE = 0.3  # of the image's own spread
 BLUR = 4.0  # px (1.6 Å): fringes flip the sign of a gradient, what lies within a fringe belongs together
 
@@ -25,11 +26,6 @@ class Network(Protocol):
     """What answers images (n, 1, y, x) with logits (n, classes) and more."""
 
     def classify(self, images: Tensor) -> Answer: ...
-
-
-def views(images: Tensor) -> list[Tensor]:
-    """The eight turns and mirrors of square images (..., y, x)."""
-    return [torch.rot90(v, k, (-2, -1)) for v in (images, images.flip(-1)) for k in range(4)]
 
 
 def saliency(
@@ -50,10 +46,11 @@ def saliency(
     """
     generator = torch.Generator().manual_seed(seed)
     scaled = normalise(image[None])  # (1, 1, y, x), mean 0, spread 1
+    mirrored = left_handed(scaled[:, 0])
     total = torch.zeros_like(image)
     for _ in range(samples):
         pixels = scaled.clone().requires_grad_()
-        seen = torch.cat(views(pixels))
+        seen = views(pixels, mirrored)
         added = noise * torch.randn(seen.shape, generator=generator).to(seen)
         logits = network.classify((seen + added).contiguous(memory_format=torch.channels_last)).logits.float()
         others = torch.cat([logits[:, :shape], logits[:, shape + 1 :]], dim=1)

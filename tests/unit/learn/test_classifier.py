@@ -3,7 +3,7 @@ import torch
 
 from facetem.core.errors import InputError
 from facetem.learn.classifier import ClassifierConfig, Residual, ShapeClassifier
-from facetem.learn.growth import Size, grown
+from facetem.learn.growth import Size, grown, without
 from facetem.learn.orientation import MOMENTS
 
 
@@ -68,3 +68,33 @@ def test_a_network_loses_no_blocks(depths: tuple[int, ...]) -> None:
     model = ShapeClassifier(ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 2, 1)))
     with pytest.raises(InputError, match=r"depths: expected 4 numbers, at least \(1, 1, 2, 1\)"):
         grown(model, Size(depths=depths))
+
+
+def test_blocks_that_do_nothing_can_be_left_out() -> None:
+    """Those of a grown network are still the identity: without them it answers as it did, and as before it grew."""
+    torch.manual_seed(0)
+    model = ShapeClassifier(ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 2, 1)))
+    for norm in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.weight, 0.5, 1)
+    larger = grown(model, Size(depths=(2, 1, 4, 1))).eval()
+    idle = [
+        place
+        for place, layer in enumerate(larger.features)
+        if isinstance(layer, Residual) and not layer.second_norm.weight.any()
+    ]
+    smaller = without(larger, idle)
+    assert smaller.config == model.config
+    assert not smaller.training
+    images = torch.randn(2, 1, 256, 256)
+    for part, expected in zip(smaller.classify(images), larger.classify(images), strict=True):
+        torch.testing.assert_close(part, expected, rtol=1e-5, atol=1e-5)
+    busy = next(i for i, layer in enumerate(larger.features) if isinstance(layer, Residual) and i not in idle)
+    assert (
+        without(larger, [busy]).classify(images).logits - larger.classify(images).logits
+    ).abs().max() > 1e-4
+
+
+def test_what_is_no_residual_block_cannot_be_left_out() -> None:
+    model = ShapeClassifier(ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 2, 1)))
+    with pytest.raises(InputError, match=r"blocks: expected some of \[3, 7, 11, 12, 16\], got \[4\]"):
+        without(model, [4])

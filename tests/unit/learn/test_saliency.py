@@ -7,7 +7,8 @@ from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import draw_set
 from facetem.learn.classifier import Answer
 from facetem.learn.predictor import load_classifier
-from facetem.learn.saliency import saliency, views
+from facetem.learn.saliency import saliency
+from facetem.learn.views import left_handed, views
 
 
 class Linear:
@@ -35,9 +36,11 @@ def image(side: int = 32) -> Tensor:
 
 def test_of_a_linear_network_it_is_the_weights_averaged_over_the_turns() -> None:
     weights = torch.randn(32, 32, generator=torch.Generator().manual_seed(1))
-    expected = torch.stack(views(weights)).mean(0).abs()
-    found = saliency(Linear(weights), image(), 0, blur=0)
-    torch.testing.assert_close(found, expected / expected.sum(), atol=1e-6, rtol=1e-4)
+    upright = views(weights[None, None], torch.tensor([False])).mean(0)[0].abs()
+    for picture in (image(), image().flip(-1)):
+        expected = upright.flip(-1) if left_handed(picture[None]) else upright
+        found = saliency(Linear(weights), picture, 0, blur=0)
+        torch.testing.assert_close(found, expected / expected.sum(), atol=1e-6, rtol=1e-4)
 
 
 def test_pixels_that_the_answer_does_not_depend_on_weigh_nothing() -> None:
@@ -70,6 +73,8 @@ def test_the_map_turns_with_the_image() -> None:
     upright = saliency(Quadratic(weights), picture, 0, noise=0, blur=1)
     turned = saliency(Quadratic(weights), torch.rot90(picture, 1), 0, noise=0, blur=1)
     torch.testing.assert_close(torch.rot90(upright, 1), turned, atol=1e-6, rtol=1e-3)
+    mirrored = saliency(Quadratic(weights), picture.flip(-1), 0, noise=0, blur=1)
+    torch.testing.assert_close(upright.flip(-1), mirrored, atol=1e-6, rtol=1e-3)
 
 
 def test_what_decides_lies_on_the_particle() -> None:

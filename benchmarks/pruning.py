@@ -1,0 +1,132 @@
+"""Which residual blocks of the classifier earn the time they take?
+
+    python benchmarks/pruning.py look SET.pt                                    # each block alone left out
+    python benchmarks/pruning.py look SET.pt --without 10 16                    # these together
+    python benchmarks/pruning.py keep -o FOLDER --without 10 16                 # weights without them, calibrated anew
+
+`SET.pt` is a set of `facetem.data.samples.draw_set`, of the split `validation`. A block is called by its place among the
+layers of the network's `features`. What it adds is compared with what passes by it (rms); leaving it out moves the
+probabilities (total variation) and costs accuracy, or not.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from facetem.app.held_out import HeldOut
+from facetem.app.train import SPREAD_IMAGES, TEST_IMAGES
+from facetem.data.recipe_file import shipped_recipe
+from facetem.data.samples import Batch
+from facetem.learn.classifier import Residual, ShapeClassifier
+from facetem.learn.growth import without
+from facetem.learn.predictor import Classifier
+from facetem.learn.folded import folded
+from facetem.learn.release import release_classifier, release_restorer
+from facetem.learn.restorer import ContrastRestorer
+from facetem.learn.weights_file import load_network
+
+
+def look(arguments: argparse.Namespace) -> None:
+    """Print what leaving blocks out changes, and how much arithmetic it saves."""
+    images = Batch(**torch.load(arguments.images, weights_only=True)).first(arguments.n).known()
+    model = load_network(arguments.classifier, ShapeClassifier)[0].eval()
+    whole, work = probabilities(model, images), arithmetic(model)
+    print(f"nothing left out: accuracy {accuracy(whole, images):.4f} of {len(whole)}, {work / 1e9:.2f} GFLOP")
+    blocks = [i for i, layer in enumerate(model.features) if isinstance(layer, Residual)]
+    for some in [arguments.without] if arguments.without else [[block] for block in blocks]:
+        less = without(model, some)
+        told = probabilities(less, images)
+        apart = float((told - whole).abs().sum(1).mean() / 2)
+        print(
+            f"without {', '.join(map(str, some))}: accuracy {accuracy(told, images):.4f}, probabilities moved by "
+            f"{apart:.3f}, arithmetic less by {1 - arithmetic(less) / work:.3f}",
+            flush=True,
+        )
+
+
+def probabilities(model: ShapeClassifier, images: Batch) -> Tensor:
+    """Of the mean answer to all views (n, classes), not calibrated."""
+    return torch.softmax(Classifier(folded(model)).answers(images.noisy.numpy()).logits, dim=1)
+
+
+def accuracy(told: Tensor, images: Batch) -> float:
+    return float((told.argmax(1) == images.labels).double().mean())
+
+
+def arithmetic(model: nn.Module, side: int = 256) -> float:
+    """Floating-point operations of the convolutions for one view."""
+    total = 0.0
+
+    def count(layer: nn.Module, _: object, result: Tensor) -> None:
+        nonlocal total
+        assert isinstance(layer, nn.Conv2d)
+        total += 2.0 * layer.weight.numel() * result[0, 0].numel()
+
+    hooks = [part.register_forward_hook(count) for part in model.modules() if isinstance(part, nn.Conv2d)]
+    with torch.inference_mode():
+        model.classify(torch.zeros(1, 1, side, side))  # type: ignore[operator]
+    for hook in hooks:
+        hook.remove()
+    return total
+
+
+def keep(arguments: argparse.Namespace) -> None:
+    """Write the weights without the blocks, calibrated as `facetem train release` does it; the restorer's too."""
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    stated, familiar = (
+        HeldOut(shipped_recipe(name), "validation", TEST_IMAGES).images(arguments.images, "cpu")
+        for name in ("au-4-8nm-test", "au-4-8nm")
+    )
+    model, header, _ = load_network(arguments.classifier, ShapeClassifier)
+    release_classifier(
+        without(model, arguments.without),
+        arguments.output / "classifier.safetensors",
+        calibration=stated,
+        familiar=familiar,
+        training=told(header["training"], arguments.without),
+    )
+    restorer, header, _ = load_network(arguments.restorer, ContrastRestorer)
+    release_restorer(
+        restorer,
+        arguments.output / "restorer.safetensors",
+        calibration=stated.first(SPREAD_IMAGES),
+        training=header["training"],
+    )
+
+
+def told(training: dict[str, object], blocks: Sequence[int]) -> dict[str, object]:
+    """How the weights came about, with what was left out of them."""
+    return (
+        {**training, "left out": f"{len(blocks)} residual blocks that hardly did anything"}
+        if blocks
+        else training
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    looking, keeping = commands.add_parser("look"), commands.add_parser("keep")
+    looking.add_argument("images", type=Path)
+    looking.add_argument("--n", type=int, default=200)
+    looking.set_defaults(run=look)
+    keeping.add_argument(
+        "--images", type=Path, required=True, help="folder of held-out images, made if not there"
+    )
+    keeping.add_argument("--restorer", type=Path)
+    keeping.add_argument("-o", "--output", type=Path, required=True)
+    keeping.set_defaults(run=keep)
+    for one in (looking, keeping):
+        one.add_argument("--without", type=int, nargs="*", default=[])
+        one.add_argument("--classifier", type=Path)
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    main()
