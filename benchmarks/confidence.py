@@ -21,8 +21,8 @@ from torch.nn import functional
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.conformal import conformal_quantile
 from facetem.learn.normalise import normalise
-from facetem.learn.views import left_handed, views
 from facetem.learn.spectra import ring_spectra
+from facetem.learn.views import left_handed, views
 from facetem.learn.weights_file import load_network
 from unknowns import KINDS, path_of
 

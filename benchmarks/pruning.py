@@ -4,9 +4,9 @@
     python benchmarks/pruning.py look SET.pt --without 10 16                    # these together
     python benchmarks/pruning.py keep -o FOLDER --without 10 16                 # weights without them, calibrated anew
 
-`SET.pt` is a set of `facetem.data.samples.draw_set`, of the split `validation`. A block is called by its place among the
-layers of the network's `features`. What it adds is compared with what passes by it (rms); leaving it out moves the
-probabilities (total variation) and costs accuracy, or not.
+`SET.pt` holds images of the split `validation`, such as `keep` leaves in the folder `--images`. A block is called by its
+place among the layers of the network's `features`. Leaving it out moves the probabilities (total variation), saves
+arithmetic, and costs accuracy or does not.
 """
 
 import argparse
@@ -21,9 +21,9 @@ from facetem.app.train import SPREAD_IMAGES, TEST_IMAGES
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import Batch
 from facetem.learn.classifier import Residual, ShapeClassifier
+from facetem.learn.folded import folded
 from facetem.learn.growth import without
 from facetem.learn.predictor import Classifier
-from facetem.learn.folded import folded
 from facetem.learn.release import release_classifier, release_restorer
 from facetem.learn.restorer import ContrastRestorer
 from facetem.learn.weights_file import load_network

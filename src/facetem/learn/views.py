@@ -24,10 +24,10 @@ _BACK = torch.stack(
 
 
 def left_handed(images: Tensor) -> Tensor:
-    """Whether square images (n, y, x) are to be mirrored (n; bool): a mirror changes the answer, a quarter turn does not.
+    """Whether square images (n, y, x) are to be mirrored (n; bool): of an image and its mirror image one is.
 
-    Under a quarter turn both x y and x^2 - y^2 change their sign, under a mirror one of them does. So the moment of their
-    product with the image changes its sign under a mirror alone.
+    Under a quarter turn both x y and x^2 - y^2 change their sign, under a mirror one of them does. So the moment of
+    their product with the image changes its sign under a mirror alone, and the answer with it.
     """
     axis = torch.linspace(-1, 1, images.shape[-1], dtype=torch.float64, device=images.device)
     y, x = axis[:, None], axis
