@@ -33,14 +33,15 @@ from scipy.stats import spearmanr
 from facetem.analysis.analyze import Analysis, analyze
 from facetem.analysis.population import shape_fractions
 from facetem.atoms.shapes import SHAPES
+from facetem.core.pixels import FIELD, PIXEL
 from facetem.data.conditions import draw_camera, draw_microscope, draw_optics
 from facetem.data.crop import crop
-from facetem.data.draw import PIXEL, draw_specimen, sample_rng
+from facetem.data.draw import draw_specimen, sample_rng
 from facetem.data.micrograph import Micrograph, micrograph_from_array, resample, save_image
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import load_recipe
 from facetem.hrtem.simulate import simulate
-from facetem.learn.predictor import FIELD, load_classifier
+from facetem.learn.predictor import load_classifier
 from facetem.learn.restoration import load_restorer
 
 RECIPE = Path(__file__).with_name("fields.yaml")

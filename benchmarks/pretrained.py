@@ -22,7 +22,7 @@ IMAGES, OTHER, RESULT = "images.npz", "tk-r-em.npz", "pretrained.json"
 
 def draw(arguments: argparse.Namespace) -> None:
     """Keep images (focus, n, y, x), what they should be, and their electrons a pixel."""
-    from facetem.data.draw import PIXEL
+    from facetem.core.pixels import PIXEL
     from facetem.study.bench import Bench
     from facetem.study.restoring import FOCI, at_focus
     from facetem.study.suite import RESTORED

@@ -4,8 +4,8 @@
     python benchmarks/pruning.py look SET.pt --without 10 16                    # these together
     python benchmarks/pruning.py keep -o FOLDER --without 10 16                 # weights without them, calibrated anew
 
-`SET.pt` holds images of the split `validation`, such as `keep` leaves in the folder `--images`. A block is called by its
-place among the layers of the network's `features`. Leaving it out moves the probabilities (total variation), saves
+`SET.pt` holds images of the split `validation`, such as `keep` leaves in the folder `--images`. A block is called by
+its place among the layers of the network's `features`. Leaving it out moves the probabilities (total variation), saves
 arithmetic, and costs accuracy or does not.
 """
 

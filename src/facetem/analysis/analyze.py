@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from facetem.analysis.lattice import LatticeScale, lattice_scale, lattice_spacings
 from facetem.analysis.particles import BLUR, SMALLEST, Outline, find_particles
-from facetem.analysis.result import FIELD, PIXEL, ParticleResult, particle_result
+from facetem.analysis.result import ParticleResult, particle_result
 from facetem.analysis.view import View, beam_energy, contrast_around, out_of_focus
+from facetem.core.pixels import FIELD, PIXEL
 from facetem.data.crop import crop
 from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_of, resample
 from facetem.data.signals import Signal

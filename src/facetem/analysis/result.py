@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facetem.analysis.particles import Outline
+from facetem.core.pixels import FIELD, PIXEL
 from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, listed, verdict, verdict_words
 
 if TYPE_CHECKING:
     from facetem.learn.predictor import Prediction
 
-PIXEL = 0.4  # Å/px of both networks
-FIELD = 256  # px of the classifier
 # Projected diameters [Å] of particles of 40 to 80 Å volume-equivalent diameter: a tetrahedron's is up to a quarter
 # larger. A tetrahedron of 80 Å has a tenth of its area outside the field.
 _TRAINED = (36.0, 100.0)

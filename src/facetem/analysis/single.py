@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from facetem.analysis.analyze import ContrastRestorer, outlines_in
 from facetem.analysis.particles import Outline
-from facetem.analysis.result import FIELD, PIXEL, what_hides
+from facetem.analysis.result import what_hides
 from facetem.analysis.view import View
+from facetem.core.pixels import FIELD, PIXEL
 from facetem.data.crop import crop
 from facetem.data.micrograph import Micrograph, micrograph_of, resample
 from facetem.data.signals import Signal

@@ -7,7 +7,7 @@ import typer
 from facetem.analysis.single import sight_of
 from facetem.app.command import check_not_input, check_suffix, whole_file
 from facetem.app.results import print_prediction, shape_words
-from facetem.data.draw import PIXEL
+from facetem.core.pixels import PIXEL
 from facetem.data.micrograph import load_micrograph
 from facetem.learn.conformal import COVERAGE, check_coverage
 from facetem.learn.predictor import load_classifier

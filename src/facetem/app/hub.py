@@ -11,9 +11,8 @@ from typing import Any
 from facetem.app.outputs import whole_folder
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
+from facetem.core.pixels import FIELD, PIXEL
 from facetem.data.digest import digest_of
-from facetem.data.draw import PIXEL
-from facetem.learn.predictor import FIELD
 from facetem.learn.release import CARD, weights_in
 from facetem.learn.weights_file import load_network
 from facetem.study.card_metadata import with_metadata

@@ -8,8 +8,9 @@ import typer
 
 from facetem.app.command import progress_bar, whole_file
 from facetem.core.errors import InputError
+from facetem.core.pixels import PIXEL
 from facetem.data.conditions import draw_camera, draw_microscope, draw_optics
-from facetem.data.draw import PIXEL, Row, draw_specimen, image_shape
+from facetem.data.draw import Row, draw_specimen, image_shape
 from facetem.data.recipe import Recipe
 from facetem.data.samples import draw_set
 

@@ -18,11 +18,12 @@ from facetem.atoms.scene import Side, assemble, draw_rotation, rotated
 from facetem.atoms.shapes import build_particle
 from facetem.atoms.truth import labels
 from facetem.core.errors import InputError
+from facetem.core.pixels import FIELD, PIXEL
 
-FIELD = 102.4  # Å: what the classifier looks at, 256 px of 0.4 Å
+WIDTH = FIELD * PIXEL  # Å: what the classifier looks at
 Film = Literal["realistic", "random", "none"]
 
-CLEARANCE = 10.0  # Å of bare film at least, all around a particle that is too large for FIELD
+CLEARANCE = 10.0  # Å of bare film at least, all around a particle that is too large for it
 
 
 def build(
@@ -98,7 +99,7 @@ def build(
     particle = rotated(particle, rotation)
     reach = float(np.abs(particle.positions[:, :2] - particle.positions[:, :2].mean(axis=0)).max())
     if extent is None:
-        extent = max(FIELD, 2 * (reach + CLEARANCE))
+        extent = max(WIDTH, 2 * (reach + CLEARANCE))
     support = _support(film, (extent, extent), film_thickness, film_density, rng)
     scene = assemble(
         [particle], support, extent=(extent, extent), centres=[(extent / 2, extent / 2)], side=side

@@ -22,10 +22,10 @@ from facetem.atoms.shapes import build_particle, draw_form
 from facetem.atoms.touching import draw_groups
 from facetem.atoms.truth import truth
 from facetem.core.errors import InputError
+from facetem.core.pixels import PIXEL
 from facetem.data.conditions import draw_energy
 from facetem.data.recipe import SPLITS, Recipe, Split
 
-PIXEL = 0.4  # Å/px of everything the networks see
 ATTEMPTS = 20  # to place the particles of a field before it is given up
 
 Row = dict[str, str | int | float]

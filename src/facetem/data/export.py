@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facetem.core.errors import InputError
-from facetem.data.draw import PIXEL, image_shape
+from facetem.core.pixels import PIXEL
+from facetem.data.draw import image_shape
 from facetem.data.hyperspy_file import image_axes, save_signal
 from facetem.data.micrograph import save_image
 from facetem.data.publish import shard_sum

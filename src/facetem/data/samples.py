@@ -16,8 +16,9 @@ from torch import Tensor
 from facetem.atoms.placement import matrices
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
+from facetem.core.pixels import PIXEL
 from facetem.data.chance import Chance, Drawn, Lens, Shot, View
-from facetem.data.draw import PIXEL, image_shape, imaging_seed
+from facetem.data.draw import image_shape, imaging_seed
 from facetem.data.imaging import Imager
 from facetem.data.items import Item
 from facetem.data.recipe import Recipe, Split

@@ -14,8 +14,9 @@ from torch import Tensor
 from facetem.core.contrast import contrast
 from facetem.core.grid import Grid, fourier_crop
 from facetem.core.physics import interaction_parameter
+from facetem.core.pixels import PIXEL
 from facetem.core.structure import from_ase
-from facetem.data.draw import PIXEL, Specimen, image_shape
+from facetem.data.draw import Specimen, image_shape
 from facetem.data.recipe import Recipe
 from facetem.hrtem.optics import Optics, clean_images, filter_image
 from facetem.hrtem.potential import projected_potential

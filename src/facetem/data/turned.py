@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from facetem.data.draw import PIXEL
+from facetem.core.pixels import PIXEL
 
 WIDTH = 3.0  # Å: standard deviation of the Gaussian that parts outlines from lattice; gold's {111} are 2.35 Å apart
 

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from facetem.data.draw import PIXEL
+from facetem.core.pixels import PIXEL
 from facetem.learn.normalise import normalise
 
 GOLD = 2.355  # Å: d of {111}; of copper, nickel, palladium, platinum, silver it is 2.03 to 2.36

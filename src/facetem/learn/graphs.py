@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from facetem.core.pixels import FIELD
 from facetem.learn.classifier import TYPICAL, ShapeClassifier
 from facetem.learn.conformal import COVERAGE, ConformalSets, conformal_quantile
 from facetem.learn.familiarity import Familiarity
 from facetem.learn.folded import folded
 from facetem.learn.foreign import ForeignLattice
 from facetem.learn.normalise import normalise
-from facetem.learn.predictor import FIELD
 from facetem.learn.restorer import FOCUS, ContrastRestorer
 from facetem.learn.spectra import Rings
 from facetem.learn.views import left_handed, mean_answer, views

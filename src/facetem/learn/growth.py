@@ -3,8 +3,8 @@ with less to calculate.
 
 New residual blocks come last in their stage and begin as the identity; new channels begin without being listened to;
 reflections begin without a say. Their gradients are not zero, so that all of them learn from the first step. Blocks
-that have stayed near the identity all the same can be left out again (Veit, Wilber and Belongie, Residual networks behave
-like ensembles of relatively shallow networks, NeurIPS 2016); `benchmarks/pruning.py` shows which.
+that have stayed near the identity all the same can be left out again (Veit, Wilber and Belongie, Residual networks
+behave like ensembles of relatively shallow networks, NeurIPS 2016); `benchmarks/pruning.py` shows which.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from torch import nn
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
+from facetem.core.pixels import FIELD, PIXEL
 from facetem.data.digest import digest_of
-from facetem.data.draw import PIXEL
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.conformal import COVERAGE, ConformalSets
 from facetem.learn.graphs import (
@@ -31,7 +31,7 @@ from facetem.learn.graphs import (
     ClassifierGraph,
     RestorerGraph,
 )
-from facetem.learn.predictor import FIELD, space_of
+from facetem.learn.predictor import space_of
 from facetem.learn.restorer import PATCH, ContrastRestorer
 from facetem.learn.weights_file import load_network, shipped
 

@@ -29,7 +29,6 @@ from facetem.learn.verdict import Verdict, verdict
 from facetem.learn.views import VIEWS, left_handed, mean_answer, views
 from facetem.learn.weights_file import load_network, shipped
 
-FIELD = 256  # px of the classifier's view
 BATCH = 8  # patches or views at once: more does not run faster on a CPU
 
 Progress = Callable[[int, int], None]

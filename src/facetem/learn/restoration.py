@@ -23,8 +23,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from facetem.core.errors import InputError
+from facetem.core.pixels import PIXEL
 from facetem.data.digest import digest_of
-from facetem.data.draw import PIXEL
 from facetem.data.micrograph import Micrograph, micrograph_of, resample
 from facetem.data.signals import Signal, acquisition, hyperspy, make_signal
 from facetem.hrtem.simulate import resolve_device
@@ -35,7 +35,7 @@ from facetem.learn.restorer import FOCUS, PATCH, ContrastRestorer
 from facetem.learn.support import LatticeSupport, lattice_support
 from facetem.learn.weights_file import load_network, shipped
 
-VIEWS = 3  # at least, of every pixel; docs/restoration.md compares others
+VIEWS = 2  # at least, of every pixel; docs/restoration.md compares others
 MOST_VIEWS = 256
 BATCH = 8  # patches at once: more does not run faster on a CPU
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from facetem.core.grid import Grid
-from facetem.data.draw import PIXEL
+from facetem.core.pixels import PIXEL
 from facetem.learn.normalise import normalise
 
 RINGS = 48  # of 0.0125 / Å each

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
-from facetem.data.draw import PIXEL
+from facetem.core.pixels import PIXEL
 from facetem.data.samples import Batch
 from facetem.learn.orientation import FAMILIES, family_of
 from facetem.study.metrics import accuracy_of_most_confident, shape_scores

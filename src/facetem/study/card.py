@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from facetem.atoms.shapes import SHAPES
-from facetem.data.draw import PIXEL
+from facetem.core.pixels import PIXEL
 from facetem.data.recipe import Recipe
 from facetem.study.card_metadata import TITLE, with_metadata
 from facetem.study.evaluation import UNITS, Evaluation

@@ -41,7 +41,8 @@ def cost(
 def _measured(classifier: Path | None, restorer: Path | None, side: int, crops: int, device: str) -> Cost:
     import torch
 
-    from facetem.learn.predictor import FIELD, load_classifier
+    from facetem.core.pixels import FIELD
+    from facetem.learn.predictor import load_classifier
     from facetem.learn.restoration import load_restorer
 
     rng = np.random.default_rng(0)

@@ -132,7 +132,7 @@ def lattice_fidelity(images: Tensor, targets: Tensor) -> Tensor:
     """
     from skimage.feature import peak_local_max
 
-    from facetem.data.draw import PIXEL
+    from facetem.core.pixels import PIXEL
 
     n, height, width = targets.shape
     window = torch.hann_window(height)[:, None] * torch.hann_window(width)

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from facetem.data.draw import PIXEL
+from facetem.core.pixels import PIXEL
 from facetem.data.recipe import Recipe
 from facetem.data.samples import Batch
 from facetem.learn.restoration import Restoration, Restorer

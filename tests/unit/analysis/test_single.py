@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from facetem.analysis.result import FIELD
 from facetem.analysis.single import Sight, sight_of
+from facetem.core.pixels import FIELD
 from facetem.data.micrograph import Micrograph
 
 Discs = list[tuple[float, float, float]]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from facetem.atoms.build import FIELD, build, zone_axis_rotation
+from facetem.atoms.build import WIDTH, build, zone_axis_rotation
 from facetem.core.errors import InputError
 
 
@@ -11,14 +11,14 @@ def test_specimen_is_a_particle_on_a_film() -> None:
     tags = atoms.get_tags()
     assert set(atoms.numbers[tags == 1]) == {79}
     assert set(atoms.numbers[tags == 0]) == {6}
-    assert atoms.cell.lengths()[:2] == pytest.approx([FIELD, FIELD])
-    assert atoms.positions[tags == 1, :2].mean(axis=0) == pytest.approx([FIELD / 2, FIELD / 2])
+    assert atoms.cell.lengths()[:2] == pytest.approx([WIDTH, WIDTH])
+    assert atoms.positions[tags == 1, :2].mean(axis=0) == pytest.approx([WIDTH / 2, WIDTH / 2])
 
 
 @pytest.mark.parametrize(("film", "tolerance"), [("random", 1e-3), ("realistic", 0.03)])
 def test_film_has_its_density(film: str, tolerance: float) -> None:
     atoms = build("octahedron", diameter=30.0, film=film, film_thickness=30.0, film_density=2.3, seed=3)
-    density = (atoms.get_tags() == 0).sum() * 12.011 / 0.602214 / (FIELD**2 * 30.0)
+    density = (atoms.get_tags() == 0).sum() * 12.011 / 0.602214 / (WIDTH**2 * 30.0)
     assert density == pytest.approx(2.3, rel=tolerance)
 
 
@@ -59,7 +59,7 @@ def test_without_a_film_there_is_only_the_particle() -> None:
 def test_large_particle_widens_the_field() -> None:
     atoms = build("tetrahedron", diameter=90.0, film_thickness=0, ideal=True)
     x, y, _ = atoms.cell.lengths()
-    assert x == y > FIELD
+    assert x == y > WIDTH
     assert np.ptp(atoms.positions[:, :2], axis=0).max() <= x - 19.9
 
 
@@ -89,7 +89,7 @@ def test_rotation_matrix_is_applied() -> None:
         build("tetrahedron", diameter=20.0, film_thickness=0, orientation=r, ideal=True)
         for r in (np.eye(3), quarter)
     )
-    middle = [FIELD / 2, FIELD / 2]
+    middle = [WIDTH / 2, WIDTH / 2]
     assert turned.positions[:, :2] - middle == pytest.approx(
         (plain.positions[:, :2] - middle) @ quarter[:2, :2].T
     )

@@ -11,8 +11,9 @@ from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from facetem.core.physics import wavelength
+from facetem.core.pixels import PIXEL
 from facetem.data.conditions import draw_camera, draw_energy, draw_loss, draw_microscope, draw_optics
-from facetem.data.draw import PIXEL, Specimen, draw_specimen, film_source, sample_rng
+from facetem.data.draw import Specimen, draw_specimen, film_source, sample_rng
 from facetem.data.recipe import PERFECT, SPLITS, Detector, Films, Microscope, Orientations, Particles, Recipe
 from facetem.hrtem.cameras import CAMERAS
 

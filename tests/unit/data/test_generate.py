@@ -12,7 +12,8 @@ from scipy.ndimage import gaussian_filter
 from facetem.core.contrast import contrast
 from facetem.core.errors import InputError
 from facetem.core.physics import interaction_parameter
-from facetem.data.draw import PIXEL, draw_specimen
+from facetem.core.pixels import PIXEL
+from facetem.data.draw import draw_specimen
 from facetem.data.generate import encoded_table, make_shard, shard_files
 from facetem.data.items import simulated
 from facetem.data.recipe import Recipe, Stored

@@ -8,8 +8,8 @@ import torch
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
+from facetem.core.pixels import PIXEL
 from facetem.data import samples
-from facetem.data.draw import PIXEL
 from facetem.data.generate import make_shard
 from facetem.data.items import Item
 from facetem.data.make import make_store

@@ -9,9 +9,9 @@ import torch
 from facetem.atoms.shapes import build_particle
 from facetem.core.grid import Grid, fourier_crop
 from facetem.core.physics import wavelength
+from facetem.core.pixels import PIXEL
 from facetem.core.structure import from_ase
 from facetem.data.conditions import draw_stray
-from facetem.data.draw import PIXEL
 from facetem.data.recipe import Microscope
 from facetem.data.recipe_file import recipe_from
 from facetem.data.specimens import SMOOTH, WAVE_BAND, scattered_away, wave_grid

@@ -72,7 +72,7 @@ def specimens(draw: st.DrawFn) -> Structure:
     )
 
 
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(
     specimens(),
     multislices,

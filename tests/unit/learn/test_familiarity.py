@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from facetem.core.errors import InputError
-from facetem.data.draw import PIXEL
+from facetem.core.pixels import PIXEL
 from facetem.learn.classifier import Answer
 from facetem.learn.familiarity import Familiarity
 from facetem.learn.spectra import END, RINGS, ring_spectra

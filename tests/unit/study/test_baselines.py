@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from facetem.atoms.shapes import SHAPES
-from facetem.data.draw import PIXEL
+from facetem.core.pixels import PIXEL
 from facetem.data.samples import Batch
 from facetem.study.baselines import (
     AZIMUTHS,

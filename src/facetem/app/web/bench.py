@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facetem.analysis.analyze import Progress
-from facetem.analysis.result import PIXEL
+from facetem.core.pixels import PIXEL
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -106,7 +106,7 @@ def save_crops(result: Result, labels: dict[int, dict[str, Any]], folder: Path) 
     """Write what the classifier saw of every labelled particle: 256 x 256 px at 0.4 Å/px, float32."""
     import tifffile
 
-    from facetem.analysis.result import FIELD as SIZE
+    from facetem.core.pixels import FIELD as SIZE
     from facetem.data.crop import crop
     from facetem.data.micrograph import save_image
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facetem.analysis.analyze import Progress
-from facetem.analysis.result import FIELD, PIXEL
 from facetem.app.web import results
 from facetem.core.errors import InputError
+from facetem.core.pixels import FIELD, PIXEL
 
 _WIDEST = 3000  # px of a picture of the field
 TWIN_FIELD = 102.4  # Å of the pictures of a particle
