@@ -17,12 +17,18 @@ from facetem.core.errors import InputError
 CONFUSION = 36 * np.eye(len(SHAPES), dtype=int) + 1
 
 
+@pytest.fixture(scope="module")
+def report(analysis: Analysis, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of one micrograph; not to be changed."""
+    folder = tmp_path_factory.mktemp("report")
+    save_analysis(analysis, folder)
+    return folder
+
+
 @pytest.fixture
-def reports(analysis: Analysis, tmp_path: Path) -> list[Path]:
+def reports(report: Path, tmp_path: Path) -> list[Path]:
     """The same micrograph twice."""
-    for name in ("one", "two"):
-        save_analysis(analysis, tmp_path / name)
-    return [tmp_path / "one", tmp_path / "two"]
+    return [shutil.copytree(report, tmp_path / name) for name in ("one", "two")]
 
 
 def test_a_sample_counts_what_its_micrographs_hold(
