@@ -1,12 +1,14 @@
 """Which residual blocks of the classifier earn the time they take?
 
-    python benchmarks/pruning.py look SET.pt                                    # each block alone left out
-    python benchmarks/pruning.py look SET.pt --without 10 16                    # these together
-    python benchmarks/pruning.py keep -o FOLDER --without 10 16                 # weights without them, calibrated anew
+    python benchmarks/pruning.py look SET.pt --images FOLDER                      # each block alone left out
+    python benchmarks/pruning.py look SET.pt --images FOLDER --without 10 16      # these together
+    python benchmarks/pruning.py keep -o OUT --images FOLDER --without 10 16      # weights without them, calibrated
 
 `SET.pt` holds images of the split `validation`, such as `keep` leaves in the folder `--images`. A block is called by
 its place among the layers of the network's `features`. Leaving it out moves the probabilities (total variation), saves
-arithmetic, and costs accuracy or does not.
+arithmetic, and costs accuracy or does not. The statistics of the normalisations after it are then counted anew
+(Izmailov et al., Averaging weights leads to wider optima and better generalization, UAI 2018), on images of the split
+`train`: without that, what passes by the block would have another scale than the layers after it expect.
 """
 
 import argparse
@@ -23,21 +25,25 @@ from facetem.data.samples import Batch
 from facetem.learn.classifier import Residual, ShapeClassifier
 from facetem.learn.folded import folded
 from facetem.learn.growth import without
+from facetem.learn.normalise import normalise
 from facetem.learn.predictor import Classifier
 from facetem.learn.release import release_classifier, release_restorer
 from facetem.learn.restorer import ContrastRestorer
 from facetem.learn.weights_file import load_network
 
+COUNTED, BATCH = 400, 32  # images that statistics are counted on, so many at once
+
 
 def look(arguments: argparse.Namespace) -> None:
     """Print what leaving blocks out changes, and how much arithmetic it saves."""
-    images = Batch(**torch.load(arguments.images, weights_only=True)).first(arguments.n).known()
+    images = Batch(**torch.load(arguments.set, weights_only=True)).first(arguments.n).known()
+    trained = training_images(arguments)
     model = load_network(arguments.classifier, ShapeClassifier)[0].eval()
     whole, work = probabilities(model, images), arithmetic(model)
     print(f"nothing left out: accuracy {accuracy(whole, images):.4f} of {len(whole)}, {work / 1e9:.2f} GFLOP")
     blocks = [i for i, layer in enumerate(model.features) if isinstance(layer, Residual)]
     for some in [arguments.without] if arguments.without else [[block] for block in blocks]:
-        less = without(model, some)
+        less = counted_anew(without(model, some), trained)
         told = probabilities(less, images)
         apart = float((told - whole).abs().sum(1).mean() / 2)
         print(
@@ -45,6 +51,26 @@ def look(arguments: argparse.Namespace) -> None:
             f"{apart:.3f}, arithmetic less by {1 - arithmetic(less) / work:.3f}",
             flush=True,
         )
+
+
+def training_images(arguments: argparse.Namespace) -> Tensor:
+    """Images (n, y, x) such as the networks are trained on."""
+    recipe = shipped_recipe("au-4-8nm")
+    return HeldOut(recipe, "train", COUNTED).images(arguments.images, "cpu").noisy
+
+
+def counted_anew(model: ShapeClassifier, images: Tensor) -> ShapeClassifier:
+    """The network, with the normalisation statistics of these images (n, y, x)."""
+    model.eval()
+    norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+        norm.train()
+    with torch.inference_mode():
+        for some in images.split(BATCH):
+            model(normalise(some.float()))
+    return model.eval()
 
 
 def probabilities(model: ShapeClassifier, images: Batch) -> Tensor:
@@ -82,7 +108,9 @@ def keep(arguments: argparse.Namespace) -> None:
     )
     model, header, _ = load_network(arguments.classifier, ShapeClassifier)
     release_classifier(
-        without(model, arguments.without),
+        counted_anew(without(model, arguments.without), training_images(arguments))
+        if arguments.without
+        else model,
         arguments.output / "classifier.safetensors",
         calibration=stated,
         familiar=familiar,
@@ -112,16 +140,14 @@ def main() -> None:
     )
     commands = parser.add_subparsers(required=True)
     looking, keeping = commands.add_parser("look"), commands.add_parser("keep")
-    looking.add_argument("images", type=Path)
+    looking.add_argument("set", type=Path)
     looking.add_argument("--n", type=int, default=200)
     looking.set_defaults(run=look)
-    keeping.add_argument(
-        "--images", type=Path, required=True, help="folder of held-out images, made if not there"
-    )
     keeping.add_argument("--restorer", type=Path)
     keeping.add_argument("-o", "--output", type=Path, required=True)
     keeping.set_defaults(run=keep)
     for one in (looking, keeping):
+        one.add_argument("--images", type=Path, required=True, help="folder of images, made if not there")
         one.add_argument("--without", type=int, nargs="*", default=[])
         one.add_argument("--classifier", type=Path)
     arguments = parser.parse_args()
