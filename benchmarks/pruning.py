@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from facetem.app.held_out import HeldOut
-from facetem.app.train import SPREAD_IMAGES, TEST_IMAGES
+from facetem.app.train import SPREAD_IMAGES
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import Batch
 from facetem.learn.classifier import Residual, ShapeClassifier
@@ -103,7 +103,7 @@ def keep(arguments: argparse.Namespace) -> None:
     """Write the weights without the blocks, calibrated as `facetem train release` does it; the restorer's too."""
     arguments.output.mkdir(parents=True, exist_ok=True)
     stated, familiar = (
-        HeldOut(shipped_recipe(name), "validation", TEST_IMAGES).images(arguments.images, "cpu")
+        HeldOut(shipped_recipe(name), "validation", arguments.n).images(arguments.images, "cpu")
         for name in ("au-4-8nm-test", "au-4-8nm")
     )
     model, header, _ = load_network(arguments.classifier, ShapeClassifier)
@@ -141,7 +141,6 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     looking, keeping = commands.add_parser("look"), commands.add_parser("keep")
     looking.add_argument("set", type=Path)
-    looking.add_argument("--n", type=int, default=200)
     looking.set_defaults(run=look)
     keeping.add_argument("--restorer", type=Path)
     keeping.add_argument("-o", "--output", type=Path, required=True)
@@ -150,6 +149,7 @@ def main() -> None:
         one.add_argument("--images", type=Path, required=True, help="folder of images, made if not there")
         one.add_argument("--without", type=int, nargs="*", default=[])
         one.add_argument("--classifier", type=Path)
+        one.add_argument("--n", type=int, default=800, help="images to look at, or to calibrate on")
     arguments = parser.parse_args()
     arguments.run(arguments)
 

@@ -21,12 +21,12 @@ Run = Callable[..., Sweep]
 
 @pytest.fixture(scope="module")
 def moved(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """An axis at a few values, two specimens of each shape."""
+    """An axis at a few values, with so many specimens of each shape: two, where one is too few to see what is there."""
     recipe = shipped_recipe("au-4-8nm-test").model_copy(update={"accuracy": "draft"})
-    crew = Crew(Bench(tmp_path_factory.mktemp("measured"), recipe=recipe, per_shape=2))
+    bench = Bench(tmp_path_factory.mktemp("measured"), recipe=recipe)
 
-    def run(study: str, name: str, *values: Setting) -> Sweep:
-        axis = STUDIES[study][name]
+    def run(study: str, name: str, *values: Setting, per_shape: int = 1) -> Sweep:
+        axis, crew = STUDIES[study][name], Crew(replace(bench, per_shape=per_shape))
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(STUDIES[study], name, replace(axis, quick=values))
             return run_sweep(crew, study, name, quick=True)
@@ -44,14 +44,14 @@ def same_specimens(sweep: Sweep) -> Sweep:
 
 
 def test_less_dose_tells_less(moved: Run) -> None:
-    sweep = same_specimens(moved("dose", "dose", 20, 5000))
+    sweep = same_specimens(moved("dose", "dose", 20, 5000, per_shape=2))
     assert sweep.difference("chance", 5000, 20).high < 0
     assert sweep.difference("right", 5000, 20).high < 0
     assert sweep.difference("psnr_raw", 5000, 20).high < 0
 
 
 def test_a_thicker_film_tells_less(moved: Run) -> None:
-    sweep = same_specimens(moved("carbon", "thickness", 0, 20))
+    sweep = same_specimens(moved("carbon", "thickness", 0, 20, per_shape=2))
     assert sweep.difference("chance", 0, 20).high < 0
     assert sweep.difference("psnr_raw", 0, 20).high < 0
 
@@ -64,7 +64,7 @@ def test_small_particles_are_not_told(moved: Run) -> None:
 
 def test_restoring_flattens_the_dependence_on_focus(moved: Run) -> None:
     """The contrast of restored images is about the target's, whatever the focus; without it, it is not."""
-    sweep = moved("focus", "defocus", -15, 10, 20)
+    sweep = moved("focus", "defocus", -15, 10, 20, per_shape=2)
     raw, restored = (
         np.array([mean.mean for mean in sweep.means(name)]) for name in ("contrast_raw", "contrast_restored")
     )
