@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facetem.analysis.large import agreed, views_along
 from facetem.analysis.lattice import LatticeScale, lattice_scale, lattice_spacings
 from facetem.analysis.particles import BLUR, SMALLEST, Outline, find_particles
 from facetem.analysis.result import ParticleResult, particle_result
 from facetem.analysis.view import View, beam_energy, contrast_around, out_of_focus
 from facetem.core.pixels import FIELD, PIXEL
-from facetem.data.crop import crop
 from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_of, resample
 from facetem.data.signals import Signal
 
@@ -176,7 +176,9 @@ def analyze(
     predictions: list[Prediction] = []
     for first in range(0, len(outlines), _BATCH):
         batch = outlines[first : first + _BATCH]
-        predictions += classifier.classify(np.stack([crop(image, o.centroid, FIELD) for o in batch]))
+        seen = [views_along(image, outline) for outline in batch]
+        told = classifier.classify(np.stack([views[0] for views in seen]))
+        predictions += [agreed(*one) for one in zip(told, seen, strict=True)]
         tell("classify", len(predictions), len(outlines))
     finest = (
         2.2 * micrograph.sampling

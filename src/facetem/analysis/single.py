@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facetem.analysis.analyze import ContrastRestorer, outlines_in
+from facetem.analysis.large import agreed, views_along
 from facetem.analysis.particles import Outline
 from facetem.analysis.result import what_hides
 from facetem.analysis.view import View
@@ -25,16 +26,21 @@ _NEARLY = 1.15  # times the classifier's field: an image that was cut out around
 
 @dataclass(frozen=True)
 class Sight:
-    """What the classifier sees of a particle (256, 256) at 0.4 Å/px, and what hides the rest of it, in words; empty if
+    """What the classifier sees of a particle, as `views_along`, and what hides the rest of it, in words; empty if
     nothing does."""
 
-    view: NDArray[np.float32]
+    views: NDArray[np.float32]
     hidden: str
+
+    @property
+    def view(self) -> NDArray[np.float32]:
+        """Of its middle (256, 256)."""
+        return self.views[0]
 
     def classified(self, classifier: Classifier, *, coverage: float = COVERAGE) -> Prediction:
         """The prediction. Of a particle that is partly hidden nothing is claimed, unless it is seen to be of another
         crystal."""
-        prediction = classifier.classify(self.view[None], coverage=coverage)[0]
+        prediction = agreed(classifier.classify(self.view[None], coverage=coverage)[0], self.views)
         if not self.hidden or prediction.foreign is not None:
             return prediction
         return replace(prediction, known=False, hidden=self.hidden)
@@ -47,15 +53,16 @@ def sight_of(
     that shows little more than the classifier's field, or in which none is found."""
     pixels = resample(micrograph.image, micrograph.sampling, PIXEL)
     middle = (pixels.shape[0] / 2, pixels.shape[1] / 2)
+    in_the_middle = Sight(crop(pixels, middle, FIELD)[None], "")
     if max(pixels.shape) <= _NEARLY * FIELD:
-        return Sight(crop(pixels, middle, FIELD), "")
+        return in_the_middle
     restorer = restorer or load_restorer(device=device)
     outlines = outlines_in(restorer.restore(pixels).mask)
     if not outlines:
-        return Sight(crop(pixels, middle, FIELD), "")
+        return in_the_middle
     hidden = {outline.label: _hidden(outline, pixels.shape) for outline in outlines}
     chosen = max(outlines, key=lambda outline: (not hidden[outline.label], outline.area))
-    return Sight(crop(pixels, chosen.centroid, FIELD), hidden[chosen.label])
+    return Sight(views_along(pixels, chosen), hidden[chosen.label])
 
 
 def _hidden(outline: Outline, shape: tuple[int, ...]) -> str:

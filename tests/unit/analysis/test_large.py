@@ -1,0 +1,61 @@
+"""Particles that are larger than the classifier's view."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from facetem.analysis.large import agreed, views_along
+from facetem.analysis.particles import Outline, find_particles
+from facetem.core.pixels import FIELD, PIXEL
+from facetem.learn.predictor import Prediction
+
+from .conftest import FakeClassifier
+
+FOREIGN = 3.53  # Å
+
+
+def bar(length: int, side: int = 700) -> Outline:
+    """An upright bar, 100 px wide."""
+    mask = np.zeros((side, side), dtype=np.float32)
+    mask[40 : 40 + length, 300:400] = 1
+    return find_particles(mask, sampling=PIXEL)[0]
+
+
+def fringes(spacing: float, rng: np.random.Generator, side: int = 700) -> np.ndarray:
+    y = np.arange(side)[:, None] * PIXEL
+    return (1 + 0.2 * np.cos(2 * np.pi * y / spacing) + 0.1 * rng.normal(size=(side, side))).astype(np.float32)
+
+
+@pytest.fixture
+def prediction() -> Prediction:
+    return replace(FakeClassifier().classify(np.zeros((1, FIELD, FIELD)))[0], foreign=None, known=True)
+
+
+def test_a_particle_that_fits_is_seen_once_and_a_longer_one_all_along() -> None:
+    image = np.random.default_rng(0).normal(size=(700, 700)).astype(np.float32)
+    assert len(views_along(image, bar(200))) == 1
+    outline = bar(600)
+    views = views_along(image, outline)
+    middle = round(outline.centroid[0]), round(outline.centroid[1])
+    half = FIELD // 2
+    for view, offset in zip(views, (0, -2 * half, -half, half, 2 * half), strict=True):
+        y, x = middle[0] + offset, middle[1]
+        inside = image[max(0, y - half) : y + half, x - half : x + half]
+        assert np.array_equal(view[-len(inside) :] if y < half else view[: len(inside)], inside)
+
+
+def test_what_most_views_show_is_told_and_what_few_show_is_not(prediction: Prediction) -> None:
+    rng = np.random.default_rng(1)
+    gold, other = fringes(2.355, rng), fringes(FOREIGN, rng)
+    outline = bar(600)
+    for rows, told in ((0, False), (250, False), (600, True), (700, True)):
+        image = np.where(np.arange(700)[:, None] < rows, other, gold)
+        answer = agreed(prediction, views_along(image, outline))
+        assert answer.known is not told
+        assert (answer.foreign == pytest.approx(FOREIGN, rel=0.03)) if told else (answer.foreign is None)
+
+
+def test_of_a_particle_that_fits_the_answer_stays(prediction: Prediction) -> None:
+    strange = replace(prediction, foreign=FOREIGN, known=False)
+    assert agreed(strange, np.zeros((1, FIELD, FIELD), dtype=np.float32)) is strange
