@@ -24,7 +24,9 @@ def bar(length: int, side: int = 700) -> Outline:
 
 def fringes(spacing: float, rng: np.random.Generator, side: int = 700) -> np.ndarray:
     y = np.arange(side)[:, None] * PIXEL
-    return (1 + 0.2 * np.cos(2 * np.pi * y / spacing) + 0.1 * rng.normal(size=(side, side))).astype(np.float32)
+    return (1 + 0.2 * np.cos(2 * np.pi * y / spacing) + 0.1 * rng.normal(size=(side, side))).astype(
+        np.float32
+    )
 
 
 @pytest.fixture
