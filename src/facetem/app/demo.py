@@ -24,8 +24,8 @@ from facetem.hrtem.camera import Camera
 from facetem.hrtem.optics import Optics
 from facetem.hrtem.simulate import simulate
 
-# Fixed before the first run and not chosen by its outcome, but for the focus, which was 60 Å: the particles were in focus,
-# against what docs/studies advises.
+# Fixed before the first run and not chosen by its outcome, but for the focus, which was 60 Å: the particles were in
+# focus, against what docs/studies advises.
 SEED = 1
 WIDTH = 400.0  # Å: the field
 DIAMETERS = (40.0, 70.0)  # Å: three particles of the largest fit side by side
