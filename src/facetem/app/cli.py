@@ -289,7 +289,7 @@ def restore(
     weights: Annotated[
         Path | None, typer.Option(help="A restorer of your own. Default: the released one.")
     ] = None,
-    views: Annotated[int, typer.Option(help="Random patches that show a pixel, at least; from 2.")] = 2,
+    views: Annotated[int, typer.Option(help="Random patches that show a pixel, at least; from 2.")] = 3,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
 ) -> None:

@@ -8,7 +8,8 @@ Four signs are added, each in units of its own spread over known images:
   and other lattices. A network learns to look away from both;
 - how little the strongest spot of that spectrum stands out of its ring: no lattice;
 - the network's own logit of "none of these", learnt from specimens that are none (Hendrycks, Mazeika and Dietterich,
-  Deep anomaly detection with outlier exposure, ICLR 2019).
+  Deep anomaly detection with outlier exposure, ICLR 2019). It tells the most, so that what it has beyond what known
+  images have counts twice.
 
 benchmarks/confidence.py compares this with other scores.
 """
@@ -26,6 +27,7 @@ from facetem.learn.classifier import Answer
 from facetem.learn.conformal import conformal_quantile
 from facetem.learn.spectra import Rings, ring_spectra
 
+BEYOND = 1.0  # standard deviations: where a logit of "none of these" begins to count twice
 FALSE_ALARMS = 0.02  # of known images that are called unknown, at most
 NEIGHBOUR = 5
 LARGEST = 400  # images of the bank: 384 features of half precision each make 300 kB
@@ -108,7 +110,8 @@ class Familiarity:
 
     def score(self, answers: Answer, images: Tensor, rings: Rings | None = None) -> Tensor:
         """How unfamiliar images are (n,): about 0 for known ones."""
-        return ((self.signs(answers, images, rings) - self.middle) / self.scale).sum(1)
+        signs = (self.signs(answers, images, rings) - self.middle) / self.scale
+        return signs.sum(1) + (signs[:, -1] - BEYOND).clamp_min(0)
 
     def known(self, answers: Answer, images: Tensor) -> Tensor:
         """Whether images are like those of learnt shapes (n; bool)."""

@@ -35,7 +35,7 @@ from facetem.learn.restorer import FOCUS, PATCH, ContrastRestorer
 from facetem.learn.support import LatticeSupport, lattice_support
 from facetem.learn.weights_file import load_network, shipped
 
-VIEWS = 2  # at least, of every pixel; docs/restoration.md compares others
+VIEWS = 3  # at least, of every pixel; docs/restoration.md compares others
 MOST_VIEWS = 256
 BATCH = 8  # patches at once: more does not run faster on a CPU
 

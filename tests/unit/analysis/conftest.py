@@ -49,7 +49,7 @@ class FakeRestorer:
         self.lattice = lattice
         self.provenance = {"weights": "fake restorer", "device": "cpu"}
 
-    def restore(self, field: Any, progress: Any = None) -> FakeRestoration:
+    def restore(self, field: Any, progress: Any = None, *, views: int = 2) -> FakeRestoration:
         smooth = ndimage.gaussian_filter(field, 3)
         if progress:
             progress(1, 1)

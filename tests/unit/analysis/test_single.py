@@ -23,7 +23,7 @@ class Marking:
     def __init__(self, discs: Discs) -> None:
         self.discs = discs
 
-    def restore(self, field: np.ndarray, progress: object = None) -> Marked:
+    def restore(self, field: np.ndarray, progress: object = None, *, views: int = 2) -> Marked:
         y, x = np.mgrid[: field.shape[0], : field.shape[1]]
         inside = [np.hypot(y - a, x - b) <= r for a, b, r in self.discs]
         return Marked(np.any([np.zeros(field.shape, bool), *inside], axis=0).astype(np.float32))

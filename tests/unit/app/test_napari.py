@@ -29,7 +29,7 @@ SHAPES = ("cube", "twin")
 class Dark:
     """What is dark is particle."""
 
-    def restore(self, field: Any, progress: Any = None) -> Restoration:
+    def restore(self, field: Any, progress: Any = None, *, views: int = 2) -> Restoration:
         image = np.asarray(field)
         return Restoration(
             image, (image < 80).astype("f4"), 0 * image, lattice_support(image, image, sampling=0.4)

@@ -44,9 +44,15 @@ def part_known(space: Familiarity, of: Answer, seen: Tensor) -> float:
 def test_a_stated_part_of_known_images_is_called_unknown(space: Familiarity) -> None:
     alarms = 1 - part_known(space, answers(1000, 2), images(1000, 2))
     assert 0.005 < alarms < 0.04  # 2 % stated; twice the error of counting 400 and 1000
-    # It is a finite-sample statement: of 400 held-out images, 7 lie above, 8 of 401 with the new one.
-    above = ~space.known(answers(400, 1), images(400, 1))
-    assert int(above.sum()) == 7
+    # It is a finite-sample statement: of 400 held-out images, 7 lie above, 8 of 401 with the new one; of the other 100
+    # familiar ones 1. The higher of the two limits holds.
+    familiar = Answer(*(part[1::2] for part in answers(200, 0))), images(200, 0)[1::2]
+    held_out, others = (
+        int((~space.known(*seen)).sum()) for seen in ((answers(400, 1), images(400, 1)), familiar)
+    )
+    assert held_out <= 7
+    assert others <= 1
+    assert held_out == 7 or others == 1
 
 
 @pytest.mark.parametrize(
