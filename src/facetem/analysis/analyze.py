@@ -38,11 +38,6 @@ class ShapeClassifier(Protocol):
     def classify(self, crops: Any) -> Sequence[Prediction]: ...
 
 
-VIEWS = (
-    2  # of each place, for the restorer: a third one takes as long again, and finds and outlines no better
-)
-
-
 class ContrastRestorer(Protocol):
     """A field (y, x) at 0.4 Å/px to the restored field, its spread, the particle probability on the same pixels, and
     the support of its lattice."""
