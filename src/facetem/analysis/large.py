@@ -17,6 +17,8 @@ from facetem.learn.foreign import foreign_spacings
 if TYPE_CHECKING:
     from facetem.learn.predictor import Prediction
 
+MOST = 32  # views, about: of what fills a whole micrograph not each is asked
+
 
 def views_along(image: NDArray[np.float32], outline: Outline) -> NDArray[np.float32]:
     """Views (n, 256, 256) of a particle: the first of its middle, the others of places on it that are half a view apart
@@ -29,7 +31,8 @@ def views_along(image: NDArray[np.float32], outline: Outline) -> NDArray[np.floa
     near = (y >= 0) & (y < height) & (x >= 0) & (x < width)
     near[near] = outline.inside[y[near], x[near]]
     on_it = [(float(v), float(u)) for v, u in places[near]]
-    return np.stack([crop(image, middle, FIELD) for middle in (outline.centroid, *on_it)])
+    some = on_it[:: 1 + len(on_it) // MOST]
+    return np.stack([crop(image, middle, FIELD) for middle in (outline.centroid, *some)])
 
 
 def agreed(prediction: Prediction, views: NDArray[np.float32]) -> Prediction:

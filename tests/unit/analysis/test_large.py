@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facetem.analysis.large import agreed, views_along
+from facetem.analysis.large import MOST, agreed, views_along
 from facetem.analysis.particles import Outline, find_particles
 from facetem.core.pixels import FIELD, PIXEL
 from facetem.learn.predictor import Prediction
@@ -45,6 +45,12 @@ def test_a_particle_that_fits_is_seen_once_and_a_longer_one_all_along() -> None:
         y, x = middle[0] + offset, middle[1]
         inside = image[max(0, y - half) : y + half, x - half : x + half]
         assert np.array_equal(view[-len(inside) :] if y < half else view[: len(inside)], inside)
+
+
+def test_what_fills_a_micrograph_is_seen_in_some_places_alone() -> None:
+    field = np.ones((2000, 2000), dtype=np.float32)
+    outline = find_particles(np.pad(field, 1), sampling=PIXEL)[0]
+    assert MOST / 2 < len(views_along(np.pad(field, 1), outline)) <= MOST + 1
 
 
 def test_what_most_views_show_is_told_and_what_few_show_is_not(prediction: Prediction) -> None:
