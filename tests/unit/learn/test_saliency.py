@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -78,10 +79,14 @@ def test_the_map_turns_with_the_image() -> None:
 
 
 def test_what_decides_lies_on_the_particle() -> None:
-    """Measured on eight other simulated images of the standard conditions: a pixel of the particle weighs 1.4 to 4.7
-    times as much as one beside it, 3.1 in the mean; in this one, 2.0 times."""
-    recipe = shipped_recipe("au-4-8nm-test")
-    sample = draw_set(recipe, split="validation", n=1)
-    weight = load_classifier(device="cpu").saliency(sample.noisy[0], SHAPES[int(sample.labels[0])])
-    inside = sample.mask[0].numpy() > 0.5
-    assert weight[inside].mean() > 1.5 * weight[~inside].mean()
+    """Of twelve simulated images of the standard conditions, the first four of which these are, a pixel of the particle
+    weighs 1.2 to 5.0 times as much as one beside it, 2.6 in the mean."""
+    samples = draw_set(shipped_recipe("au-4-8nm-test"), split="validation", n=4)
+    classifier = load_classifier(device="cpu")
+    ratios = []
+    for image, label, mask in zip(samples.noisy, samples.labels, samples.mask, strict=True):
+        weight = classifier.saliency(image, SHAPES[int(label)])
+        inside = mask.numpy() > 0.5
+        ratios.append(weight[inside].mean() / weight[~inside].mean())
+    assert min(ratios) > 1
+    assert np.mean(ratios) > 2
