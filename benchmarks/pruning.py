@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from facetem.app.held_out import HeldOut
 from facetem.app.train import SPREAD_IMAGES
@@ -61,15 +62,7 @@ def training_images(arguments: argparse.Namespace) -> Tensor:
 
 def counted_anew(model: ShapeClassifier, images: Tensor) -> ShapeClassifier:
     """The network, with the normalisation statistics of these images (n, y, x)."""
-    model.eval()
-    norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean over all batches
-        norm.train()
-    with torch.inference_mode():
-        for some in images.split(BATCH):
-            model(normalise(some.float()))
+    update_bn((normalise(some.float()) for some in images.split(BATCH)), model)
     return model.eval()
 
 
@@ -82,7 +75,7 @@ def accuracy(told: Tensor, images: Batch) -> float:
     return float((told.argmax(1) == images.labels).double().mean())
 
 
-def arithmetic(model: nn.Module, side: int = 256) -> float:
+def arithmetic(model: ShapeClassifier, side: int = 256) -> float:
     """Floating-point operations of the convolutions for one view."""
     total = 0.0
 
@@ -93,7 +86,7 @@ def arithmetic(model: nn.Module, side: int = 256) -> float:
 
     hooks = [part.register_forward_hook(count) for part in model.modules() if isinstance(part, nn.Conv2d)]
     with torch.inference_mode():
-        model.classify(torch.zeros(1, 1, side, side))  # type: ignore[operator]
+        model.classify(torch.zeros(1, 1, side, side))
     for hook in hooks:
         hook.remove()
     return total

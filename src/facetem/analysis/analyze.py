@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from facetem.learn.restoration import Restoration
     from facetem.learn.support import LatticeSupport
 
-VIEWS = 2  # of each place, for the restorer; three take half as long again, and outline no better
+RESTORER_VIEWS = 2  # of each place; three take half as long again, and outline no better
 _ENOUGH = 3  # judged particles, to say something of the whole micrograph
 _BATCH = 16  # crops: what a laptop classifies at once without a noticeable share of its memory
 
@@ -42,7 +42,7 @@ class ContrastRestorer(Protocol):
     """A field (y, x) at 0.4 Å/px to the restored field, its spread, the particle probability on the same pixels, and
     the support of its lattice."""
 
-    def restore(self, field: Any, progress: Any = None, *, views: int = VIEWS) -> Restoration: ...
+    def restore(self, field: Any, progress: Any = None, *, views: int = RESTORER_VIEWS) -> Restoration: ...
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def analyze(
     image = resample(micrograph.image, micrograph.sampling, PIXEL)
     restorer = restorer or _shipped_restorer(device)
     restoration = restorer.restore(
-        image, progress=lambda done, total: tell("restore", done, total), views=VIEWS
+        image, progress=lambda done, total: tell("restore", done, total), views=RESTORER_VIEWS
     )
     outlines = outlines_in(restoration.mask)
     classifier = classifier or _shipped_classifier(device)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facetem.analysis.analyze import VIEWS, ContrastRestorer, outlines_in
+from facetem.analysis.analyze import RESTORER_VIEWS, ContrastRestorer, outlines_in
 from facetem.analysis.large import agreed, views_along
 from facetem.analysis.particles import Outline
 from facetem.analysis.result import what_hides
@@ -57,7 +57,7 @@ def sight_of(
     if max(pixels.shape) <= _NEARLY * FIELD:
         return in_the_middle
     restorer = restorer or load_restorer(device=device)
-    outlines = outlines_in(restorer.restore(pixels, views=VIEWS).mask)
+    outlines = outlines_in(restorer.restore(pixels, views=RESTORER_VIEWS).mask)
     if not outlines:
         return in_the_middle
     hidden = {outline.label: _hidden(outline, pixels.shape) for outline in outlines}

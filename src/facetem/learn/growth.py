@@ -82,10 +82,10 @@ def without(model: ShapeClassifier, blocks: Sequence[int]) -> ShapeClassifier:
     )
     smaller = ShapeClassifier(replace(model.config, depths=depths))
     kept = [layer for place, layer in enumerate(model.features) if place not in blocks]
-    for layer, before in zip(smaller.features, kept, strict=True):
-        layer.load_state_dict(before.state_dict())
-    rest = {name: v for name, v in model.state_dict().items() if not name.startswith("features.")}
-    smaller.load_state_dict(rest, strict=False)
+    state = {name: v for name, v in model.state_dict().items() if not name.startswith("features.")}
+    for place, layer in enumerate(kept):
+        state |= {f"features.{place}.{name}": value for name, value in layer.state_dict().items()}
+    smaller.load_state_dict(state)
     return smaller.train(model.training)
 
 

@@ -26,7 +26,7 @@ from facetem.learn.normalise import normalise
 from facetem.learn.orientation import FAMILIES, Orientation, find_orientation
 from facetem.learn.saliency import saliency
 from facetem.learn.verdict import Verdict, verdict
-from facetem.learn.views import VIEWS, left_handed, mean_answer, views
+from facetem.learn.views import TURNS, left_handed, mean_answer, views
 from facetem.learn.weights_file import load_network, shipped
 
 BATCH = 8  # patches or views at once: more does not run faster on a CPU
@@ -108,7 +108,7 @@ class Classifier:
         if images.ndim != 3:
             raise InputError(f"crops: expected (n, y, x), got shape {tuple(images.shape)}")
         parts: list[Answer] = []
-        for image in images.split(BATCH // VIEWS if self._device == "cpu" else 64):
+        for image in images.split(BATCH // TURNS if self._device == "cpu" else 64):
             scaled = normalise(image.to(self._device))
             mirrored = left_handed(scaled[:, 0])
             seen = views(scaled, mirrored).contiguous(memory_format=torch.channels_last)

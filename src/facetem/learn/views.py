@@ -13,7 +13,7 @@ from torch import Tensor
 from facetem.learn.classifier import Answer
 from facetem.learn.orientation import MOMENTS, turned
 
-VIEWS = 4
+TURNS = 4  # of the image or of its mirror image: the views
 REACH = 0.5  # of half the side: width of the Gaussian within which an image's handedness is looked for
 # Turns that undo the views, of an image and of a mirrored one, whose turns undo themselves.
 _UNDONE_BY = (0, 3, 2, 1), (4, 7, 6, 5)
@@ -37,15 +37,15 @@ def left_handed(images: Tensor) -> Tensor:
 
 def views(images: Tensor, mirrored: Tensor) -> Tensor:
     """The quarter turns of square images (n, c, y, x), of those that are `mirrored` (n; bool) of their mirror images:
-    (`VIEWS` n, c, y, x), one turn after the other."""
+    (`TURNS` n, c, y, x), one turn after the other."""
     images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
-    return torch.cat([torch.rot90(images, turn, (-2, -1)) for turn in range(VIEWS)])
+    return torch.cat([torch.rot90(images, turn, (-2, -1)) for turn in range(TURNS)])
 
 
 def mean_answer(answer: Answer, mirrored: Tensor) -> Answer:
     """The mean over the `views` of each image, with the particle's moments as the image itself shows it."""
     # Not `chunk`, which the ONNX exporter takes for a statement about how many images there are.
-    parts = Answer(*(part.reshape(VIEWS, -1, *part.shape[1:]) for part in answer))
-    straight, other = torch.einsum("vnm,hvmk->hnk", parts.moments, _BACK.to(answer.moments)) / VIEWS
+    parts = Answer(*(part.reshape(TURNS, -1, *part.shape[1:]) for part in answer))
+    straight, other = torch.einsum("vnm,hvmk->hnk", parts.moments, _BACK.to(answer.moments)) / TURNS
     lies = torch.where(mirrored[:, None], other, straight)
     return Answer(*(part.mean(0) for part in parts))._replace(moments=lies)

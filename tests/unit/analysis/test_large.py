@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from facetem.analysis.analyze import ShapeClassifier
 from facetem.analysis.large import MOST, agreed, views_along
 from facetem.analysis.particles import Outline, find_particles
 from facetem.core.pixels import FIELD, PIXEL
 from facetem.learn.predictor import Prediction
-
-from .conftest import FakeClassifier
 
 FOREIGN = 3.53  # Å
 
@@ -30,8 +29,8 @@ def fringes(spacing: float, rng: np.random.Generator, side: int = 700) -> np.nda
 
 
 @pytest.fixture
-def prediction() -> Prediction:
-    return replace(FakeClassifier().classify(np.zeros((1, FIELD, FIELD)))[0], foreign=None, known=True)
+def prediction(classifier: ShapeClassifier) -> Prediction:
+    return replace(classifier.classify(np.zeros((1, FIELD, FIELD)))[0], foreign=None, known=True)
 
 
 def test_a_particle_that_fits_is_seen_once_and_a_longer_one_all_along() -> None:
