@@ -67,19 +67,19 @@ def score(arguments: argparse.Namespace) -> None:
         foci, masks = kept["foci"], torch.from_numpy(kept["mask"] > 0.5)
         wanted = {name: torch.from_numpy(kept[name]) for name in ("target", "clean")}
         images = {"raw": kept["noisy"], "tk-r-em": other["restored"]}
-    images["facetem"] = np.stack(
-        [[restorer.restore(image, seed=i).image for i, image in enumerate(stack)] for stack in images["raw"]]
-    )
-    result = {
-        against: {
+    ours = [
+        [restorer.restore(image, seed=i) for i, image in enumerate(stack)] for stack in images["raw"]
+    ]
+    result = {}
+    for against, name in (("target", "image"), ("clean", "denoised")):
+        images["facetem"] = np.stack([[getattr(one, name) for one in row] for row in ours])
+        result[against] = {
             method: [
-                asdict(restoration_scores(torch.from_numpy(stack[k]), true[k], masks[k]))
+                asdict(restoration_scores(torch.from_numpy(stack[k]), wanted[against][k], masks[k]))
                 for k in range(len(foci))
             ]
             for method, stack in images.items()
         }
-        for against, true in wanted.items()
-    }
     (arguments.folder / RESULT).write_text(json.dumps({"foci": foci.tolist(), **result}, indent=1) + "\n")
     for against, words in (("target", "at the best focus"), ("clean", "at the same focus")):
         for measure, digits in (("psnr", 2), ("ssim", 3), ("lattice", 3), ("contrast_ratio", 3)):

@@ -98,13 +98,15 @@ def test_nan_pixels(complaint: Complaint, tmp_path: Path) -> None:
         ("--seed", -1, "seed: expected a whole number from 0"),
         ("--spread", "spread.png", ".tif"),
         ("--spread", "out.tif", "another file"),
+        ("--denoised", "out.tif", "another file"),
+        ("--denoised", "denoised.png", ".tif"),
         ("--spread", "absent/spread.tif", "can be written to"),
     ],
 )
 def test_how_a_restoration_cannot_be_done(
     complaint: Complaint, tmp_path: Path, good: Path, option: str, value: object, named: str
 ) -> None:
-    told = tmp_path / str(value) if option == "--spread" else value
+    told = tmp_path / value if isinstance(value, str) else value
     said = complaint("restore", good, "-o", tmp_path / "out.tif", "--device", "cpu", option, told)
     assert named in said
 

@@ -139,13 +139,21 @@ def test_classify_as_a_table(folder: Path) -> None:
 
 @pytest.mark.usefixtures("weights")
 def test_restore_keeps_pixels_and_pixel_size(folder: Path, tmp_path: Path) -> None:
-    run("restore", folder / "image.tif", "-o", tmp_path / "restored.tif", "--device", "cpu")
+    own = tmp_path / "denoised.tif"
+    run(
+        "restore", folder / "image.tif", "-o", tmp_path / "restored.tif", "--denoised", own, "--device", "cpu"
+    )
     before, after = load_micrograph(folder / "image.tif"), load_micrograph(tmp_path / "restored.tif")
     assert after.image.shape == before.image.shape
     assert after.sampling == pytest.approx(before.sampling)
     film = (slice(0, 60), slice(0, 60))  # beside the particle: the noise is gone
     assert after.image[film].std() < before.image[film].std()
     assert after.image.std() > 1.5 * after.image[film].std()  # and the particle is not
+    denoised = load_micrograph(own)
+    assert denoised.sampling == pytest.approx(before.sampling)
+    assert denoised.image[film].std() < 0.7 * before.image[film].std()
+    assert np.corrcoef(denoised.image.ravel(), before.image.ravel())[0, 1] > 0.5  # it is still that image
+    assert denoised.image.mean() == pytest.approx(before.image.mean(), rel=0.02)  # in its units
 
 
 @pytest.mark.usefixtures("weights")

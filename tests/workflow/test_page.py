@@ -150,6 +150,15 @@ def test_the_view_zooms_and_the_slider_uncovers_the_restored_image(visit: Any, s
     shown = clip.get_attribute("style")
     visit.locator(".ft-wipe input").press("ArrowRight")
     assert clip.get_attribute("style") != shown
+    over = visit.locator(".ft-wipe select")
+    assert over.input_value() == "restored"
+    assert "/restored.png" in clip.get_attribute("src")
+    over.select_option("denoised")
+    assert "/denoised.png" in clip.get_attribute("src")
+    stage.focus()
+    stage.press("d")
+    assert "/restored.png" in clip.get_attribute("src")
+    assert over.input_value() == "restored"
 
 
 def test_a_label_is_kept_over_a_reload_and_downloaded_with_its_crop(visit: Any, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from facetem.analysis.view import View, beam_energy, contrast_around, out_of_foc
 from facetem.core.pixels import FIELD, PIXEL
 from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_of, resample
 from facetem.data.signals import Signal
+from facetem.learn.matter import Matter, metal_name
 
 if TYPE_CHECKING:
     from facetem.learn.predictor import Prediction
@@ -33,14 +34,14 @@ Progress = Callable[[str, int, int], None]  # step, done, total
 
 
 class ShapeClassifier(Protocol):
-    """Crops (n, 256, 256) at 0.4 Å/px to one prediction each."""
+    """Crops (n, 256, 256) at 0.4 Å/px to one prediction each. It may say what it knows particles of: `matter`."""
 
     def classify(self, crops: Any) -> Sequence[Prediction]: ...
 
 
 class ContrastRestorer(Protocol):
-    """A field (y, x) at 0.4 Å/px to the restored field, its spread, the particle probability on the same pixels, and
-    the support of its lattice."""
+    """A field (y, x) at 0.4 Å/px to the restored field, its spread, the denoised field and the particle probability on
+    the same pixels, and the support of its lattice."""
 
     def restore(self, field: Any, progress: Any = None, *, views: int = RESTORER_VIEWS) -> Restoration: ...
 
@@ -53,21 +54,24 @@ class Analysis:
     ----------
     micrograph : Micrograph
         As read.
-    field, restored, spread, mask : (y, x) float32
-        Input, restored image (vacuum near 1), its uncertainty in the same units, and particle probability, all at
-        `sampling` [Å/px].
+    field, denoised, restored, spread, mask : (y, x) float32
+        Input, the same without noise, restored image (vacuum near 1), its uncertainty in the same units, and particle
+        probability, all at `sampling` [Å/px].
     support : LatticeSupport
         Whether the lattice of the restored image is in the input.
     scale : LatticeScale or None
-        The pixel size that would make the lattice that of gold; None where too little of it is seen.
+        The pixel size that would make the lattice that of a learnt metal; None where too little of it is seen.
     particles, outlines : list
         In the same order.
+    learnt : Matter
+        What the classifier knows particles of.
     provenance : dict
         Version, weights, device, and what the file was: enough to repeat it.
     """
 
     micrograph: Micrograph
     field: NDArray[np.float32]
+    denoised: NDArray[np.float32]
     restored: NDArray[np.float32]
     spread: NDArray[np.float32]
     mask: NDArray[np.float32]
@@ -75,6 +79,7 @@ class Analysis:
     scale: LatticeScale | None
     particles: list[ParticleResult]
     outlines: list[Outline]
+    learnt: Matter
     provenance: dict[str, Any]
     sampling: float = PIXEL
 
@@ -84,8 +89,8 @@ class Analysis:
         Parameters
         ----------
         name
-            `field`, `restored`, `spread` or `mask`, as here, or `labels`: the number of each pixel's particle, 0 beside
-            them.
+            `field`, `denoised`, `restored`, `spread` or `mask`, as here, or `labels`: the number of each pixel's
+            particle, 0 beside them.
         outlines
             Whether it is plotted with the particles' outlines and verdicts, coloured as in a report.
 
@@ -110,8 +115,9 @@ class Analysis:
             return ""
         size = self.micrograph.sampling * self.scale.ratio / 10
         return (
-            f"the lattice is that of gold if a pixel is {size:.4g} nm and not {self.micrograph.sampling / 10:.4g} nm: "
-            f"check the pixel size, or the metal; --sampling-nm {size:.4g} analyses it so"
+            f"the lattice is that of {metal_name(self.scale.element)} if a pixel is {size:.4g} nm and not "
+            f"{self.micrograph.sampling / 10:.4g} nm: check the pixel size, or the metal; --sampling-nm {size:.4g} "
+            "analyses it so"
         )
 
     @property
@@ -132,8 +138,8 @@ class Analysis:
             return ""
         return (
             f"{strange} of {len(judged)} particles that could be judged resemble no learnt shape: this micrograph "
-            "may be unlike those that facetem learnt from (gold, 4 to 8 nm, on amorphous carbon), so check the "
-            "outlines before using any of its numbers"
+            f"may be unlike those that facetem learnt from ({self.learnt.metal}, {self.learnt.size}, on amorphous "
+            "carbon), so check the outlines before using any of its numbers"
         )
 
 
@@ -176,6 +182,7 @@ def analyze(
     )
     outlines = outlines_in(restoration.mask)
     classifier = classifier or _shipped_classifier(device)
+    learnt: Matter = getattr(classifier, "matter", None) or Matter()  # others' need not say
     predictions: list[Prediction] = []
     for first in range(0, len(outlines), _BATCH):
         batch = outlines[first : first + _BATCH]
@@ -195,6 +202,7 @@ def analyze(
         particle_result(
             outline,
             prediction,
+            learnt=learnt,
             seen=view.share_within(FIELD / 2, outline.centroid),
             spacings=lattice,
             invented=restoration.support.within(view.inside, view.corner).invented,
@@ -206,14 +214,16 @@ def analyze(
     return Analysis(
         micrograph=micrograph,
         field=image,
+        denoised=np.asarray(restoration.denoised, dtype=np.float32),
         restored=np.asarray(restoration.image, dtype=np.float32),
         spread=np.asarray(restoration.spread, dtype=np.float32),
         mask=np.asarray(restoration.mask, dtype=np.float32),
         support=restoration.support,
-        scale=lattice_scale(spacings),
+        scale=lattice_scale(spacings, learnt.elements),
         particles=particles,
         outlines=outlines,
-        provenance=_provenance(source, classifier, restorer),
+        learnt=learnt,
+        provenance=_provenance(source, classifier, restorer) | {"learnt": learnt.as_dict()},
     )
 
 

@@ -109,9 +109,9 @@ def _ring_medians(power: Array, ring: NDArray[np.int64]) -> Array:
     return medians[ring]
 
 
-def lattice_scale(spacings: Sequence[ArrayLike], element: str = "Au") -> LatticeScale | None:
+def lattice_scale(spacings: Sequence[ArrayLike], elements: Sequence[str] = ("Au",)) -> LatticeScale | None:
     """The pixel size, relative to the one stated, that makes the spacings [Å] of each of the particles those of an fcc
-    metal; None where there are too few.
+    metal, of several of the one that fits best; None where there are too few.
 
     Of ratios from `REACH` the one with the best mean agreement, exp(-(d r / d_hkl - 1)^2 / (2 WIDTH^2)) with the
     nearest reflection. {111} and {200} are 15 % apart, so that one kind of spot alone fits two sizes: then the stated
@@ -120,16 +120,26 @@ def lattice_scale(spacings: Sequence[ArrayLike], element: str = "Au") -> Lattice
     Raises
     ------
     InputError
-        If the element is no fcc metal.
+        If one of the elements is no fcc metal.
     """
-    state = reference_states[atomic_numbers.get(element, 0)]
-    if not state or state.get("symmetry") != "fcc":
-        raise InputError(f"element: expected an fcc metal such as Au, got {element!r}")
+    constants = {element: _constant(element) for element in elements}
     seen = [np.asarray(some, dtype=np.float64) for some in spacings if len(np.asarray(some))]
     if len(seen) < 2 or sum(map(len, seen)) < FEW:
         return None
     d = np.concatenate(seen)
-    metal = state["a"] / np.sqrt(REFLECTIONS)
+    scales = [_scale(d, element, constant) for element, constant in constants.items()]
+    return max(scales, key=lambda scale: max(scale.fit, BETTER * scale.stated_fit))
+
+
+def _constant(element: str) -> float:
+    state = reference_states[atomic_numbers.get(element, 0)]
+    if not state or state.get("symmetry") != "fcc":
+        raise InputError(f"element: expected an fcc metal such as Au, got {element!r}")
+    return float(state["a"])
+
+
+def _scale(d: Array, element: str, constant: float) -> LatticeScale:
+    metal = constant / np.sqrt(REFLECTIONS)
     ratios = np.linspace(*REACH, 451)
     apart = np.abs(ratios[:, None, None] * d[:, None] / metal - 1).min(axis=2)
     fits = np.exp(-((apart / WIDTH) ** 2) / 2).mean(axis=1)

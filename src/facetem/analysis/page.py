@@ -26,7 +26,7 @@ _MEANING = """
 0.04&nbsp;nm per pixel; <b>Feret</b> is the longest distance across the outline. Both are of the projection: a flat or
 elongated particle has another size along the beam, and an error of the micrograph's pixel size is an error of every
 length. Particles cut by the edge are listed but not counted in the statistics.</p>
-<p><b>Confidence</b> is the probability of the named shape. It was calibrated on <em>simulated</em> images of gold
+<p><b>Confidence</b> is the probability of the named shape. It was calibrated on <em>simulated</em> images of {metal}
 particles on amorphous carbon: of such images that are given 80&nbsp;%, about 80&nbsp;% are right. A micrograph that
 differs from them (another material, a support that is not carbon, strong drift or astigmatism, overlapping particles)
 can be confidently wrong. Neighbouring shapes, such as a truncated octahedron and a cuboctahedron, differ little in some
@@ -39,8 +39,10 @@ claimed, and the bars only say which shape is the least unlike. <b>Not judged</b
 cannot see enough, because the edge of the field cuts through it or because it is too large.</p>
 <p><b>Restored</b> is the network's estimate of the noise-free image at the focus of best contrast. It shows where a
 particle ends and how it is oriented; it is an estimate, not a measurement, so do not measure intensities or strain in
-it, and check a surprising detail against the micrograph. <b>Uncertainty</b> is how far the answers of random
-overlapping patches differ, times the factor that made it the typical error on held-out simulated images; vacuum is 1.
+it, and check a surprising detail against the micrograph. <b>Denoised</b> is its estimate of the micrograph as it is, at
+its own focus, without noise: nothing is undone in it that the lens did. <b>Uncertainty</b> is the error that the
+restored image is expected to have, by what the network says of each patch and by how far random overlapping patches
+differ, times the factor that made it the typical error on held-out simulated images; vacuum is 1.
 A particle <b>restored with lattice that has no support in the image</b> shows fringes where the spectrum of the
 micrograph has nothing but noise: believe neither them nor a shape that rests on them.</p>
 """
@@ -55,11 +57,11 @@ def page(analysis: Analysis) -> str:
     style = resources.joinpath("page.css").read_text(encoding="utf-8")
     script = resources.joinpath("page.js").read_text(encoding="utf-8")
     name = escape(analysis.micrograph.name)
-    meaning = _MEANING.format(coverage=f"{100 * COVERAGE:g}&nbsp;%")
+    meaning = _MEANING.format(coverage=f"{100 * COVERAGE:g}&nbsp;%", metal=escape(analysis.learnt.metal))
     body = [
         _header(analysis),
         _fields(analysis, colours),
-        _table(analysis.particles, colours) if analysis.particles else _nothing(),
+        _table(analysis.particles, colours) if analysis.particles else _nothing(analysis),
         _statistics(analysis, colours),
         _gallery(analysis, colours),
         f'<section class="prose"><h2>What these numbers mean</h2>{meaning}</section>',
@@ -143,6 +145,7 @@ def _fields(analysis: Analysis, colours: dict[str, str]) -> str:
     most = float(np.percentile(analysis.spread, 99.5)) or 1.0
     pictures = (
         ("Micrograph", analysis.field, None, ""),
+        ("Denoised", analysis.denoised, None, ""),
         ("Restored", analysis.restored, None, ""),
         (
             "Uncertainty",
@@ -234,12 +237,12 @@ def _row(p: ParticleResult, colour: str) -> str:
     return f'<tr data-p="{p.index}">{inner}</tr>'
 
 
-def _nothing() -> str:
+def _nothing(analysis: Analysis) -> str:
     return (
         '<section class="prose"><h2>Particles</h2><p>The restorer marked no particle of at least '
         f"{SMALLEST / 10:g} nm in this field. "
-        "If there is one, check the pixel size first; the networks know crystalline metal particles of 4 to 8 nm on "
-        "amorphous carbon.</p></section>"
+        "If there is one, check the pixel size first; the networks know particles of "
+        f"{escape(analysis.learnt.metal)} of {analysis.learnt.size} on amorphous carbon.</p></section>"
     )
 
 
@@ -281,6 +284,10 @@ def _measures(p: ParticleResult) -> str:
         told.append(f"contrast {p.contrast:.1f}")
     if p.out_of_focus_nm is not None:
         told.append(f"about {p.out_of_focus_nm:.0f} nm from focus")
+    if p.lies:
+        told.append(p.lies)
+    if p.known and p.facet_ratio is not None:
+        told.append(f"d{{100}}/d{{111}} {p.facet_ratio:.2f}")
     return " · ".join(told)
 
 

@@ -1,5 +1,5 @@
-"""An analysis on disk: report.html, particles.csv, result.json, restored.tif and .hspy, spread.tif, rois.zip and the
-figures."""
+"""An analysis on disk: report.html, particles.csv, result.json, restored.tif and .hspy, spread.tif, denoised.tif,
+rois.zip and the figures."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE
 
 RESULT = "result.json"
 FILES = (
-    "report.html", "particles.csv", RESULT, "restored.tif", "restored.hspy", "spread.tif", "rois.zip",
-    "overview.png", "overview.svg", "gallery.png", "sizes.png", "sizes.svg",
+    "report.html", "particles.csv", RESULT, "restored.tif", "restored.hspy", "spread.tif", "denoised.tif",
+    "rois.zip", "overview.png", "overview.svg", "gallery.png", "sizes.png", "sizes.svg",
 )  # fmt: skip  # all that a report may have
 SCHEMA = "facetem-analysis"
 SCHEMA_VERSION = 1
@@ -113,6 +113,7 @@ def _write_files(analysis: Analysis, folder: Path) -> None:
     (folder / RESULT).write_text(result + "\n", encoding="utf-8")
     save_image(folder / "restored.tif", analysis.restored, analysis.sampling)
     save_image(folder / "spread.tif", analysis.spread, analysis.sampling)
+    save_image(folder / "denoised.tif", analysis.denoised, analysis.sampling)
     save_signal(
         folder / "restored.hspy",
         analysis.restored,
@@ -196,9 +197,9 @@ def table_csv(particles: Sequence[ParticleResult]) -> str:
     """The table with one row per particle; a column for each probability, named p_<shape>."""
     shapes = list(particles[0].probabilities) if particles else []
     columns = ["index", "verdict", "possible", "confidence", "most_probable_shape", "known", "x_nm", "y_nm",
-               "diameter_nm", "feret_nm", "circularity", "cut_by_edge", "family", "volume_diameter_nm", "zone",
-               "zone_angle_deg", "spacings_nm", "contrast", "out_of_focus_nm", "remarks",
-               *(f"p_{s}" for s in shapes)]  # fmt: skip
+               "diameter_nm", "feret_nm", "circularity", "cut_by_edge", "family", "volume_diameter_nm", "facet_ratio",
+               "zone", "zone_angle_deg", "orientation_error_deg", "spacings_nm", "contrast", "out_of_focus_nm",
+               "remarks", *(f"p_{s}" for s in shapes)]  # fmt: skip
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -223,6 +224,10 @@ def table_csv(particles: Sequence[ParticleResult]) -> str:
         }
         if p.known:  # of what it has not learnt the network knows none of these
             row |= {"family": p.family, "volume_diameter_nm": f"{p.volume_diameter_nm:.3f}"}
+            if p.facet_ratio is not None:
+                row["facet_ratio"] = f"{p.facet_ratio:.3f}"
+            if p.orientation_error_deg is not None:
+                row["orientation_error_deg"] = f"{p.orientation_error_deg:.1f}"
             if p.zone is not None and p.zone_angle_deg is not None:
                 row |= {"zone": " ".join(map(str, p.zone)), "zone_angle_deg": f"{p.zone_angle_deg:.1f}"}
         writer.writerow(row)
@@ -238,7 +243,12 @@ def result_dict(analysis: Analysis) -> dict[str, Any]:
         contour = ((outline.contour[:, ::-1] + 0.5) * scale).round(3).tolist()
         rows.append(
             _plain(asdict(particle))
-            | {"verdict": particle.verdict, "words": particle.words, "contour_nm": contour}
+            | {
+                "verdict": particle.verdict,
+                "words": particle.words,
+                "lies": particle.lies,
+                "contour_nm": contour,
+            }
         )
     return {
         "schema": SCHEMA,

@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 
 from facetem.analysis.particles import Outline
 from facetem.core.pixels import FIELD, PIXEL
+from facetem.learn.orientation import TOLD
 from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, listed, verdict, verdict_words
 
 if TYPE_CHECKING:
+    from facetem.learn.matter import Matter
     from facetem.learn.predictor import Prediction
 
-# Projected diameters [Å] of particles of 40 to 80 Å volume-equivalent diameter: a tetrahedron's is up to a quarter
-# larger. A tetrahedron of 80 Å has a tenth of its area outside the field.
-_TRAINED = (36.0, 100.0)
-_LEAST_SEEN = 0.85
+_LEAST_SEEN = 0.85  # a tetrahedron of 80 Å has a tenth of its area outside the field
 _TOO_LARGE = (
     f"larger than the {FIELD * PIXEL / 10:.1f} nm that the networks see: outline and size may be a part's"
 )
@@ -36,9 +35,10 @@ class ParticleResult:
     image resembles none of the shapes. `possible` are the shapes that the image leaves possible, the most probable
     first. `spacings_nm` are those of the lattice that its spectrum shows, the largest first. `contrast` is that of the
     micrograph around it (`facetem.core.contrast`), `out_of_focus_nm` how far the restorer reads it to be from focus, on
-    either side; None where the file does not tell the beam energy. `family`, the
-    volume-equivalent `volume_diameter_nm` and how the particle lies (`Orientation`) are the network's answers; they
-    mean nothing where it is not `known`. `remarks` says in words what makes the row less certain.
+    either side; None where the file does not tell the beam energy. `family`, the volume-equivalent
+    `volume_diameter_nm`, the `facet_ratio` of cubic shapes (`Prediction`) and how the particle lies (`Orientation`),
+    typically off by `orientation_error_deg`, are the network's answers; they mean nothing where it is not `known`.
+    `remarks` says in words what makes the row less certain.
     """
 
     index: int
@@ -59,6 +59,8 @@ class ParticleResult:
     quaternion: tuple[float, float, float, float]
     zone: tuple[int, int, int] | None
     zone_angle_deg: float | None
+    orientation_error_deg: float | None = None
+    facet_ratio: float | None = None
     spacings_nm: tuple[float, ...] = ()
     contrast: float | None = None
     out_of_focus_nm: float | None = None
@@ -81,6 +83,18 @@ class ParticleResult:
         }[verdict(self.known, self.possible)]
 
     @property
+    def lies(self) -> str:
+        """How it lies, in words; empty where that is not known."""
+        off = self.orientation_error_deg
+        if not self.known or (off is not None and off > TOLD):
+            return ""
+        near = "" if off is None else f"typically {max(1, round(off))}° off"
+        if self.zone is None or self.zone_angle_deg is None:
+            return near and f"orientation {near}"
+        zone = f"{self.zone_angle_deg:.0f}° from [{' '.join(map(str, self.zone))}]"
+        return f"{zone} ({near})" if near else zone
+
+    @property
     def words(self) -> str:
         """The verdict, and between which shapes one cannot tell."""
         return verdict_words(self.known, self.possible) if self.judged else NOT_JUDGED
@@ -100,27 +114,29 @@ def particle_result(
     outline: Outline,
     prediction: Prediction,
     *,
+    learnt: Matter,
     seen: float,
     spacings: NDArray[np.float64],
     invented: bool,
     contrast: float | None,
     out_of_focus: float | None,
 ) -> ParticleResult:
-    """The row of a particle: `seen` is the share of it that the classifier had in view, lengths are in Å."""
+    """The row of a particle: `learnt` is what the classifier knows, `seen` the share of the particle that it had in
+    view. Lengths are in Å."""
     remarks = []
     hidden = what_hides(outline, seen)
     if hidden:
         remarks.append(hidden)
     elif outline.cut_by_edge:
         remarks.append("touches the edge of the field")
-    elif not _TRAINED[0] <= outline.equivalent_diameter <= _TRAINED[1]:
-        remarks.append("outside the 4 to 8 nm of the training")
+    elif not learnt.holds(outline.equivalent_diameter):
+        remarks.append(f"outside the {learnt.size} of the training")
     if outline.solidity < _CONVEX:
         remarks.append("not convex: particles that overlap, or none")
     if out_of_focus is not None and out_of_focus > _FARTHEST:
         remarks.append(f"about {out_of_focus / 10:.0f} nm from focus, at the end of what the networks learnt")
     if prediction.foreign is not None:
-        remarks.append(f"a reflection of {prediction.foreign / 10:.3f} nm, which gold does not have")
+        remarks.append(f"a reflection of {prediction.foreign / 10:.3f} nm, which fcc metals do not have")
     if invented:
         remarks.append("restored with lattice that has no support in the image")
     # Of another crystal it does not matter how much of it is seen.
@@ -144,6 +160,8 @@ def particle_result(
         quaternion=prediction.orientation.quaternion,
         zone=prediction.orientation.zone,
         zone_angle_deg=prediction.orientation.zone_angle,
+        orientation_error_deg=prediction.orientation.error,
+        facet_ratio=prediction.facet_ratio,
         spacings_nm=tuple(round(float(d) / 10, 4) for d in spacings),
         contrast=contrast,
         out_of_focus_nm=None if out_of_focus is None else out_of_focus / 10,

@@ -14,7 +14,7 @@ from facetem.core.errors import InputError
 from facetem.data.axes import Axes
 from facetem.data.signals import acquisition, hyperspy, make_signal
 
-IMAGES = ("field", "restored", "spread", "mask", "labels")
+IMAGES = ("field", "denoised", "restored", "spread", "mask", "labels")
 SIZE, WIDTH = 2.2, 1.6  # of the words in units of HyperSpy, 3 or 4 points; of the outlines in points
 
 

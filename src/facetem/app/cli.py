@@ -144,6 +144,12 @@ def train(
             help="Samples a step, on all devices together. Default: 16 or 4 (restorer); on a GPU 256 or 64."
         ),
     ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Peak learning rate, of both in a release. Default: 0.0012, 0.001 (restorer); a start wants less."
+        ),
+    ] = None,
     depths: Annotated[
         str | None,
         typer.Option(
@@ -186,6 +192,7 @@ def train(
         workers=workers,
         seed=seed,
         batch=batch,
+        rate=rate,
         size=Size(
             depths=None if depths is None else whole_numbers("depths", depths),
             widths=None if widths is None else whole_numbers("widths", widths),
@@ -285,6 +292,9 @@ def restore(
     image: ImageFile,
     output: Annotated[Path, typer.Option("--output", "-o", help="The restored image, .tif.")],
     spread: Annotated[Path | None, typer.Option(help="The uncertainty of each pixel, .tif.")] = None,
+    denoised: Annotated[
+        Path | None, typer.Option(help="The image without noise at its own focus, .tif.")
+    ] = None,
     sampling_nm: SamplingOption = None,
     weights: Annotated[
         Path | None, typer.Option(help="A restorer of your own. Default: the released one.")
@@ -301,6 +311,7 @@ def restore(
         image,
         output,
         spread=spread,
+        denoised=denoised,
         sampling=sampling,
         weights=weights,
         views=views,

@@ -23,7 +23,8 @@ class HeldOut:
 
     def images(self, folder: Path, device: str) -> Batch:
         """The images, from `folder` if they are there."""
-        mark = sha256(self.recipe.to_yaml().encode()).hexdigest()[:12]
+        names = [item.name for item in fields(Batch)]  # what an earlier version kept may lack some
+        mark = sha256(" ".join([self.recipe.to_yaml(), *names]).encode()).hexdigest()[:12]
         path = folder / f"{self.recipe.name}-{self.split}-{self.n}-{mark}.pt"
         if path.exists():
             return Batch(**torch.load(path, weights_only=True))
@@ -31,7 +32,7 @@ class HeldOut:
             drawn = draw_set(self.recipe, split=self.split, n=self.n, device=device, progress=tell)
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        torch.save({item.name: getattr(drawn, item.name) for item in fields(drawn)}, partial)
+        torch.save({name: getattr(drawn, name) for name in names}, partial)
         partial.replace(path)
         return drawn
 

@@ -100,6 +100,6 @@ def _config(files: dict[str, Path]) -> dict[str, Any]:
         header = load_network(files[name], network)[1]
         told[name] = {"file": f"{name}.safetensors", "sha256": digest_of(files[name])}
         told[name] |= {
-            key: header[key] for key in ("network", "temperature", "spread_scale") if key in header
+            key: header[key] for key in ("network", "temperature", "matter", "spread_scale") if key in header
         }
     return told

@@ -19,33 +19,36 @@ def run_restore(
     output: Path,
     *,
     spread: Path | None,
+    denoised: Path | None,
     sampling: float | None,
     weights: Path | None,
     views: int,
     seed: int,
     device: str,
 ) -> None:
-    """Restore the file `image` into `output`, with the spread in a file of its own if asked for; `sampling` [Å/px]."""
-    for path in (output, spread):
-        if path is not None:
-            check_suffix(path, TIF)
-            check_not_input([path], [image])
-    if spread is not None and spread.resolve() == output.resolve():
-        raise InputError(f"--spread {spread}: expected another file than that of the restored image")
+    """Restore the file `image` into `output`, with the spread and the denoised image in files of their own if asked
+    for; `sampling` [Å/px]."""
+    wanted = {"image": output, "spread": spread, "denoised": denoised}
+    files = {name: path for name, path in wanted.items() if path is not None}
+    for i, (name, path) in enumerate(files.items()):
+        check_suffix(path, TIF)
+        check_not_input([path], [image])
+        if path.resolve() in [other.resolve() for other in list(files.values())[:i]]:
+            raise InputError(f"--{name} {path}: expected another file than those of the other images")
     micrograph = load_micrograph(image, sampling=sampling)
     with ExitStack() as stack:
-        partial = stack.enter_context(whole_file(output))
-        beside = None if spread is None else stack.enter_context(whole_file(spread))
+        partial = {name: stack.enter_context(whole_file(path)) for name, path in files.items()}
         restorer = load_restorer(weights, device=device)
         with progress_bar("restoring") as progress:
             answer = restored_micrograph(micrograph, restorer, views=views, seed=seed, progress=progress)
-        save_image(partial, answer.image, micrograph.sampling)
-        if beside is not None:
-            save_image(beside, answer.spread, micrograph.sampling)
+        for name, path in partial.items():
+            save_image(path, getattr(answer, name), micrograph.sampling)
     height, width = answer.image.shape
     typer.echo(f"{output}: {height} x {width} px of {micrograph.sampling / 10:g} nm")
     if spread is not None:
         typer.echo(f"{spread}: uncertainty of each pixel, in units of the vacuum level")
+    if denoised is not None:
+        typer.echo(f"{denoised}: without noise, at the focus of the image")
     typer.echo(support_words(answer.support))
 
 

@@ -40,11 +40,13 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
             "not_judged": prediction.hidden or None,
             "foreign_spacing_nm": None if prediction.foreign is None else prediction.foreign / 10,
             "diameter_nm": prediction.diameter / 10,
+            "facet_ratio": prediction.facet_ratio,
             "orientation": {
                 "quaternion": list(prediction.orientation.quaternion),
                 "zone": prediction.orientation.zone,
                 "zone_angle_deg": prediction.orientation.zone_angle,
                 "fit": prediction.orientation.fit,
+                "error_deg": prediction.orientation.error,
             },
         }
         typer.echo(json.dumps(told, indent=2))
@@ -61,10 +63,14 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
     else:
         typer.echo(f"{NONE_OF_THESE}; the nearest is {shape_words(prediction.shape)}")
         if prediction.foreign is not None:
-            typer.echo(f"it shows a reflection of {prediction.foreign / 10:.3f} nm, which gold does not have")
+            typer.echo(
+                f"it shows a reflection of {prediction.foreign / 10:.3f} nm, which fcc metals do not have"
+            )
     if prediction.known:  # of what the network has not learnt it knows neither
         typer.echo(f"{prediction.family} ({prediction.families[prediction.family]:.2f})")
         typer.echo(f"{prediction.diameter / 10:.1f} nm, volume-equivalent")
+        if prediction.facet_ratio is not None:
+            typer.echo(f"d{{100}} / d{{111}} of its facets: {prediction.facet_ratio:.2f}")
     table = Table("shape", "probability", "")
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     for shape, probability in ranked:
@@ -152,6 +158,10 @@ def print_evaluation(evaluation: "Evaluation") -> None:
         fidelity = f"{evaluation.psnr[name]:.2f}" if name in evaluation.psnr else ""
         restored.add_row(name, fidelity, f"{contrast:.4g}")
     console.print(restored)
+    own = evaluation.own_psnr
+    typer.echo(
+        f"at their own focus (PSNR, dB)     denoised {own['denoised']:.2f}, as recorded {own['raw']:.2f}"
+    )
     typer.echo(f"overlap of the masks (IoU, mean)  {evaluation.mask_iou:.3f}")
 
 

@@ -33,6 +33,7 @@ from facetem.data.workers import PER_GPU, cores, local_makers
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.growth import Size, grown
+from facetem.learn.matter import Matter
 from facetem.learn.processes import make_fabric, own_part
 from facetem.learn.release import release_classifier, release_restorer
 from facetem.learn.restorer import ContrastRestorer
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 
 Begun = TypeVar("Begun", ShapeClassifier, ContrastRestorer)
 CLASSIFIER_SHARE = 0.6  # of the time for both: the restorer is pleased sooner, its every pixel is a lesson
-SPREAD_IMAGES = 32  # held out, to tell how large a restored image's error is where its patches disagree
+SPREAD_IMAGES = 32  # held out, to tell how large the error of a restored image is beside its spread
 RESTORER_BESIDE = (
     0.75  # of the time for the classifier, where both learn side by side: it then has the GPU alone
 )
@@ -88,6 +89,7 @@ def run_training(
     workers: int | None,
     seed: int,
     batch: int | None = None,
+    rate: float | None = None,
     size: Size,
     machines: Machines,
 ) -> None:
@@ -116,6 +118,7 @@ def run_training(
             plan,
             minutes=minutes if network is which else (part if together else share) * minutes,
             batch=batch or (GPU_BATCH[which] if device.startswith("cuda") else plan.batch),
+            rate=plan.rate if rate is None else rate,
             **common,
         )
         for which, plan, share, part in (
@@ -175,7 +178,13 @@ def run_training(
         path = output / f"{which.value}.safetensors"
         if isinstance(model, ShapeClassifier):
             release_classifier(
-                model, path, calibration=calibration, familiar=others[0], training=said, device=device
+                model,
+                path,
+                calibration=calibration,
+                familiar=others[0],
+                training=said,
+                matter=Matter.of(stated),
+                device=device,
             )
         elif isinstance(model, ContrastRestorer):
             some = calibration.first(SPREAD_IMAGES)

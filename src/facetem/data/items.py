@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facetem.atoms.library import CUBIC_CLASSES
 from facetem.atoms.shapes import SHAPES
 from facetem.data.draw import Row, Specimen
 from facetem.data.specimens import Truth
@@ -21,8 +23,8 @@ Quaternion = tuple[float, float, float, float]
 class Item:
     """One specimen as it is stored, in any precision and on any device: exit wave (2, y, x), its real and imaginary
     part; target, mask and thickness [Å] (y', x') at `PIXEL`; index of the shape, -1 for one that is no class;
-    energy [eV]; volume-equivalent diameter [Å], with the error of the pixel size, and the unit quaternion (w, x, y, z)
-    from the shape's axes to the specimen's, both of the first particle."""
+    energy [eV]; of the first particle the volume-equivalent diameter [Å], with the error of the pixel size, the unit
+    quaternion (w, x, y, z) from the shape's axes to the specimen's, and the `facet_ratio`."""
 
     wave: Tensor
     target: Tensor
@@ -32,6 +34,7 @@ class Item:
     energy: float
     diameter: float
     quaternion: Quaternion
+    facet_ratio: float
 
 
 class Shelf:
@@ -56,6 +59,7 @@ class Shelf:
         lies = particles[particles["particle"] == 1].set_index("index").reindex(labels["index"])
         diameters = lies["diameter"].to_numpy() * (1 + labels["calibration"].to_numpy())
         turns = lies[["qw", "qx", "qy", "qz"]].to_numpy(dtype=float)
+        shapes, forms = lies["label"].tolist(), lies["form"].tolist()
         blocks = {name: torch.from_numpy(self._rows(name, first, rows)).to(self._device) for name in ARRAYS}
         return {
             first + row: Item(
@@ -67,6 +71,7 @@ class Shelf:
                 float(energies[row]),
                 float(diameters[row]),
                 _quaternion(turns[row]),
+                facet_ratio(shapes[row], forms[row]),
             )
             for k, row in enumerate(rows)
         }
@@ -91,7 +96,14 @@ def simulated(truth: Truth, k: int, specimen: Specimen) -> Item:
         specimen.energy,
         float(row.get("diameter", nan)) * (1 + float(specimen.parameters["calibration"])),
         _quaternion(float(row.get(name, nan)) for name in ("qw", "qx", "qy", "qz")),
+        facet_ratio(row.get("label"), row.get("form")),
     )
+
+
+def facet_ratio(label: object, form: object) -> float:
+    """d{100} / d{111} of a particle, by its class and form in the table of particles: how far the cube's faces are from
+    the centre, in units of how far the octahedron's are. It tells the cubic classes apart; NaN for the others."""
+    return float(json.loads(str(form))["ratio"]) if label in CUBIC_CLASSES else float("nan")
 
 
 def class_index(label: str) -> int:

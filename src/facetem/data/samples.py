@@ -34,7 +34,8 @@ class Batch:
     `mask` (float 0 or 1), `thickness` [Å]; `labels` (n,) are indices into `SHAPES`, -1 for a shape that is none
     of them; `dose`, `defocus`, `energy` (n,) [e/Å^2, Å, eV]; `diameter` (n,), volume-equivalent, of the first
     particle in the image's own scale [Å]; `orientation` (n, 3, 3), from the axes of its shape to those of the image
-    (x, y, beam), improper where the image is mirrored. NaN where there is no particle."""
+    (x, y, beam), improper where the image is mirrored; `facet_ratio` (n,), see `items.facet_ratio`. NaN where there is
+    no particle."""
 
     noisy: Tensor
     clean: Tensor
@@ -47,6 +48,7 @@ class Batch:
     energy: Tensor
     diameter: Tensor
     orientation: Tensor
+    facet_ratio: Tensor
 
     def first(self, n: int) -> Batch:
         """The first `n` samples."""
@@ -141,6 +143,7 @@ class SampleStream:
             energy=torch.tensor([showing.item.energy for showing in showings]),
             diameter=torch.tensor([showing.item.diameter for showing in showings]),
             orientation=self._orientations(showings, views),
+            facet_ratio=torch.tensor([showing.item.facet_ratio for showing in showings]),
         )
 
     def _orientations(self, showings: Sequence[Showing], views: Sequence[View]) -> Tensor:

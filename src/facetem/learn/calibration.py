@@ -38,13 +38,13 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 def fit_spread_scale(spread: ArrayLike, error: ArrayLike) -> float:
     """The factor that makes the rms of `spread` that of `error`, both of the same pixels of held-out images.
 
-    Patches that see the same noise agree more with each other than with the truth; their spread tells where the
-    error is large, and only held-out images tell how large.
+    What a network states of its error is that of training, and of one patch; held-out images tell what it is of new
+    ones, and of the mean of several.
 
     Raises
     ------
     InputError
-        If the two differ in shape, are not finite, or the patches agree everywhere.
+        If the two differ in shape, are not finite, or the spread is 0 everywhere.
     """
     spreads, errors = (np.asarray(a, dtype=np.float64) for a in (spread, error))
     if spreads.shape != errors.shape or not (np.isfinite(spreads).all() and np.isfinite(errors).all()):
@@ -53,7 +53,7 @@ def fit_spread_scale(spread: ArrayLike, error: ArrayLike) -> float:
         )
     disagreement = float(np.square(spreads).mean()) if spreads.size else 0.0
     if not disagreement > 0:
-        raise InputError("spread: expected patches that disagree somewhere, got none that do")
+        raise InputError("spread: expected some above 0, got none")
     return float(np.sqrt(np.square(errors).mean() / disagreement))
 
 

@@ -3,7 +3,8 @@
 The stem looks at the image through filters of 20 px (8 Å) at a stride of four: like a bank of Gabor filters, it
 tells the direction and spacing of lattice fringes before the resolution drops. Four residual stages follow.
 
-Besides the shape it answers how large the particle is, how it lies, and whether it is none of the shapes at all.
+Besides the shape it answers how large the particle is, how it lies, how far its cube faces are cut, and whether it is
+none of the shapes at all.
 
 In training the stages also feed a picture of what there is to see: the projected thickness of the particle, its
 mask and its image at best focus. Three bits of label per image teach a network slowly; a thickness in every
@@ -99,6 +100,8 @@ class Answer(NamedTuple):
     logits : (n, classes)
     log_diameter : (n,)
         Natural logarithm of the volume-equivalent diameter in units of `TYPICAL`.
+    log_ratio : (n,)
+        Natural logarithm of d{100} / d{111}, if the particle is of a cubic class.
     moments : (n, 25)
         How the particle lies, see `facetem.learn.orientation`.
     refusal : (n,)
@@ -109,6 +112,7 @@ class Answer(NamedTuple):
 
     logits: Tensor
     log_diameter: Tensor
+    log_ratio: Tensor
     moments: Tensor
     refusal: Tensor
     features: Tensor
@@ -144,11 +148,11 @@ class ShapeClassifier(nn.Module):
             nn.Linear(2 * sum(config.widths), HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1)
         )
         self.pose = nn.Sequential(
-            nn.Linear(2 * before, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1 + len(MOMENTS))
+            nn.Linear(2 * before, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2 + len(MOMENTS))
         )
         if config.reflections:
             self.reflections = Reflections(config.reflections)
-            said = nn.Linear(2 * HIDDEN, config.classes + 2 + len(MOMENTS))
+            said = nn.Linear(2 * HIDDEN, config.classes + 3 + len(MOMENTS))
             nn.init.zeros_(said.weight)  # begins without a say
             nn.init.zeros_(said.bias)
             self.correct = nn.Sequential(
@@ -164,14 +168,14 @@ class ShapeClassifier(nn.Module):
     def read(self, images: Tensor, features: Tensor, refusal: Tensor) -> Answer:
         """The answer in features (n, 2 c) and the refusal (n,), corrected by what the images' reflections tell."""
         pose = self.pose(features)
-        parts = (self.head(features), pose[:, :1], pose[:, 1:], refusal[:, None])
+        parts = (self.head(features), pose[:, :1], pose[:, 1:2], pose[:, 2:], refusal[:, None])
         if self.config.reflections:
             told = self.reflections(images).to(features.dtype)
             corrections = self.correct(torch.cat([features, told], dim=1))
             sizes = [part.shape[1] for part in parts]
             parts = tuple(a + b for a, b in zip(parts, corrections.split(sizes, dim=1), strict=True))
-        logits, diameter, moments, refusal = parts
-        return Answer(logits, diameter[:, 0], moments, refusal[:, 0], features)
+        logits, diameter, ratio, moments, refusal = parts
+        return Answer(logits, diameter[:, 0], ratio[:, 0], moments, refusal[:, 0], features)
 
     def refusal(self, stages: Sequence[Tensor]) -> Tensor:
         """The logit of "none of these" (n,). Every stage has a say: on its way up the trunk forgets what the shape does

@@ -14,7 +14,7 @@ from facetem.learn.conformal import COVERAGE, ConformalSets, conformal_quantile
 from facetem.learn.familiarity import Familiarity
 from facetem.learn.folded import folded
 from facetem.learn.foreign import ForeignLattice
-from facetem.learn.normalise import normalise
+from facetem.learn.normalise import levels, normalise
 from facetem.learn.restorer import FOCUS, ContrastRestorer
 from facetem.learn.spectra import Rings
 from facetem.learn.views import left_handed, mean_answer, views
@@ -27,9 +27,10 @@ CLASSIFIER_OUTPUTS = (
     "unfamiliarity",
     "log_diameter",
     "diameter",
+    "facet_ratio",
     "moments",
 )
-RESTORER_OUTPUTS = ("restored", "mask", "focus")
+RESTORER_OUTPUTS = ("restored", "denoised", "mask", "error", "focus")
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class ClassifierGraph(nn.Module):
     """Images (n, 256, 256) -> `CLASSIFIER_OUTPUTS`: the arithmetic of `Classifier.classify`.
 
     logits, probabilities (n, classes), in the order of `SHAPES`; possible (n, classes; bool) at a coverage of 95 %;
-    known (n,; bool) and the score behind it; log_diameter (n,) in units of `TYPICAL`, diameter [Å] (n,); moments
-    (n, 25), see `facetem.learn.orientation`.
+    known (n,; bool) and the score behind it; log_diameter (n,) in units of `TYPICAL`, diameter [Å] (n,); facet_ratio
+    (n,), d{100} / d{111} if the shape is cubic; moments (n, 25), see `facetem.learn.orientation`.
     """
 
     def __init__(self, model: ShapeClassifier, calibration: Calibration) -> None:
@@ -73,14 +74,14 @@ class ClassifierGraph(nn.Module):
         if space is not None:
             known = known & ~self._foreign(images)[0]
         diameter = TYPICAL * answer.log_diameter.exp()
-        size, lies = answer.log_diameter, answer.moments
-        return answer.logits, probabilities, possible, known, score, size, diameter, lies
+        size, lies, ratio = answer.log_diameter, answer.moments, answer.log_ratio.exp()
+        return answer.logits, probabilities, possible, known, score, size, diameter, ratio, lies
 
 
 class RestorerGraph(nn.Module):
-    """Patches (n, 256, 256) -> `RESTORER_OUTPUTS`: restored image, vacuum 1, and probability of the particle
-    (n, 256, 256); wavelength times distance from focus [Å^2] (n,), on either side. One view: `Restorer.restore`
-    averages over random patches."""
+    """Patches (n, 256, 256) -> `RESTORER_OUTPUTS`: restored image, vacuum 1; denoised image, in the units of the patch;
+    probability of the particle; expected rms error of the restored image (n, 256, 256); wavelength times distance from
+    focus [Å^2] (n,), on either side. One view: `Restorer.restore` averages over random patches."""
 
     def __init__(self, model: ContrastRestorer) -> None:
         super().__init__()
@@ -88,5 +89,11 @@ class RestorerGraph(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         reading = self.model(normalise(images))
-        image, mask = reading.drawn.unbind(1)
-        return image + 1, torch.sigmoid(mask), FOCUS * reading.focus
+        level, scale = levels(images)
+        return (
+            reading.restored + 1,
+            level + scale * reading.denoised,
+            torch.sigmoid(reading.mask),
+            reading.error.exp(),
+            FOCUS * reading.focus,
+        )

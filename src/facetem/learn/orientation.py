@@ -50,6 +50,7 @@ MOMENTS: tuple[tuple[int, int], ...] = tuple(
 )
 ROTATIONS = 12_000  # that moments are compared with at first: 9 degrees apart, 3 for a cubic crystal
 SMALL_STEP = 1e-5  # rad: of central differences
+TOLD = 15.0  # deg: an orientation that is typically farther off is not worth being told
 CLOSE = 1e-4  # rad: a step that ends the search
 MOST_STEPS = 100
 AT_ONCE = 256  # of them whose moments are taken: ten times as quick as all at once
@@ -72,12 +73,20 @@ class Orientation:
         Between it and the beam [deg].
     fit : float
         The correlation of this orientation's moments with those that the network saw: 1 at best.
+    error : float or None
+        How far such orientations are typically off [deg], see `facetem.learn.lying`; None if that is not known.
     """
 
     quaternion: tuple[float, float, float, float]
     zone: tuple[int, int, int] | None
     zone_angle: float | None
     fit: float
+    error: float | None = None
+
+    @property
+    def told(self) -> bool:
+        """Whether it is near enough to be of use, as far as is known."""
+        return self.error is None or self.error <= TOLD
 
     @property
     def rotation(self) -> Array:

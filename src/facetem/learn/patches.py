@@ -65,35 +65,41 @@ def _chain(length: int, side: int, rng: np.random.Generator) -> list[int]:
 
 
 class Blend:
-    """Weighted mean and spread of overlapping answers, in the memory of one row of patches.
+    """Weighted means of overlapping answers, and how far they are to be trusted, in the memory of one row of patches.
 
     Answers come in the order of their first rows; what no later one can reach is finished and let go.
 
     Attributes
     ----------
-    image, mask, spread : (y, x) float32
-        Means of both channels and the standard deviation of the first, complete after `finish`.
+    image, mask, denoised : (y, x) float32
+        Means of the answers.
+    spread : (y, x) float32
+        Standard deviation of `image` as a mixture of what the patches expect: the variance that they state, in the
+        mean, and that of their images (Lakshminarayanan, Pritzel and Blundell 2017, section 2.4). Complete, as the
+        others, after `finish`.
     """
 
     def __init__(self, shape: tuple[int, int], side: int) -> None:
-        self.image, self.mask, self.spread = (np.empty(shape, dtype=np.float32) for _ in range(3))
+        self.image, self.mask, self.denoised, self.spread = (
+            np.empty(shape, dtype=np.float32) for _ in range(4)
+        )
         ramp = np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2
         # A network knows least at the edge of a patch; the floor is for where there is nothing but edges.
         self._weight = ramp[:, None] * ramp + 1e-4
-        # Sums of w, w^2, w a, w a^2, w m. Double precision: the variance is a difference of two sums.
-        self._sums = np.zeros((5, side, shape[1]))
+        # Sums of w, w^2, w a, w a^2, w v, w m, w d. Double precision: the variance is a difference of two sums.
+        self._sums = np.zeros((7, side, shape[1]))
         self._top = 0
 
     def add(self, patch: Patch, answer: NDArray[np.float32]) -> None:
-        """Take in the answer (2, side, side) for a patch."""
+        """Take in the answer (4, side, side) for a patch: image, its variance, mask, denoised."""
         self._release(patch.y)
         side = answer.shape[-1]
         window = self._sums[:, :, patch.x : patch.x + side]
-        value, mask = answer
+        value, *others = answer
         weighted = self._weight * value
         for into, part in zip(
             window,
-            (self._weight, self._weight**2, weighted, weighted * value, self._weight * mask),
+            (self._weight, self._weight**2, weighted, weighted * value, *(self._weight * a for a in others)),
             strict=True,
         ):
             into += part
@@ -108,12 +114,13 @@ class Blend:
         if done <= 0:
             return
         rows = slice(self._top, top)
-        total, squares, first, second, mask = self._sums[:, :done]
+        total, squares, first, second, stated, mask, denoised = self._sums[:, :done]
         mean = first / total
         # Of n effective views the mean has taken up one: the unbiased variance with unequal weights.
         unseen = np.maximum(1 - squares / total**2, 1e-9)
-        self.image[rows], self.mask[rows] = mean, mask / total
-        self.spread[rows] = np.sqrt(np.maximum(second / total - mean**2, 0) / unseen)
+        apart = np.maximum(second / total - mean**2, 0) / unseen
+        self.image[rows], self.mask[rows], self.denoised[rows] = mean, mask / total, denoised / total
+        self.spread[rows] = np.sqrt(apart + stated / total)
         kept = self._sums[:, done:].copy()
         self._sums[:, : kept.shape[1]] = kept
         self._sums[:, kept.shape[1] :] = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from facetem.atoms.library import CUBIC_CLASSES
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.data.digest import digest_of
@@ -22,6 +23,8 @@ from facetem.learn.conformal import COVERAGE, ConformalSets, check_coverage
 from facetem.learn.familiarity import Familiarity
 from facetem.learn.folded import folded
 from facetem.learn.foreign import foreign_spacings
+from facetem.learn.lying import OrientationErrors
+from facetem.learn.matter import Matter
 from facetem.learn.normalise import normalise
 from facetem.learn.orientation import FAMILIES, Orientation, find_orientation
 from facetem.learn.saliency import saliency
@@ -38,8 +41,8 @@ Progress = Callable[[int, int], None]
 class Prediction:
     """The shape of one particle: name, calibrated probabilities of all shapes, that of the named one.
 
-    `known` is False where the image is unlike those of any learnt shape, or shows a reflection that gold does not have,
-    of the spacing `foreign` [Å]: the answer is then "none of these". It is False too where the particle is partly
+    `known` is False where the image is unlike those of any learnt shape, or shows a reflection that fcc metals do not
+    have, of the spacing `foreign` [Å]: the answer is then "none of these". It is False too where the particle is partly
     `hidden` (in words; empty if not): then nothing is claimed.
     `possible` are the shapes that the image leaves possible, the most probable first, never none: sets found so hold
     the true shape in a part of at least `coverage` of images like those of the calibration. Weights that state no
@@ -47,7 +50,8 @@ class Prediction:
 
     `families` are the probabilities of the structural families, each the sum of its shapes', and `family` is the most
     probable one: not always that of the named shape. `diameter` is the volume-equivalent one [Å]; `orientation` is that
-    of a particle of the named shape.
+    of a particle of the named shape. `facet_ratio` is d{100} / d{111}, the distances of its facets from its centre,
+    which tells from cube (0.58) to octahedron (1.73) how far the corners are cut; None for the other shapes.
     """
 
     shape: str
@@ -58,6 +62,7 @@ class Prediction:
     coverage: float | None
     diameter: float
     orientation: Orientation
+    facet_ratio: float | None = None
     foreign: float | None = None
     hidden: str = ""
 
@@ -81,7 +86,7 @@ class Classifier:
     """The shape network with its calibration. Answers are averaged over `learn.views`.
 
     `confusion` (true, named) are the held-out images of each shape by what they were named; None if the weights do not
-    say.
+    say. `matter` are the particles that it has learnt.
     """
 
     def __init__(
@@ -91,14 +96,17 @@ class Classifier:
         temperature: float = 1.0,
         sets: ConformalSets | None = None,
         space: Familiarity | None = None,
+        lying: OrientationErrors | None = None,
         confusion: NDArray[np.int64] | None = None,
+        matter: Matter | None = None,
         name: str = "classifier",
         digest: str | None = None,
         device: str = "cpu",
     ) -> None:
         self._model, self._device = model, device
-        self._temperature, self._sets, self._space = temperature, sets, space
+        self._temperature, self._sets, self._space, self._lying = temperature, sets, space, lying
         self.confusion = confusion
+        self.matter = matter or Matter()
         self.provenance = {"name": name, "device": device, "sha256": digest}
 
     @torch.inference_mode()
@@ -142,19 +150,25 @@ class Classifier:
                 possible=tuple(SHAPES[i] for i in row.argsort(descending=True) if inside[i]),
                 coverage=None if self._sets is None else coverage,
                 diameter=TYPICAL * float(size.exp()),
-                orientation=find_orientation(SHAPES[int(row.argmax())], lies),
+                orientation=self._orientation(SHAPES[int(row.argmax())], lies),
+                facet_ratio=float(ratio.exp()) if SHAPES[int(row.argmax())] in CUBIC_CLASSES else None,
                 foreign=None if np.isnan(other) else float(other),
             )
-            for row, fits, inside, size, lies, other in zip(
+            for row, fits, inside, size, lies, ratio, other in zip(
                 probabilities,
                 known,
                 possible,
                 answers.log_diameter,
                 answers.moments.numpy(),
+                answers.log_ratio,
                 foreign,
                 strict=True,
             )
         ]
+
+    def _orientation(self, shape: str, moments: NDArray[np.float32]) -> Orientation:
+        found = find_orientation(shape, moments)
+        return found if self._lying is None else replace(found, error=self._lying.of(shape, found.fit))
 
     @property
     def threshold(self) -> float:
@@ -192,7 +206,9 @@ def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> 
         temperature=header.get("temperature", 1.0),
         sets=ConformalSets(extra["conformal"].float()) if "conformal" in extra else None,
         space=space_of(header, extra),
+        lying=OrientationErrors(extra["lying"]) if "lying" in extra else None,
         confusion=np.array(header["confusion"]) if "confusion" in header else None,
+        matter=Matter.read(header.get("matter")),
         name=header.get("name", "classifier"),
         digest=digest_of(path or shipped("classifier")),
         device=device,

@@ -17,6 +17,8 @@ from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.conformal import ConformalSets
 from facetem.learn.familiarity import FALSE_ALARMS, Familiarity
 from facetem.learn.folded import folded
+from facetem.learn.lying import OrientationErrors
+from facetem.learn.matter import Matter
 from facetem.learn.predictor import Classifier
 from facetem.learn.restoration import Restorer
 from facetem.learn.restorer import ContrastRestorer
@@ -50,6 +52,7 @@ def release_classifier(
     calibration: Batch,
     familiar: Batch,
     training: dict[str, Any],
+    matter: Matter | None = None,
     device: str = "cpu",
 ) -> None:
     """Calibrate a trained classifier and write it to `path`.
@@ -58,11 +61,13 @@ def release_classifier(
     ----------
     calibration
         Held-out samples of the conditions that the confidence is stated for: they fix the temperature, the sets of
-        possible shapes, and how unfamiliar an image must be to be called so.
+        possible shapes, how unfamiliar an image must be to be called so, and how far orientations are typically off.
     familiar
         Held-out samples of all that the network was trained on: those of the classes are what is familiar.
     training
         How the weights came about; kept in the file's header.
+    matter
+        What particles the confidence is stated for; gold of 4 to 8 nm if nothing is said.
     """
     calibration, familiar = calibration.known(), familiar.known()
     classifier = Classifier(folded(model).to(device), device=device)
@@ -78,6 +83,7 @@ def release_classifier(
         "temperature": fit_temperature(logits, calibration.labels),
         "unfamiliar": space.threshold,
         "false_alarms": FALSE_ALARMS,
+        "matter": (matter or Matter()).as_dict(),
         "calibrated_on": len(calibration.labels),
         "confusion": _confusion(logits, calibration.labels).tolist(),
         "training": training,
@@ -90,6 +96,9 @@ def release_classifier(
         "ring_precision": space.precision,
         "middle": space.middle,
         "scale": space.scale,
+        "lying": OrientationErrors.measured(
+            answers.moments, logits.argmax(1), calibration.labels, calibration.orientation
+        ).knots,
     }
     save_weights(path, "classifier", model, config, extra)
 

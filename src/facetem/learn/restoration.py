@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from facetem.data.micrograph import Micrograph, micrograph_of, resample
 from facetem.data.signals import Signal, acquisition, hyperspy, make_signal
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.folded import folded
-from facetem.learn.normalise import normalise
+from facetem.learn.normalise import levels, normalise
 from facetem.learn.patches import Blend, Patch, draw_patches
 from facetem.learn.restorer import FOCUS, PATCH, ContrastRestorer
 from facetem.learn.support import LatticeSupport, lattice_support
@@ -40,6 +40,9 @@ MOST_VIEWS = 256
 BATCH = 8  # patches at once: more does not run faster on a CPU
 
 Progress = Callable[[int, int], None]
+Focus = Literal["best", "own"]
+IMAGES: dict[Focus, str] = {"best": "image", "own": "denoised"}  # of a `Restoration`, by their focus
+TITLES: dict[Focus, str] = {"best": "restored", "own": "denoised"}
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,14 @@ class Restoration:
     ----------
     image
         Restored image, vacuum about 1.
+    denoised
+        The image at its own focus without noise and blur of the camera, in the units of the input.
     mask
         Probability that a pixel shows a particle.
     spread
-        How far the patches disagree on `image`, in its units: their standard deviation times the factor that made
-        it the rms error on held-out simulated images (1 with weights that were released without one).
+        The rms error that `image` is expected to have, in its units: what the network states of each patch and how far
+        the patches disagree, together, times the factor that made it the rms error on held-out simulated images (1
+        with weights that were released without one).
     support
         Whether the lattice in `image` is in the input too.
     focus : (n, 3)
@@ -63,6 +69,7 @@ class Restoration:
     """
 
     image: NDArray[np.float32]
+    denoised: NDArray[np.float32]
     mask: NDArray[np.float32]
     spread: NDArray[np.float32]
     support: LatticeSupport
@@ -129,10 +136,18 @@ class Restorer:
         done = 0
         for some in _chunks(patches, BATCH if self._device == "cpu" else 8 * BATCH):
             stack = torch.stack([p.seen(data[p.y : p.y + PATCH, p.x : p.x + PATCH]) for p in some])
-            scaled = normalise(stack.to(self._device)).contiguous(memory_format=torch.channels_last)
-            reading = self._model(scaled)
-            answers = reading.drawn.float()
-            answers[:, 1] = torch.sigmoid(answers[:, 1])
+            stack = stack.to(self._device)
+            level, scale = levels(stack)
+            reading = self._model(normalise(stack).contiguous(memory_format=torch.channels_last))
+            answers = torch.stack(
+                [
+                    reading.restored,
+                    (2 * reading.error).exp(),
+                    torch.sigmoid(reading.mask),
+                    level + scale * reading.denoised,
+                ],
+                dim=1,
+            ).float()
             focus += [
                 (patch.y + PATCH / 2, patch.x + PATCH / 2, FOCUS * value)
                 for patch, value in zip(some, reading.focus.float().tolist(), strict=True)
@@ -143,11 +158,13 @@ class Restorer:
             if progress:
                 progress(done, len(patches))
         blend.finish()
-        restored, mask, spread = (a[:height, :width] for a in (blend.image, blend.mask, blend.spread))
+        restored, denoised, mask, spread = (
+            a[:height, :width] for a in (blend.image, blend.denoised, blend.mask, blend.spread)
+        )
         restored += 1
         spread *= self._spread_scale
         support = lattice_support(image, restored, sampling=PIXEL)
-        return Restoration(restored, mask, spread, support, np.array(focus))
+        return Restoration(restored, denoised, mask, spread, support, np.array(focus))
 
 
 def _check_whole(name: str, value: int, least: int, most: int) -> None:
@@ -186,6 +203,7 @@ def restore(
     sampling: float | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
+    focus: Focus = "best",
     views: int = VIEWS,
     seed: int = 0,
     progress: Progress | None = None,
@@ -197,6 +215,7 @@ def restore(
     sampling: float,
     weights: str | Path | None = None,
     device: str = "auto",
+    focus: Focus = "best",
     views: int = VIEWS,
     seed: int = 0,
     progress: Progress | None = None,
@@ -207,6 +226,7 @@ def restore(
     sampling: float | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
+    focus: Focus = "best",
     views: int = VIEWS,
     seed: int = 0,
     progress: Progress | None = None,
@@ -221,6 +241,8 @@ def restore(
         Any intensity scale.
     sampling
         Pixel size [Å/px]; that of a signal, if its axes are calibrated, need not be given.
+    focus
+        "best"; or "own" for the image at the focus that it was taken at, in the units of the input: a denoiser.
     views, seed
         As those of `Restorer.restore`.
 
@@ -231,19 +253,22 @@ def restore(
     Raises
     ------
     InputError
-        If the image or its pixel size cannot be used, or `views` or `seed`.
+        If the image or its pixel size cannot be used, or `focus`, `views` or `seed`.
     """
     if isinstance(image, Signal):
         hyperspy()  # what is missing is told before the work
+    if focus not in tuple(IMAGES):
+        raise InputError(f"focus: expected one of {', '.join(IMAGES)}, got {focus!r}")
     micrograph = micrograph_of(image, sampling)
     restorer = load_restorer(weights, device=device)
-    answer = restored_micrograph(micrograph, restorer, views=views, seed=seed, progress=progress).image
+    whole = restored_micrograph(micrograph, restorer, views=views, seed=seed, progress=progress)
+    answer = getattr(whole, IMAGES[focus])
     if not isinstance(image, Signal):
         return answer
     axes = micrograph.axes.described(answer.shape, micrograph.sampling)
-    about = {"restorer": restorer.provenance, "views": views, "seed": seed}
+    about = {"restorer": restorer.provenance, "focus": focus, "views": views, "seed": seed}
     more = acquisition(micrograph.metadata)
-    return make_signal(answer, axes, title=f"{micrograph.name}, restored", about=about, more=more)
+    return make_signal(answer, axes, title=f"{micrograph.name}, {TITLES[focus]}", about=about, more=more)
 
 
 def restored_micrograph(
@@ -257,8 +282,8 @@ def restored_micrograph(
     """Restore a micrograph of any pixel size; the arrays are on its own pixels."""
     pixels = resample(micrograph.image, micrograph.sampling, PIXEL)
     answer = restorer.restore(pixels, progress, views=views, seed=seed)
-    image, mask, spread = (
+    image, denoised, mask, spread = (
         resample(a, PIXEL, micrograph.sampling, shape=micrograph.image.shape)
-        for a in (answer.image, answer.mask, answer.spread)
+        for a in (answer.image, answer.denoised, answer.mask, answer.spread)
     )
-    return Restoration(image, mask, np.maximum(spread, 0), answer.support, answer.focus)
+    return Restoration(image, denoised, mask, np.maximum(spread, 0), answer.support, answer.focus)

@@ -11,23 +11,20 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
-from facetem.core.physics import wavelength
 from facetem.data.draw import imaging_seed
 from facetem.data.feed import feed
 from facetem.data.samples import Batch, SampleStream
 from facetem.data.sources import Share, Source
-from facetem.learn.classifier import TYPICAL, Answer, ShapeClassifier
-from facetem.learn.normalise import normalise, uneven
-from facetem.learn.orientation import FAMILIES, MOMENTS, moments, normals_of
+from facetem.learn.classifier import ShapeClassifier
+from facetem.learn.losses import focus_loss, likelihood_loss, log_error, pose_losses
+from facetem.learn.normalise import illumination, levels, normalise
 from facetem.learn.processes import Precision, make_fabric, mean_of_all, own_part, seed_of_step
-from facetem.learn.restorer import FOCUS, PATCH, ContrastRestorer
+from facetem.learn.restorer import PATCH, ContrastRestorer, Reading
 from facetem.learn.run import Run
 
 if TYPE_CHECKING:
@@ -84,8 +81,6 @@ class TrainingPlan:
             raise InputError(f"training plan: steps: expected 0 or more, got {self.steps}")
 
 
-NEAR = 250.0  # Å of defocus
-
 CLASSIFIER_PLAN = TrainingPlan()
 RESTORER_PLAN = TrainingPlan(size=PATCH, batch=4, rate=1.0e-3, ease=0.1)
 
@@ -104,8 +99,8 @@ class Task(Protocol):
 
 
 class ShapeTask:
-    """Cross-entropy of the shape, labels smoothed by 5 %, size and orientation, and what the network pictures on the
-    way.
+    """Cross-entropy of the shape, labels smoothed by 5 %, size, orientation and ratio of the facets, and what the
+    network pictures on the way.
 
     A shape that is no class (label -1) teaches the picture, and what to answer with "none of these".
     """
@@ -117,7 +112,8 @@ class ShapeTask:
         self.model: nn.Module = model or ShapeClassifier()
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        answer, picture = self.model(channels_last(normalise(uneven(batch.noisy, generator))))
+        seen = batch.noisy * illumination(batch.noisy, generator)
+        answer, picture = self.model(channels_last(normalise(seen)))
         logits = answer.logits.float()
         labels = batch.labels.to(logits.device)
         known = (labels >= 0).sum().clamp_min(1)
@@ -131,46 +127,26 @@ class ShapeTask:
         image = functional.smooth_l1_loss(picture.target, batch.target - 1, beta=0.1)
         refusal = functional.binary_cross_entropy_with_logits(answer.refusal.float(), (labels < 0).float())
         accuracy = (logits.argmax(1) == labels).sum() / known
-        size, lies = pose_losses(answer, batch)
+        size, lies, ratio = pose_losses(answer, batch)
         figures = {
             "loss": shape,
             "accuracy": accuracy,
             "diameter": size,
             "orientation": lies,
+            "ratio": ratio,
             "refusal": refusal,
             "thickness": thick,
             "mask": mask,
             "image": image,
         }
-        total = shape + 2 * size + 2 * lies + 0.5 * refusal + thick + 0.5 * mask + 3 * image
+        total = shape + 2 * size + 0.7 * lies + 3 * ratio + 0.5 * refusal + thick + 0.5 * mask + 3 * image
         return total, {k: v.detach() for k, v in figures.items()}
 
 
-def pose_losses(answer: Answer, batch: Batch) -> tuple[Tensor, Tensor]:
-    """How far diameter (relative, Huber with a bend at 5 %) and moments of the orientation (mean square) are from the
-    truth, in the mean over the particles of known shape."""
-    device = answer.logits.device
-    labels = batch.labels.tolist()
-    rows = [i for i, label in enumerate(labels) if label >= 0]
-    if not rows:
-        return answer.log_diameter.sum() * 0, answer.moments.sum() * 0
-    truth = np.empty((len(rows), len(MOMENTS)))
-    orientations = batch.orientation.double().numpy()
-    for kind, shapes in FAMILIES.items():
-        some = [k for k, i in enumerate(rows) if SHAPES[labels[i]] in shapes]
-        if some:
-            truth[some] = moments(
-                np.einsum("nij,kj->nki", orientations[[rows[k] for k in some]], normals_of(kind))
-            )
-    wanted = torch.from_numpy(truth).float().to(device)
-    lies = functional.mse_loss(answer.moments[rows].float(), wanted)
-    size = torch.log(batch.diameter[rows].float() / TYPICAL).to(device)
-    return functional.smooth_l1_loss(answer.log_diameter[rows].float(), size, beta=0.05), lies
-
-
 class ContrastTask:
-    """Huber loss of the restored image, and of what its filter alone makes of it (bend at a third of the vacuum level),
-    cross-entropy of the mask, and Huber loss of the defocus, where it is what decides the contrast: a lens with a large
+    """Huber loss of the restored image, and of what its filter alone makes of it (bend at a third of the vacuum level);
+    logarithm of the rms error of the denoised image, and of its filter's; likelihood of the restored image's error;
+    cross-entropy of the mask; and Huber loss of the defocus, where it is what decides the contrast: a lens with a large
     spherical aberration is left out."""
 
     name = "restorer"
@@ -180,33 +156,31 @@ class ContrastTask:
         self.model: nn.Module = model or ContrastRestorer()
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        drawn, undone, focus = self.model(channels_last(normalise(uneven(batch.noisy, generator))))
-        answer = drawn.float()
-        wanted = batch.target - 1
-        image = functional.smooth_l1_loss(answer[:, 0], wanted, beta=0.33)
-        mask = functional.binary_cross_entropy_with_logits(answer[:, 1], batch.mask)
-        error = functional.mse_loss(answer[:, 0].detach(), wanted) / wanted.var().clamp_min(1e-12)
-        linear = functional.smooth_l1_loss(undone.float(), wanted, beta=0.33)
-        lens = focus_loss(focus, batch)
+        light = illumination(batch.noisy, generator)
+        seen = batch.noisy * light
+        mean, spread = levels(seen)
+        reading = self.model(channels_last(normalise(seen)))
+        reading = Reading(*(part.float() for part in reading))
+        wanted, clean = batch.target - 1, (batch.clean * light - mean) / spread
+        image = functional.smooth_l1_loss(reading.restored, wanted, beta=0.33)
+        linear = functional.smooth_l1_loss(reading.filtered[:, 0], wanted, beta=0.33)
+        noise = log_error(reading.denoised, clean)
+        smooth = log_error(reading.filtered[:, 1], clean)
+        mask = functional.binary_cross_entropy_with_logits(reading.mask, batch.mask)
+        error = likelihood_loss(reading.error, reading.restored.detach() - wanted)
+        lens = focus_loss(reading.focus, batch)
         figures = {
-            "loss": image.detach(),
-            "mask": mask.detach(),
-            "filter": linear.detach(),
-            "focus": lens.detach(),
-            "unexplained": error,
+            "loss": image,
+            "mask": mask,
+            "filter": linear,
+            "noise": noise,
+            "smooth": smooth,
+            "error": error,
+            "focus": lens,
+            "unexplained": functional.mse_loss(reading.restored, wanted) / wanted.var().clamp_min(1e-12),
         }
-        return 30 * image + 15 * linear + mask + 0.3 * lens, figures
-
-
-def focus_loss(focus: Tensor, batch: Batch) -> Tensor:
-    """How far `Reading.focus` is from the truth: Huber, with a bend at a quarter of its unit, in the mean over the
-    images within `NEAR` of focus (0 without any)."""
-    near = batch.defocus.abs() <= NEAR
-    wavelengths = torch.tensor([wavelength(energy) for energy in batch.energy.tolist()])
-    wanted = (wavelengths * batch.defocus.abs() / FOCUS).to(focus)[near]
-    return functional.smooth_l1_loss(focus[near].float(), wanted.float(), beta=0.25, reduction="sum") / max(
-        1, int(near.sum())
-    )
+        total = 30 * image + 15 * linear + 2 * noise + 0.3 * smooth + 0.3 * error + mask + 0.3 * lens
+        return total, {name: value.detach() for name, value in figures.items()}
 
 
 def channels_last(images: Tensor) -> Tensor:
@@ -216,12 +190,14 @@ def channels_last(images: Tensor) -> Tensor:
 
 def eased(batch: Batch, strength: float, generator: torch.Generator) -> Batch:
     """The batch made easier: noise (and the camera's blur) at `strength` (0 to 1) of the true one, and a part
-    1 - `strength` of the images replaced by their targets, which show the particle at its best focus."""
+    1 - `strength` of the images replaced by their targets, which show the particle at its best focus; a denoiser is
+    asked for the same."""
     if strength >= 1:
         return batch
     noisy = batch.clean + strength * (batch.noisy - batch.clean)
     bare = torch.rand(len(noisy), generator=generator).to(noisy.device) >= strength
-    return replace(batch, noisy=torch.where(bare[:, None, None], batch.target, noisy))
+    noisy, clean = (torch.where(bare[:, None, None], batch.target, part) for part in (noisy, batch.clean))
+    return replace(batch, noisy=noisy, clean=clean)
 
 
 def learning_rate(plan: TrainingPlan, part: float) -> float:

@@ -33,7 +33,8 @@ def model_card(
         f"Two networks for HRTEM images of single nanoparticles on amorphous carbon ({_matter(evaluation.recipe)}), at",
         f"{PIXEL:g} Å/px.",
         "`classifier.safetensors` names one of eight 3D shapes; `restorer.safetensors` answers with the noise-free",
-        "image at the focus of best particle/substrate contrast and with the particle's outline.",
+        "image at the focus of best particle/substrate contrast and at the focus of the micrograph, with the error that",
+        "is to be expected, and with the particle's outline.",
         "",
         "## How they were trained",
         "",
@@ -61,7 +62,8 @@ def model_card(
         f"- Structural family (single crystal, singly twinned, decahedral, icosahedral): accuracy "
         f"{pose.family_accuracy:.3f}.",
         f"- Diameter: median error {pose.diameter_error:.1%}. Orientation, where the shape is accepted and right: "
-        f"median error {pose.orientation_accepted:.1f} degrees (a guess: {pose.orientation_guess:.1f}).",
+        f"median error {pose.orientation_accepted:.1f} degrees (a guess: {pose.orientation_guess:.1f}). Facet ratio "
+        f"d{{100}} / d{{111}} of cubic shapes: median error {pose.ratio_error:.1%}.",
         f"- Images answered as known: {evaluation.known:.3f}.",
         f"- Overlap of the found with the true outline (IoU): {evaluation.mask_iou:.3f}.",
         "",
@@ -74,7 +76,8 @@ def model_card(
     lines += [
         "",
         'PSNR after an affine fit, peak = the target\'s own range. "Best Gaussian" is the Gaussian filter whose width',
-        "was chosen, image by image, with the target in hand.",
+        "was chosen, image by image, with the target in hand. To the noise-free image at the focus of each: raw",
+        f"{evaluation.own_psnr['raw']:.2f} dB, denoised {evaluation.own_psnr['denoised']:.2f} dB.",
         "",
         "Confusion (rows: true, columns: named):",
         "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from facetem.atoms.library import BORDERS, CUBIC_CLASSES
+from facetem.atoms.library import BORDERS
 from facetem.atoms.shapes import SHAPES
+from facetem.data.items import facet_ratio
 from facetem.learn.orientation import FAMILIES
 
 NEAR_BORDER = 0.06  # relative distance of a ratio of facet distances from a border between two classes
@@ -45,12 +45,10 @@ def border_distance(particles: pd.DataFrame) -> NDArray[np.float64]:
 
     A particle on a border belongs to one class by definition alone: an image with noise cannot tell which.
     """
-    inner = np.array(BORDERS[1:-1])
-    distances = np.full(len(particles), np.inf)
-    for i, (label, form) in enumerate(zip(particles["label"], particles["form"], strict=True)):
-        if label in CUBIC_CLASSES:
-            distances[i] = float(np.abs(json.loads(form)["ratio"] / inner - 1).min())
-    return distances
+    rows = zip(particles["label"], particles["form"], strict=True)
+    ratios = np.array([facet_ratio(*row) for row in rows])
+    distances = np.abs(ratios[:, None] / np.array(BORDERS[1:-1]) - 1).min(1)
+    return np.where(np.isnan(ratios), np.inf, distances)
 
 
 def zone_angles(orientations: NDArray[np.float64]) -> NDArray[np.float64]:

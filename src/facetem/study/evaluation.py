@@ -37,7 +37,8 @@ RANGES: Mapping[str, tuple[float, ...]] = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results on a test set. PSNR [dB] after an affine fit; contrast as `core.contrast`, medians.
+    """Results on a test set. PSNR [dB] after an affine fit, `psnr` to the target and `own_psnr` to the noise-free image
+    at the focus of each; contrast as `core.contrast`, medians.
 
     `stated_coverage` is what the classifier states for its sets of possible shapes; None if its weights state none.
     """
@@ -50,6 +51,7 @@ class Evaluation:
     stated_coverage: float | None
     accuracy_by: dict[str, list[tuple[float, float, float, int]]]
     psnr: dict[str, float]
+    own_psnr: dict[str, float]
     contrast: dict[str, float]
     mask_iou: float
     probabilities: Tensor
@@ -86,7 +88,16 @@ class Evaluation:
                 "shape_right": _number(self.pose.orientation_error),
                 "accepted_and_right": _number(self.pose.orientation_accepted),
                 "guess": _number(self.pose.orientation_guess),
+                "accepted_by_family": {
+                    name: _number(error) for name, error in self.pose.orientation_by_family.items()
+                },
             },
+            "orientation_told": {
+                "share_of_accepted": _number(self.pose.orientation_told),
+                "error_deg_median": _number(self.pose.orientation_when_told),
+                "within_stated": _number(self.pose.orientation_within),
+            },
+            "facet_ratio_error_median": _number(self.pose.ratio_error),
             "classes": list(SHAPES),
             "confusion": self.shapes.confusion.tolist(),
             "accuracy_by": {
@@ -94,6 +105,7 @@ class Evaluation:
                 for name, rows in self.accuracy_by.items()
             },
             "psnr_db": self.psnr,
+            "psnr_at_own_focus_db": self.own_psnr,
             "contrast_median": self.contrast,
             "mask_iou": self.mask_iou,
         }
@@ -149,10 +161,11 @@ def score(
         progress("classify", i + 1, n)
     probabilities = torch.tensor(rows)
     correct = (probabilities.argmax(1) == samples.labels).numpy()
-    restored, masks = [], []
+    restored, denoised, masks = [], [], []
     for i in range(n):
         answer = restorer.restore(samples.noisy[i].numpy())
         restored.append(torch.as_tensor(answer.image))
+        denoised.append(torch.as_tensor(answer.denoised))
         masks.append(torch.as_tensor(answer.mask) > 0.5)
         progress("restore", i + 1, n)
     images = {
@@ -173,7 +186,9 @@ def score(
         n=n,
         shapes=shape_scores(probabilities, samples.labels),
         sets=set_scores(torch.tensor(possible), torch.tensor(known), probabilities, samples.labels),
-        pose=pose_scores(predictions, samples.labels, samples.diameter, samples.orientation),
+        pose=pose_scores(
+            predictions, samples.labels, samples.diameter, samples.orientation, samples.facet_ratio
+        ),
         stated_coverage=stated,
         accuracy_by={
             name: _by(conditions[name], correct, edges)
@@ -181,6 +196,10 @@ def score(
             if name in conditions
         },
         psnr={name: float(psnr(image, samples.target).mean()) for name, image in images.items()},
+        own_psnr={
+            name: float(psnr(image, samples.clean).mean())
+            for name, image in {"raw": samples.noisy, "denoised": torch.stack(denoised)}.items()
+        },
         contrast={
             name: float(contrast(image, true).median())
             for name, image in {**images, "target": samples.target}.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from facetem.atoms.shapes import SHAPES
 from facetem.study.evaluation import UNITS
 
 Result = Mapping[str, Any]
+_MEASURES = {"psnr": "PSNR [dB]", "ssim": "SSIM", "lattice": "lattice", "contrast_ratio": "contrast"}
 
 
 def write_models_page(
@@ -80,6 +81,7 @@ def _interval(values: Iterable[float]) -> str:
 
 def _standard(result: Result) -> tuple[list[str], dict[str, Any]]:
     sets, turned = result["sets"], result["orientation_error_deg_median"]
+    told = result["orientation_told"]
     lines = [
         "## Standard test",
         "",
@@ -105,7 +107,18 @@ def _standard(result: Result) -> tuple[list[str], dict[str, Any]]:
                     "orientation, median error where accepted and right [deg]",
                     _said(turned["accepted_and_right"], 1),
                 ),
+                *(
+                    (f"the same, {name} [deg]", _said(error, 1))
+                    for name, error in turned["accepted_by_family"].items()
+                ),
                 ("the same of a guess [deg]", _said(turned["guess"], 1)),
+                ("accepted and right images that are told how they lie", told["share_of_accepted"]),
+                ("their median error [deg]", _said(told["error_deg_median"], 1)),
+                ("orientations no farther off than is stated (a median: 0.5)", told["within_stated"]),
+                (
+                    "d{100} / d{111} of cubic shapes, median relative error",
+                    result["facet_ratio_error_median"],
+                ),
                 ("overlap of the outline (IoU)", result["mask_iou"]),
             ],
         ),
@@ -191,7 +204,6 @@ def _baselines(result: Result) -> tuple[list[str], dict[str, Any]]:
 
 
 def _restoration(result: Result) -> tuple[list[str], dict[str, Any]]:
-    methods = list(result["foci"][0]["scores"])
     foci = [row["defocus"] / 10 for row in result["foci"]]
     lines = [
         "## Restoration",
@@ -203,22 +215,16 @@ def _restoration(result: Result) -> tuple[list[str], dict[str, Any]]:
         "the best linear filter (all that knowing transfer, noise and specimen could give) are chosen with the target",
         "in hand.",
     ]
-    for key, title in (
-        ("psnr", "PSNR [dB]"),
-        ("ssim", "SSIM"),
-        ("lattice", "lattice"),
-        ("contrast_ratio", "contrast"),
-    ):
-        digits = 2 if key == "psnr" else 3
-        lines += _table(
-            (title, *(f"{focus:g} nm" for focus in foci)),
-            (
-                (name, *(_said(row["scores"][name][key], digits) for row in result["foci"]))
-                for name in methods
-            ),
-        )
+    lines += _by_focus(result, "scores", ("psnr", "ssim", "lattice", "contrast_ratio"))
     told = ", ".join(_said(row["spearman"], 2) for row in result["foci"])
-    lines += ["", f"Rank correlation of the spread with the true error, at these foci: {told}."]
+    lines += [
+        "",
+        f"Rank correlation of the spread with the true error, at these foci: {told}.",
+        "",
+        "The same images against the noise-free image at the focus of each, which a denoiser is asked for:",
+    ]
+    lines += _by_focus(result, "own", ("psnr", "ssim", "lattice"))
+    methods = list(result["foci"][0]["scores"])
     drawn = figures.methods_against(
         foci,
         {name: [row["scores"][name]["psnr"] for row in result["foci"]] for name in methods},
@@ -226,6 +232,22 @@ def _restoration(result: Result) -> tuple[list[str], dict[str, Any]]:
         y_label="PSNR to the image at best focus [dB]",
     )
     return lines, {"restoration-by-focus": drawn}
+
+
+def _by_focus(result: Result, against: str, measures: Sequence[str]) -> list[str]:
+    """Tables of some measures, method by method and focus by focus."""
+    rows = result["foci"]
+    lines: list[str] = []
+    for measure in measures:
+        digits = 2 if measure == "psnr" else 3
+        lines += _table(
+            (_MEASURES[measure], *(f"{row['defocus'] / 10:g} nm" for row in rows)),
+            (
+                (name, *(_said(row[against][name][measure], digits) for row in rows))
+                for name in rows[0][against]
+            ),
+        )
+    return lines
 
 
 def _cost(result: Result) -> tuple[list[str], dict[str, Any]]:

@@ -28,7 +28,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class FocusScores:
-    """Restoration of images taken at `defocus` [Å], by method.
+    """Restoration of images taken at `defocus` [Å], by method: `scores` against the noise-free images at the focus of
+    best contrast, `own` against those at their own focus, which a denoiser is asked for.
 
     `spearman` is the rank correlation of the restorer's spread with its true error, both after a Gaussian of `WIDTH`,
     all pixels together.
@@ -36,6 +37,7 @@ class FocusScores:
 
     defocus: float
     scores: dict[str, RestorationScores]
+    own: dict[str, RestorationScores]
     spearman: float
 
 
@@ -56,7 +58,6 @@ def focus_scores(
     progress: Progress = lambda done, total: None,
 ) -> FocusScores:
     """Scores of the restorer and of filters on samples that were all taken at one focus."""
-    target, inside = samples.target, samples.mask > 0.5
     noisy = samples.noisy.float().numpy()
     restored: list[Restoration] = []
     smoothed: dict[str, list[Tensor]] = {name: [] for name in filters}
@@ -65,18 +66,28 @@ def focus_scores(
         for name, run in filters.items():
             smoothed[name].append(torch.from_numpy(np.asarray(run(image, PIXEL), dtype=np.float32)))
         progress(i + 1, len(noisy))
-    images = {
-        "raw": samples.noisy,
-        "noise-free at its own focus": samples.clean,
-        "best Gaussian": best_gaussian(samples.noisy, target),
-        "best linear filter": best_linear(samples.noisy, target),
-        **{name: torch.stack(stack) for name, stack in smoothed.items()},
-        "restored": torch.from_numpy(np.stack([answer.image for answer in restored])),
+    filtered = {name: torch.stack(stack) for name, stack in smoothed.items()}
+
+    def scores(target: Tensor, ours: Mapping[str, Tensor]) -> dict[str, RestorationScores]:
+        images = {
+            "raw": samples.noisy,
+            "best Gaussian": best_gaussian(samples.noisy, target),
+            "best linear filter": best_linear(samples.noisy, target),
+            **filtered,
+            **ours,
+        }
+        inside = samples.mask > 0.5
+        return {name: restoration_scores(stack, target, inside) for name, stack in images.items()}
+
+    answers = {
+        name: torch.from_numpy(np.stack([getattr(answer, name) for answer in restored]))
+        for name in ("image", "denoised")
     }
-    errors = [answer.image - true for answer, true in zip(restored, target.numpy(), strict=True)]
+    errors = [answer.image - true for answer, true in zip(restored, samples.target.numpy(), strict=True)]
     return FocusScores(
         defocus,
-        {name: restoration_scores(stack, target, inside) for name, stack in images.items()},
+        scores(samples.target, {"noise-free at its own focus": samples.clean, "restored": answers["image"]}),
+        own=scores(samples.clean, {"denoised": answers["denoised"]}),
         spearman=_rank([answer.spread for answer in restored], errors),
     )
 

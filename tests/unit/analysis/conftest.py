@@ -18,6 +18,7 @@ NAMES = ("truncated_octahedron", "cube", "icosahedron")
 @dataclass(frozen=True)
 class FakeRestoration:
     image: np.ndarray
+    denoised: np.ndarray
     mask: np.ndarray
     spread: np.ndarray
     support: LatticeSupport
@@ -39,6 +40,7 @@ class FakePrediction:
     diameter: float = 61.0
     family: str = "single crystal"
     orientation: Orientation = LIES
+    facet_ratio: float | None = 0.7
     foreign: float | None = None
 
 
@@ -56,7 +58,7 @@ class FakeRestorer:
         mask = 1 / (1 + np.exp((smooth - 80) / 2))
         image = smooth if self.lattice is None else smooth + mask * self.lattice
         return FakeRestoration(
-            image, mask, np.abs(field - smooth), lattice_support(field, image, sampling=0.4)
+            image, smooth, mask, np.abs(field - smooth), lattice_support(field, image, sampling=0.4)
         )
 
 

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from facetem.analysis.analyze import analyze
+from facetem.analysis.page import page
 from facetem.core.errors import InputError
 from facetem.data.micrograph import Micrograph, save_image
+from facetem.learn.matter import Matter
 
 Discs = list[tuple[float, float, float]]
 
@@ -139,3 +141,16 @@ def test_a_pixel_size_that_the_lattice_contradicts_is_said(
         assert ("--sampling-nm 0.04545" in found.warning) == disagrees
         seen = [d for p in found.particles for d in p.spacings_nm]
         assert any(abs(d / (0.2355 * wrong) - 1) < 0.01 for d in seen)
+
+
+def test_a_report_names_the_metal_that_its_classifier_has_learnt(
+    micrograph: Micrograph, networks: dict[str, Any]
+) -> None:
+    """Its sizes too: of 2 to 3 nm all of these discs are too large."""
+    networks["classifier"].matter = Matter(("Pt",), (20.0, 30.0))
+    analysis = analyze(micrograph, **networks)
+    assert analysis.learnt.metal == "platinum"
+    whole = [p for p in analysis.particles if p.judged and not p.cut_by_edge]
+    assert whole
+    assert all("outside the 2 to 3 nm of the training" in p.remarks for p in whole)
+    assert "images of platinum" in page(analysis)

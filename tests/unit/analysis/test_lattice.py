@@ -95,8 +95,21 @@ def test_one_kind_of_spot_gives_no_reason_to_doubt() -> None:
     assert not scale.disagrees
 
 
+def test_a_learnt_metal_whose_lattice_it_is_leaves_the_pixel_size_alone() -> None:
+    """Copper's spots are gold's of pixels that are 13 % larger, unless copper is what was learnt."""
+    copper = [[3.615 / np.sqrt(reflection) for reflection in (3, 4, 8)]] * 3
+    for learnt, element, disagrees in (
+        (["Au"], "Au", True),
+        (["Au", "Cu"], "Cu", False),
+        (["Cu"], "Cu", False),
+    ):
+        scale = lattice_scale(copper, learnt)
+        assert scale is not None
+        assert (scale.element, scale.disagrees) == (element, disagrees)
+
+
 def test_few_spots_say_nothing_and_iron_is_refused() -> None:
     assert lattice_scale([[2.35, 2.35, 2.04, 2.0]]) is None
     assert lattice_scale([[2.35], [], [2.04]]) is None
     with pytest.raises(InputError, match="expected an fcc metal"):
-        lattice_scale([[2.0] * 3, [2.0] * 3], "Fe")
+        lattice_scale([[2.0] * 3, [2.0] * 3], ["Au", "Fe"])

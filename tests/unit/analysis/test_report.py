@@ -1,6 +1,7 @@
 """Reports: complete, self-contained, safe against odd names, and all there or not there at all."""
 
 import csv
+import io
 import json
 import re
 from dataclasses import replace
@@ -18,12 +19,14 @@ from rsciio import hspy
 from facetem.analysis import report
 from facetem.analysis.analyze import Analysis, analyze
 from facetem.analysis.page import page
-from facetem.analysis.report import check_output, save_analysis
+from facetem.analysis.report import check_output, save_analysis, table_csv
 from facetem.core.errors import InputError
 from facetem.data.micrograph import Micrograph, load_micrograph
 from facetem.learn.conformal import COVERAGE
+from facetem.learn.orientation import TOLD
 
 FILES = [
+    "denoised.tif",
     "gallery.png",
     "overview.png",
     "overview.svg",
@@ -194,14 +197,15 @@ def test_the_restored_image_keeps_its_pixel_size(analysis: Analysis, saved: Path
     assert_array_equal(restored.image, analysis.restored)
     assert load_micrograph(saved / "spread.tif").sampling == pytest.approx(0.4)
     assert_array_equal(tifffile.imread(saved / "spread.tif"), analysis.spread)
+    assert_array_equal(tifffile.imread(saved / "denoised.tif"), analysis.denoised)
 
 
-def test_the_page_shows_the_uncertainty_as_a_third_picture_with_its_range(
+def test_the_page_shows_four_pictures_and_the_range_of_the_uncertainty(
     analysis: Analysis, saved: Path, text: str
 ) -> None:
     html = (saved / "report.html").read_text(encoding="utf-8")
-    titles = re.findall(r'<img alt="(Micrograph|Restored|Uncertainty)"', html)
-    assert titles == ["Micrograph", "Restored", "Uncertainty"]
+    titles = re.findall(r'<img alt="(Micrograph|Denoised|Restored|Uncertainty)"', html)
+    assert titles == ["Micrograph", "Denoised", "Restored", "Uncertainty"]
     assert f"to white, {np.percentile(analysis.spread, 99.5):.2g}" in text
 
 
@@ -310,3 +314,32 @@ def test_the_result_is_as_its_schema_says(saved: Path) -> None:
     assert [error.message for error in Draft202012Validator(schema).iter_errors(result)] == []
     result["particles"][0]["diameter"] = 5.0
     assert not Draft202012Validator(schema).is_valid(result)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "12° from [1 1 0]"),
+        ({"orientation_error_deg": 4.2}, "12° from [1 1 0] (typically 4° off)"),
+        (
+            {"orientation_error_deg": 0.2, "zone": None, "zone_angle_deg": None},
+            "orientation typically 1° off",
+        ),
+        ({"zone": None, "zone_angle_deg": None}, ""),
+        ({"orientation_error_deg": TOLD + 1}, ""),
+        ({"known": False}, ""),
+    ],
+)
+def test_how_a_particle_lies_is_told_where_it_is_known(
+    analysis: Analysis, changes: dict[str, Any], words: str
+) -> None:
+    known = next(p for p in analysis.particles if p.known)
+    assert replace(known, **changes).lies == words
+
+
+def test_the_table_has_the_facets_and_how_far_the_orientation_is_off(analysis: Analysis) -> None:
+    particles = [replace(p, orientation_error_deg=3.14) for p in analysis.particles]
+    rows = list(csv.DictReader(io.StringIO(table_csv(particles))))
+    for row, particle in zip(rows, particles, strict=True):
+        told = (row["facet_ratio"], row["orientation_error_deg"])
+        assert told == (("0.700", "3.1") if particle.known else ("", ""))

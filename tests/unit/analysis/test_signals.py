@@ -98,5 +98,5 @@ def test_labels_are_the_particles(signal: Any, networks: Any) -> None:
 
 
 def test_an_unknown_image_is_refused(signal: Any, networks: Any) -> None:
-    with pytest.raises(InputError, match="expected one of field, restored"):
+    with pytest.raises(InputError, match="expected one of field, denoised, restored"):
         analysed(signal, networks).signal("phase")

@@ -31,9 +31,8 @@ class Dark:
 
     def restore(self, field: Any, progress: Any = None, *, views: int = 2) -> Restoration:
         image = np.asarray(field)
-        return Restoration(
-            image, (image < 80).astype("f4"), 0 * image, lattice_support(image, image, sampling=0.4)
-        )
+        support = lattice_support(image, image, sampling=0.4)
+        return Restoration(image, image, (image < 80).astype("f4"), 0 * image, support)
 
 
 class InTurn:

@@ -38,4 +38,5 @@ def test_json_holds_families_diameter_and_orientation(capsys: pytest.CaptureFixt
         "zone": None,
         "zone_angle_deg": None,
         "fit": 0.9,
+        "error_deg": None,
     }

@@ -39,7 +39,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
             files[array_file(name, shard)] = encoded_array(
                 name, values * numbers if name == "thickness" else values, RECIPE
             )
-        labels = zip(["cube", "octahedron", "none", "twin"], [2e5, 3e5, 2e5, 8e4], strict=True)
+        shapes = ["cube", "octahedron", "none", "twin"]
+        labels = zip(shapes, [2e5, 3e5, 2e5, 8e4], strict=True)
         index = [int(i) for i in store.indices(shard)]
         rows: list[Row] = [
             {"index": i, "label": label, "energy": energy, "calibration": 0.1}
@@ -47,10 +48,12 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         files[table_file("labels", shard)] = encoded_table(rows, {})
         quarter = {"qw": 0.5**0.5, "qx": 0.0, "qy": 0.0, "qz": 0.5**0.5}
-        lies: list[Row] = [{"index": i, "particle": 1, "diameter": 10.0 + i, **quarter} for i in index]
-        lies.insert(
-            1, {"index": 0, "particle": 2, "diameter": 99.0, **quarter}
-        )  # another one in the same field
+        lies: list[Row] = [
+            {"index": i, "particle": 1, "diameter": 10.0 + i, "label": shape, "form": f'{{"ratio": 1.{i}}}'}
+            | quarter
+            for i, shape in zip(index, shapes, strict=True)
+        ]
+        lies.insert(1, lies[0] | {"particle": 2, "diameter": 99.0})  # another one in the same field
         lies = [row for row in lies if row["index"] != 3]  # a field without particles
         files[table_file("particles", shard)] = encoded_table(lies, {})
         publish_shard(path, shard, files, {})
@@ -142,11 +145,13 @@ def test_size_and_orientation_are_those_of_the_first_particle_as_it_is_seen(path
     items = {s.visit.index: s.item for group in loaded(StoreSource(path), 0) for s in group}
     assert [items[i].diameter for i in range(3)] == pytest.approx([11.0, 12.1, 13.2])
     assert np.isnan(items[3].diameter)
+    assert [items[i].facet_ratio for i in range(4)] == pytest.approx([1.0, 1.1, np.nan, np.nan], nan_ok=True)
     assert items[0].quaternion == pytest.approx((0.5**0.5, 0, 0, 0.5**0.5))
     stream = SampleStream(RECIPE, size=64)
     visits = [Visit(0, 0, None), Visit(1, 0, None)]
     batch = stream.draw([Showing(visit, items[visit.index]) for visit in visits])
     torch.testing.assert_close(batch.diameter, torch.tensor([11.0, 12.1]))
+    torch.testing.assert_close(batch.facet_ratio, torch.tensor([1.0, 1.1]))
     for matrix in batch.orientation:
         torch.testing.assert_close(matrix @ matrix.T, torch.eye(3), atol=1e-6, rtol=0)
         assert float(matrix[2, 2]) == pytest.approx(1)  # turns and mirrors keep the beam

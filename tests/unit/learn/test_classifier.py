@@ -11,7 +11,7 @@ def test_the_picture_has_the_sizes_it_is_compared_with() -> None:
     model = ShapeClassifier(ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))).eval()
     answer, picture = model(torch.randn(2, 1, 256, 256))
     assert answer.logits.shape == (2, 8)
-    assert answer.log_diameter.shape == (2,)
+    assert answer.log_diameter.shape == answer.log_ratio.shape == (2,)
     assert answer.moments.shape == (2, len(MOMENTS))
     assert picture.target.shape == (2, 256, 256)
     assert picture.thickness.shape == picture.mask.shape == (2, 64, 64)
@@ -47,7 +47,7 @@ def test_a_grown_network_answers_as_before_and_learns_with_what_is_new() -> None
     images = torch.randn(2, 1, 256, 256)
     before, after = model.eval().classify(images), larger.eval().classify(images)
     assert after.features.shape == (2, 20)
-    for name in ("logits", "log_diameter", "moments", "refusal"):
+    for name in ("logits", "log_diameter", "log_ratio", "moments", "refusal"):
         torch.testing.assert_close(getattr(after, name), getattr(before, name), rtol=1e-5, atol=1e-5)
     again = (
         grown(larger, Size(widths=(12, 9, 8, 10))).eval().classify(images)

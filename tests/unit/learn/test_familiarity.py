@@ -29,7 +29,7 @@ def answers(n: int, seed: int, about: float = 1.0, refusal: float = -5.0, longer
     cloud = about * torch.ones(D) + 0.3 * torch.randn(n, D, generator=generator)
     features = longer * cloud * (1 + torch.rand(n, 1, generator=generator))
     refusals = refusal + torch.randn(n, generator=generator)
-    return Answer(torch.zeros(n, 8), torch.zeros(n), torch.zeros(n, 25), refusals, features)
+    return Answer(torch.zeros(n, 8), torch.zeros(n), torch.zeros(n), torch.zeros(n, 25), refusals, features)
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,7 @@ def test_classifier_answers_as_facetem_does(graphs: dict[str, Any], images: np.n
     np.testing.assert_allclose(told["log_diameter"], answers.log_diameter, atol=1e-4)
     np.testing.assert_allclose(told["diameter"], [p.diameter for p in predictions], rtol=1e-4)
     np.testing.assert_allclose(told["moments"], answers.moments, atol=1e-4)
+    np.testing.assert_allclose(told["facet_ratio"], answers.log_ratio.exp(), atol=1e-4)
     np.testing.assert_allclose(told["unfamiliarity"], classifier.unfamiliarity(images[:n]), atol=1e-3)
     assert told["known"].tolist() == [p.known for p in predictions]
     assert told["possible"].tolist() == [[shape in p.possible for shape in SHAPES] for p in predictions]
@@ -96,8 +97,11 @@ def test_restorer_answers_as_the_network_does(graphs: dict[str, Any], images: np
     assert tuple(told) == RESTORER_OUTPUTS
     with torch.inference_mode():
         reading = folded(load_network(None, ContrastRestorer)[0])(normalise(torch.tensor(images[:n])))
-    np.testing.assert_allclose(told["restored"], reading.drawn[:, 0] + 1, atol=1e-4)  # vacuum is 1
-    np.testing.assert_allclose(told["mask"], torch.sigmoid(reading.drawn[:, 1]), atol=1e-4)
+    np.testing.assert_allclose(told["restored"], reading.restored + 1, atol=1e-4)  # vacuum is 1
+    np.testing.assert_allclose(told["mask"], torch.sigmoid(reading.mask), atol=1e-4)
+    np.testing.assert_allclose(told["error"], reading.error.exp(), rtol=1e-3)
+    level, spread = (getattr(images[:n], name)(axis=(1, 2), keepdims=True) for name in ("mean", "std"))
+    np.testing.assert_allclose((told["denoised"] - level) / spread, reading.denoised, atol=1e-3)
     np.testing.assert_allclose(told["focus"], FOCUS * reading.focus, atol=1e-3)
     assert told["restored"].std() > 0.02
 

@@ -52,9 +52,9 @@ def test_blend_is_the_weighted_mean_of_all_that_covers_a_pixel() -> None:
     rng = np.random.default_rng(3)
     shape = (130, 90)
     patches = draw_patches(shape, SIDE, 5, rng)
-    answers = rng.normal(size=(len(patches), 2, SIDE, SIDE)).astype(np.float32)
+    answers = np.abs(rng.normal(size=(len(patches), 4, SIDE, SIDE))).astype(np.float32)
     blend = Blend(shape, SIDE)
-    layers = np.full((len(patches), 2, *shape), np.nan)
+    layers = np.full((len(patches), 4, *shape), np.nan)
     weights = np.zeros((len(patches), *shape))
     ramp = np.sin(np.pi * (np.arange(SIDE) + 0.5) / SIDE) ** 2
     for i, (patch, answer) in enumerate(zip(patches, answers, strict=True)):
@@ -67,8 +67,10 @@ def test_blend_is_the_weighted_mean_of_all_that_covers_a_pixel() -> None:
     mean = (weights * values[:, 0]).sum(0) / total
     variance = (weights * (values[:, 0] - mean) ** 2).sum(0) / total / (1 - (weights**2).sum(0) / total**2)
     np.testing.assert_allclose(blend.image, mean, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(blend.mask, (weights * values[:, 1]).sum(0) / total, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(blend.spread, np.sqrt(variance), rtol=1e-4, atol=1e-5)
+    stated, mask, denoised = ((weights * values[:, i]).sum(0) / total for i in (1, 2, 3))
+    np.testing.assert_allclose(blend.mask, mask, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(blend.denoised, denoised, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(blend.spread, np.sqrt(variance + stated), rtol=1e-4, atol=1e-5)
 
 
 def test_memory_is_that_of_the_results_and_one_row_of_patches() -> None:
@@ -77,11 +79,11 @@ def test_memory_is_that_of_the_results_and_one_row_of_patches() -> None:
     for height in (512, 4096):
         tracemalloc.start()
         blend = Blend((height, width), SIDE)
-        answer = np.ones((2, SIDE, SIDE), dtype=np.float32)
+        answer = np.ones((4, SIDE, SIDE), dtype=np.float32)
         for patch in draw_patches((height, width), SIDE, 2, np.random.default_rng(0)):
             blend.add(patch, answer)
         blend.finish()
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        held.append(peak - 3 * 4 * height * width)
+        held.append(peak - 4 * 4 * height * width)
     assert held[1] - held[0] < 2e6  # the list of the patches; sums of the whole field would be 80 MB

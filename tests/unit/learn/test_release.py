@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from facetem.atoms.library import CUBIC_CLASSES
 from facetem.data.samples import Batch
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.conformal import COVERAGE
+from facetem.learn.matter import Matter
+from facetem.learn.orientation import FAMILIES
 from facetem.learn.predictor import load_classifier
 from facetem.learn.release import release_classifier, release_restorer
 from facetem.learn.restoration import load_restorer
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
+from facetem.learn.weights_file import load_network, save_weights
 
 SMALL = ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
 
@@ -33,6 +37,7 @@ def samples(n: int, seed: int) -> Batch:
         nothing + 2e5,
         nothing + 60,
         torch.eye(3).repeat(n, 1, 1),
+        nothing + 1,
     )
 
 
@@ -58,6 +63,28 @@ def test_released_classifier_is_calibrated_for_every_shape(tmp_path: Path) -> No
     # 48 images state 47 / 49 at the most: beyond that, no shape can be left out.
     assert all(len(p.possible) == 8 for p in loaded.classify(crops, coverage=0.99))
     assert all(p.coverage == COVERAGE for p in predictions)
+    assert loaded.matter == Matter()
+
+
+def test_what_was_learnt_and_how_far_orientations_are_off_is_in_the_file(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, path = ShapeClassifier(SMALL), tmp_path / "classifier.safetensors"
+    platinum = Matter(("Pt",), (20.0, 40.0))
+    release_classifier(
+        model, path, calibration=samples(48, 1), familiar=samples(48, 2), training={}, matter=platinum
+    )
+    loaded = load_classifier(path, device="cpu")
+    assert loaded.matter == platinum
+    crops = np.random.default_rng(0).normal(1, 0.1, (2, 256, 256))
+    # A random network is hardly right often enough of every family.
+    knots = torch.tensor([[kind, fit, 30 - 20 * fit] for kind in range(len(FAMILIES)) for fit in (0.0, 1.0)])
+    _, header, extra = load_network(path, ShapeClassifier)
+    told = {key: value for key, value in header.items() if key not in ("format", "kind")}
+    save_weights(path, "classifier", model, told, extra | {"lying": knots})
+    for prediction in load_classifier(path, device="cpu").classify(crops):
+        orientation = prediction.orientation
+        assert orientation.error == pytest.approx(30 - 20 * max(0.0, orientation.fit), abs=1e-4)
+        assert (prediction.facet_ratio is None) == (prediction.shape not in CUBIC_CLASSES)
 
 
 def test_what_is_none_of_the_classes_calibrates_nothing(tmp_path: Path) -> None:

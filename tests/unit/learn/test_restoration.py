@@ -26,13 +26,19 @@ from facetem.learn.weights_file import save_weights
 SMALL = RestorerConfig(widths=(4, 8), depths=(1, 1), up=(4, 4))
 
 
+def reading(
+    images: torch.Tensor, restored: torch.Tensor, *, mask: float = 20.0, error: float = -30.0
+) -> Reading:
+    """Of a network that answers with `restored`, takes it for the particle, finds no noise, and is sure."""
+    image = images[:, 0]
+    return Reading(restored, image, mask * restored, 0 * image + error, images, image[:, 0, 0])
+
+
 class Signs(ContrastRestorer):
     """Answers with the sign of each pixel: the identity for a field of plus and minus one, whatever its patch."""
 
     def forward(self, images: torch.Tensor) -> Reading:
-        return Reading(
-            torch.cat([torch.sign(images), 20 * torch.sign(images)], dim=1), images[:, 0], images[:, 0, 0, 0]
-        )
+        return reading(images, torch.sign(images[:, 0]))
 
 
 class Disagreeing(ContrastRestorer):
@@ -41,11 +47,15 @@ class Disagreeing(ContrastRestorer):
     def forward(self, images: torch.Tensor) -> Reading:
         height = images.shape[-2]
         ramp = torch.linspace(0, 1, height, device=images.device)[:, None]
-        return Reading(
-            torch.cat([torch.where(images > 0, ramp, 0.0), 0 * images], dim=1),
-            images[:, 0],
-            images[:, 0, 0, 0],
-        )
+        return reading(images, torch.where(images[:, 0] > 0, ramp, 0.0))
+
+
+class Doubtful(ContrastRestorer):
+    """Expects an error of a tenth where the input is bright, and of a hundredth elsewhere."""
+
+    def forward(self, images: torch.Tensor) -> Reading:
+        bright = images[:, 0] > 0
+        return reading(images, 0 * images[:, 0])._replace(error=torch.where(bright, 0.1, 0.01).log())
 
 
 def restorer(network: type[ContrastRestorer] = ContrastRestorer, **told: float) -> Restorer:
@@ -65,7 +75,23 @@ def test_a_network_that_is_the_identity_gives_the_field_back(shape: tuple[int, i
     assert answer.image.shape == answer.mask.shape == answer.spread.shape == shape
     np.testing.assert_allclose(answer.image, 1 + field, atol=1e-5)
     np.testing.assert_allclose(answer.mask, (1 + field) / 2, atol=1e-5)
-    np.testing.assert_allclose(answer.spread, 0, atol=1e-5)  # patches that agree have none
+    np.testing.assert_allclose(answer.spread, 0, atol=1e-5)  # patches that agree, and are sure, have none
+
+
+@pytest.mark.parametrize("shape", [(160, 160), (257, 300), (700, 410)])
+def test_the_denoised_image_is_in_the_units_of_the_field(shape: tuple[int, int]) -> None:
+    """A network that finds no noise gives the field back, whatever its patches are scaled by."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    field = (3000 + 2 * y + 200 * np.sin(x / 5) * (y > 100)).astype(np.float32)
+    np.testing.assert_allclose(restorer(Signs).restore(field).denoised, field, rtol=1e-5)
+
+
+def test_what_patches_expect_of_their_error_adds_to_what_they_differ_by() -> None:
+    field = signs((300, 300))
+    bright = field > 0
+    spread = restorer(Doubtful).restore(field).spread
+    np.testing.assert_allclose(spread[bright], 0.1, rtol=1e-4)
+    np.testing.assert_allclose(spread[~bright], 0.01, rtol=1e-3)
 
 
 def test_the_spread_is_where_the_patches_disagree() -> None:
@@ -110,7 +136,7 @@ def test_the_scale_multiplies_the_spread_alone() -> None:
 def test_the_same_seed_gives_the_same_result_and_another_does_not() -> None:
     field = np.random.default_rng(2).normal(1, 0.1, (400, 400)).astype(np.float32)
     once, again, other = (restorer().restore(field, seed=seed) for seed in (5, 5, 6))
-    for name in ("image", "mask", "spread"):
+    for name in ("image", "denoised", "mask", "spread"):
         np.testing.assert_array_equal(getattr(once, name), getattr(again, name))
     assert not np.array_equal(once.image, other.image)
     assert np.std(once.image) > 1e-4  # it depends on the input
@@ -123,7 +149,7 @@ def test_a_restorer_begins_with_what_a_classifier_sees() -> None:
     image = torch.randn(1, 1, 128, 128)
     seen = model.trunk(torch.nn.functional.pixel_unshuffle(image, 4))
     torch.testing.assert_close(classifier.pool(seen), classifier.classify(image).features)
-    assert model(image).drawn.shape == (1, 2, 128, 128)
+    assert all(part.shape == (1, 128, 128) for part in model(image)[:4])
 
 
 def test_folded_normalisations_answer_as_before() -> None:
@@ -142,13 +168,13 @@ def test_folded_normalisations_answer_as_before() -> None:
 def test_a_filter_multiplies_each_frequency_by_its_gain() -> None:
     """Plane waves in any direction come out scaled, and turned over where the gain is negative."""
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
-    gains = torch.stack([torch.ones(9), torch.linspace(1, -1, 9)])
+    gains = torch.stack([torch.ones(9), torch.linspace(1, -1, 9)])[None]
     for ky, kx in ((8, 0), (0, 8), (16, 0), (12, 16), (-12, 16)):
-        wave = torch.cos(2 * torch.pi * (ky * y + kx * x) / 64)[None, None].expand(2, -1, -1, -1)
-        same, turned = filtered(wave, gains)
-        torch.testing.assert_close(same, wave[0], rtol=0, atol=1e-5)
+        wave = torch.cos(2 * torch.pi * (ky * y + kx * x) / 64)
+        same, turned = filtered(wave[None, None], gains)[0]
+        torch.testing.assert_close(same, wave, rtol=0, atol=1e-5)
         # From 1 at frequency 0 to -1 at Nyquist, 32 of these units.
-        torch.testing.assert_close(turned, (1 - 2 * (ky**2 + kx**2) ** 0.5 / 32) * wave[1], rtol=0, atol=1e-5)
+        torch.testing.assert_close(turned, (1 - 2 * (ky**2 + kx**2) ** 0.5 / 32) * wave, rtol=0, atol=1e-5)
 
 
 def test_the_spectrum_shows_what_the_lens_lets_through_where_it_belongs() -> None:
@@ -156,7 +182,7 @@ def test_the_spectrum_shows_what_the_lens_lets_through_where_it_belongs() -> Non
     torch.manual_seed(0)
     frequency = torch.linspace(0, 1, 81)
     gains = torch.sin(torch.pi * frequency / 0.3)
-    seen = filtered(torch.randn(8, 1, 256, 256), gains.expand(8, -1))
+    seen = filtered(torch.randn(8, 1, 256, 256), gains.expand(8, 1, -1))
     power = Spectrum(8).log_power(seen).mean((0, 1))
     y, x = torch.meshgrid(torch.arange(64) - 31.5, torch.arange(32) + 0.5, indexing="ij")
     radius = torch.hypot(y, x) / 32
@@ -189,6 +215,20 @@ def test_bad_arguments_are_named_in_one_line(told: dict[str, int], named: str) -
     with pytest.raises(InputError, match=named) as caught:
         restorer().restore(signs((100, 100)), **told)
     assert "\n" not in str(caught.value)
+
+
+def test_the_image_at_its_own_focus_or_at_the_best_one(tmp_path: Path) -> None:
+    path = tmp_path / "restorer.safetensors"
+    save_weights(path, "restorer", ContrastRestorer(SMALL).eval(), {"network": SMALL.as_dict()}, {})
+    field = np.random.default_rng(2).normal(700, 50, (256, 256)).astype(np.float32)
+    micrograph = micrograph_from_array(field, 0.4)
+    whole = restored_micrograph(micrograph, load_restorer(path, device="cpu"))
+    told = {"sampling": 0.4, "weights": path, "device": "cpu"}
+    np.testing.assert_array_equal(facetem.restore(field, **told), whole.image)
+    np.testing.assert_array_equal(facetem.restore(field, focus="own", **told), whole.denoised)
+    assert abs(whole.denoised.mean() / 700 - 1) < 0.05  # in the units of the field
+    with pytest.raises(InputError, match="focus: expected one of best, own, got 'worst'"):
+        facetem.restore(field, focus="worst", **told)  # type: ignore[call-overload]
 
 
 def test_the_file_says_the_scale_and_without_it_is_one(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ class Linear:
     def classify(self, images: Tensor) -> Answer:
         score = (images[:, 0] * self.weights).sum((1, 2))
         nothing = torch.zeros(len(images), 2)
-        return Answer(torch.cat([score[:, None], nothing], dim=1), *4 * (nothing,))
+        return Answer(torch.cat([score[:, None], nothing], dim=1), *5 * (nothing,))
 
 
 class Quadratic(Linear):

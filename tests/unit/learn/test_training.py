@@ -8,8 +8,9 @@ import torch
 
 from facetem.core.errors import InputError
 from facetem.data.samples import Batch
-from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
-from facetem.learn.restorer import ContrastRestorer, RestorerConfig
+from facetem.learn.classifier import Answer, ClassifierConfig, ShapeClassifier
+from facetem.learn.losses import likelihood_loss, log_error, pose_losses
+from facetem.learn.restorer import ContrastRestorer, Reading, RestorerConfig
 from facetem.learn.training import (
     ContrastTask,
     ShapeTask,
@@ -40,10 +41,12 @@ def test_easing_goes_from_targets_to_the_full_noise() -> None:
     n = 400
     clean, noisy, target = torch.ones(n, 2, 2), torch.full((n, 2, 2), 3.0), torch.zeros(n, 2, 2)
     other = torch.zeros(n)
-    batch = Batch(noisy, clean, target, clean, clean, other, other, other, other, other, other)
+    batch = Batch(noisy, clean, target, clean, clean, *6 * [other], other)
     torch.testing.assert_close(eased(batch, 0.0, generator).noisy, target)
-    half = eased(batch, 0.5, generator).noisy[:, 0, 0]
+    some = eased(batch, 0.5, generator)
+    half = some.noisy[:, 0, 0]
     assert set(half.tolist()) == {0.0, 2.0}  # the target, or half the noise
+    torch.testing.assert_close(some.clean[:, 0, 0], (half > 0).float())  # what a denoiser is asked for
     assert (half == 0).float().mean() == pytest.approx(0.5, abs=0.1)
     assert eased(batch, 1.0, generator) is batch
     assert (batch.noisy == 3).all()
@@ -89,6 +92,7 @@ def test_both_losses_fall_on_a_batch_that_is_shown_again() -> None:
         torch.full((8,), 2e5),
         torch.full((8,), 60.0),
         torch.eye(3).repeat(8, 1, 1),
+        torch.ones(8),
     )
     shapes = ShapeClassifier(replace(SMALL, dropout=0))
     contrast = ContrastRestorer(RestorerConfig(widths=(8, 16), depths=(1, 1), up=(8, 8)))
@@ -110,10 +114,78 @@ def test_restorer_answers_every_pixel_and_sees_its_surroundings() -> None:
     image = torch.zeros(1, 1, 64, 64)
     changed = image.clone()
     changed[0, 0, 32, 32] = 5
-    assert model(image).drawn.shape == (1, 2, 64, 64)
-    difference = (model(changed).drawn - model(image).drawn).abs().amax((0, 1))
-    assert difference[32, 32] > 0
-    assert (difference > 0).sum() > 100
+    before, after = model(image), model(changed)
+    for name in ("restored", "denoised", "mask", "error"):
+        difference = (getattr(after, name) - getattr(before, name)).abs()
+        assert difference.shape == (1, 64, 64)
+        assert difference[0, 32, 32] > 0, name
+        assert (difference > 0).sum() > 100, name
+
+
+class Copier(torch.nn.Module):
+    """A restorer that gives the image back for everything."""
+
+    def forward(self, images: torch.Tensor) -> Reading:
+        image = images[:, 0]
+        return Reading(image, image, image, 0 * image, images.expand(-1, 2, -1, -1), image[:, 0, 0])
+
+
+def test_the_denoiser_is_asked_for_the_clean_image_under_the_same_light() -> None:
+    """Of an image without noise it has nothing to take away, however it is lit."""
+    clean = 1 + 0.1 * torch.randn(4, 64, 64, generator=torch.Generator().manual_seed(0))
+    none = torch.zeros(4)
+    batch = Batch(
+        clean, clean, clean, 0 * clean, clean, none.long(), none, none, none + 2e5, none, none, none
+    )
+    task = ContrastTask()
+    task.model = Copier()
+    loss = task.loss(batch, torch.Generator().manual_seed(1))[1]["noise"]
+    assert float(loss) < np.log(0.011)
+    noisy = replace(
+        batch, noisy=clean + 0.05 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(2))
+    )
+    loss = task.loss(noisy, torch.Generator().manual_seed(1))[1]["noise"]
+    assert float(loss.exp()) == pytest.approx(0.5, rel=0.1)  # of the clean image's standard deviation
+
+
+def test_the_ratio_of_facets_is_asked_of_the_shapes_that_have_one() -> None:
+    n = 4
+    labels = torch.tensor([0, 3, 5, 7])
+    told = torch.tensor([0.1, -0.3, 9.0, 9.0])
+    answer = Answer(
+        torch.zeros(n, 8), torch.zeros(n), told, torch.zeros(n, 25), torch.zeros(n), torch.zeros(n, 2)
+    )
+    image, none = torch.zeros(n, 4, 4), torch.zeros(n)
+    batch = Batch(
+        *5 * [image],
+        labels,
+        none,
+        none,
+        none,
+        none + 60,
+        torch.eye(3).repeat(n, 1, 1),
+        torch.tensor([1.0, 1.0, float("nan"), float("nan")]),
+    )
+    *_, ratio = pose_losses(answer, batch)
+    assert float(ratio) == pytest.approx(((0.1 - 0.025) + (0.3 - 0.025)) / 2, rel=1e-5)
+    *_, without = pose_losses(answer, replace(batch, facet_ratio=torch.full((n,), float("nan"))))
+    assert float(without) == 0
+
+
+def test_the_likeliest_error_is_the_rms_error() -> None:
+    error = 0.3 * torch.randn(1, 64, 64, generator=torch.Generator().manual_seed(0))
+    rms = float(error.square().mean().sqrt())
+    scales = [0.5 * rms, 0.9 * rms, rms, 1.1 * rms, 2 * rms]
+    losses = [float(likelihood_loss(torch.full_like(error, scale).log(), error)) for scale in scales]
+    assert min(losses) == losses[2]
+
+
+def test_as_much_is_asked_of_faint_images_as_of_clear_ones() -> None:
+    generator = torch.Generator().manual_seed(0)
+    wanted, noise = (torch.randn(1, 64, 64, generator=generator) for _ in range(2))
+    one, other = (log_error(scale * (wanted + 0.3 * noise), scale * wanted) for scale in (0.02, 5.0))
+    assert float(one.exp()) == pytest.approx(0.3, rel=0.05)
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("name", ["minutes", "batch", "size", "rate"])

@@ -85,7 +85,7 @@ def test_baselines_learn_what_can_be_learnt_and_nothing_else() -> None:
 def batch(images: Tensor, labels: Tensor) -> Batch:
     n = torch.zeros(len(images))
     return Batch(
-        images, images, images, images, images, labels, n, n, n, n, torch.eye(3).repeat(len(n), 1, 1)
+        images, images, images, images, images, labels, n, n, n, n, torch.eye(3).repeat(len(n), 1, 1), n
     )
 
 

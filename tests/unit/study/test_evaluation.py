@@ -46,7 +46,7 @@ class Same:
     def restore(self, field: Any) -> Any:
         image = np.asarray(field)
         mask = (image < 0.8).astype(np.float32)
-        return Restoration(image, mask, spread=0 * image, support=lattice_support(image, image, sampling=0.4))
+        return Restoration(image, image, mask, 0 * image, lattice_support(image, image, sampling=0.4))
 
 
 def evaluated(coverage: float | None) -> Evaluation:
@@ -69,6 +69,7 @@ def evaluated(coverage: float | None) -> Evaluation:
         0 * dose + 2e5,
         0 * dose + 60,
         torch.eye(3).repeat(len(dose), 1, 1),
+        torch.ones(n),
     )
     answers = [
         (("cube",), True),

@@ -60,9 +60,14 @@ def features(particles: Sequence[ParticleResult]) -> dict[str, list[Any]]:
         "confidence": [p.confidence if p.known else float("nan") for p in particles],
         "diameter_nm": [p.diameter_nm for p in particles],
         "family": [p.family if p.known else "" for p in particles],
+        "facet_ratio": [p.facet_ratio if p.known and p.facet_ratio else float("nan") for p in particles],
+        "lies": [p.lies for p in particles],
         "remarks": ["; ".join(p.remarks) for p in particles],
     }
-    empty: dict[str, Any] = {"index": 0, "confidence": float("nan"), "diameter_nm": float("nan")}
+    nothing = float("nan")
+    empty: dict[str, Any] = {
+        "index": 0, "confidence": nothing, "diameter_nm": nothing, "facet_ratio": nothing
+    }  # fmt: skip
     return {name: [empty.get(name, ""), *column] for name, column in told.items()}
 
 

@@ -17,14 +17,22 @@ class Viewer(Element, component="viewer.js"):
 
     def __init__(self, choose: Callable[[int], None]) -> None:
         super().__init__()
-        self._props.update(field="", restored="", marks=[], size=[1, 1], nm=1.0, selected=0)
+        self._props.update(field="", over={}, marks=[], size=[1, 1], nm=1.0, selected=0)
         self.on("choose", lambda event: choose(int(event.args)))
 
     def show(
-        self, *, field: str, restored: str, marks: list[dict[str, Any]], size: tuple[int, int], nm: float
+        self,
+        *,
+        field: str,
+        over: dict[str, str],
+        marks: list[dict[str, Any]],
+        size: tuple[int, int],
+        nm: float,
     ) -> None:
-        """Put another micrograph up: addresses of both pictures, marks, (x, y) [px], nm/px."""
-        self._props.update(field=field, restored=restored, marks=marks, size=list(size), nm=nm, selected=0)
+        """Put another micrograph up: the address of its picture, and of what can be laid over it by name ("" if there
+        is none); marks, (x, y) [px], nm/px."""
+        shown = {name: address for name, address in over.items() if address}
+        self._props.update(field=field, over=shown, marks=marks, size=list(size), nm=nm, selected=0)
         self.update()
 
     def remark(self, marks: list[dict[str, Any]]) -> None:

@@ -25,6 +25,7 @@ from facetem.app.web.tasks import (
     twin_picture,
 )
 from facetem.core.errors import InputError
+from facetem.learn.orientation import TOLD
 
 _ENERGY = 300e3  # eV, where the file tells none
 _RINGS = {"{111} 2.35 Å": 2.355, "{200} 2.04 Å": 2.039, "{220} 1.44 Å": 1.442}  # of gold
@@ -118,9 +119,8 @@ class Inspector:
             shown["saliency"] = _picture("saliency", "what decided")
         if p["judged"]:
             with ui.element("div").classes("ft-row"):
-                lies = _zone(p) if p["zone"] else ""
                 ui.label(
-                    f"model: {shape}, {p['volume_diameter_nm']:.1f} nm, as it was found to lie{lies}"
+                    f"model: {shape}, {p['volume_diameter_nm']:.1f} nm, as it was found to lie{_lies(p)}"
                 ).classes("soft")
                 take = (p["shape"], p["volume_diameter_nm"], tuple(p["quaternion"]))
                 ui.button("Simulate it", on_click=lambda: self._try(*take)).props("flat dense no-caps")
@@ -219,9 +219,13 @@ def _rings() -> str:
     return f'<svg viewBox="0 0 100 100" class="ft-rings">{circles}</svg>'
 
 
-def _zone(p: dict[str, Any]) -> str:
-    u, v, w = p["zone"]
-    return f", {p['zone_angle_deg']:.0f}° from [{u} {v} {w}]"
+def _lies(p: dict[str, Any]) -> str:
+    if not p["known"]:
+        return ""
+    off = p.get("orientation_error_deg")  # not in reports of before
+    if off is not None and off > TOLD:
+        return f", typically {off:.0f}° off"
+    return f", {p['lies']}" if p.get("lies") else ""
 
 
 def _bars(result: Result, p: dict[str, Any]) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 from facetem.analysis.report import RESULT, colours_of
 
 FIELD, RESTORED = "field.tif", "restored.tif"  # at the pixel size of the analysis
-FIELD_PICTURE, RESTORED_PICTURE = "field.png", "restored.png"
-PICTURES = (FIELD_PICTURE, RESTORED_PICTURE)
+FIELD_PICTURE, RESTORED_PICTURE, DENOISED_PICTURE = "field.png", "restored.png", "denoised.png"
+PICTURES = (FIELD_PICTURE, RESTORED_PICTURE, DENOISED_PICTURE)
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,7 @@ class Simulator:
     def _show(self, shown: Shown) -> None:
         self._last = shown
         y, x = shown.pixels.shape
-        self._viewer.show(field=data_url(shown.image), restored="", marks=[], size=(x, y), nm=PIXEL_NM)
+        self._viewer.show(field=data_url(shown.image), over={}, marks=[], size=(x, y), nm=PIXEL_NM)
         self._spectrum.props["src"] = data_url(shown.spectrum)
         self._spectrum.update()
         wave = "from the wave that was there" if shown.kept else "with a new exit wave"

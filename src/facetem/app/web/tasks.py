@@ -45,7 +45,7 @@ def analyse(
         found = replace(found, provenance=found.provenance | {"file": path.name})
         folder.mkdir(parents=True)
         save_image(folder / results.FIELD, found.field, found.sampling)
-        for name, image in ((results.FIELD_PICTURE, found.field), (results.RESTORED_PICTURE, found.restored)):
+        for name, image in zip(results.PICTURES, (found.field, found.restored, found.denoised), strict=True):
             (folder / name).write_bytes(grey_png(image, widest=_WIDEST))
         save_analysis(found, folder)
     except InputError as error:

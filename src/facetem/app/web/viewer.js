@@ -1,4 +1,4 @@
-// A micrograph and its restored image under one slider, with the outlines of its particles: zoom, pan, choose.
+// A micrograph and its restored or denoised image under one slider, with the outlines of its particles: zoom, pan, choose.
 export default {
   template: `
   <div class="ft-viewer" role="group" aria-label="Micrograph">
@@ -6,7 +6,7 @@ export default {
       @wheel.prevent="wheel" @pointerdown="down" @pointermove="move" @pointerup="up" @pointercancel="up" @keydown="key" @dblclick="fit">
       <div class="ft-plane" :style="plane">
         <img :src="field" alt="Micrograph" draggable="false" :class="{ crisp: scale > 2.5 }" @load="$emit('shown')">
-        <img v-if="restored" :src="restored" alt="Restored image" draggable="false" :class="{ crisp: scale > 2.5 }" :style="{ clipPath: clip }">
+        <img v-if="name" :src="over[name]" :alt="'The micrograph, ' + name" draggable="false" :class="{ crisp: scale > 2.5 }" :style="{ clipPath: clip }">
         <svg v-show="outlines" :viewBox="'-0.5 -0.5 ' + size[0] + ' ' + size[1]">
           <g v-for="m in marks" :key="m.index" class="ft-mark" :class="{ on: m.index === selected }" tabindex="0" role="button"
              :aria-label="m.title" :data-index="m.index" @click="choose(m)" @keydown.enter.stop="choose(m)" @keydown.space.stop.prevent="choose(m)">
@@ -17,9 +17,9 @@ export default {
           </g>
         </svg>
       </div>
-      <div v-if="restored && split > 0 && split < 100" class="ft-divider" :style="{ left: split + '%' }"></div>
-      <span v-if="restored" class="ft-side left" v-show="split > 12">micrograph</span>
-      <span v-if="restored" class="ft-side right" v-show="split < 88">restored</span>
+      <div v-if="name && split > 0 && split < 100" class="ft-divider" :style="{ left: split + '%' }"></div>
+      <span v-if="name" class="ft-side left" v-show="split > 12">micrograph</span>
+      <span v-if="name" class="ft-side right" v-show="split < 88">{{ name }}</span>
       <div class="ft-bar" :style="{ width: bar.px + 'px' }"><span>{{ bar.text }}</span></div>
       <div class="ft-zoom">
         <button type="button" title="Zoom in (+)" aria-label="Zoom in" @click="zoom(1.4)">+</button>
@@ -28,13 +28,17 @@ export default {
         <button v-if="marks.length" type="button" title="Outlines (o)" aria-label="Outlines" :aria-pressed="outlines" @click="outlines = !outlines">◌</button>
       </div>
     </div>
-    <label v-if="restored" class="ft-wipe"><span>restored</span>
+    <div v-if="name" class="ft-wipe">
+      <select :value="name" @change="chosen = $event.target.value" aria-label="What lies over the micrograph (d)" title="What lies over the micrograph (d)">
+        <option v-for="(_, key) in over" :key="key">{{ key }}</option>
+      </select>
       <input type="range" min="0" max="100" v-model.number="split" aria-label="How much of the field shows the micrograph, from the left">
-      <span>micrograph</span></label>
+      <span>micrograph</span></div>
   </div>`,
-  props: { field: String, restored: String, marks: Array, size: Array, nm: Number, selected: Number },
-  data: () => ({ scale: 1, x: 0, y: 0, split: 50, outlines: true, width: 1, touched: false, pointers: {} }),
+  props: { field: String, over: Object, marks: Array, size: Array, nm: Number, selected: Number },
+  data: () => ({ scale: 1, x: 0, y: 0, split: 50, chosen: "restored", outlines: true, width: 1, touched: false, pointers: {} }),
   computed: {
+    name() { return this.chosen in this.over ? this.chosen : Object.keys(this.over)[0]; },
     plane() { return { width: this.size[0] + "px", height: this.size[1] + "px", transform: `translate(${this.x}px, ${this.y}px) scale(${this.scale})` }; },
     clip() { return `inset(0 0 0 ${Math.min(this.size[0], Math.max(0, (this.split / 100 * this.width - this.x) / this.scale))}px)`; },
     bar() {
@@ -105,6 +109,7 @@ export default {
       else if (e.key === "n") this.step(1);
       else if (e.key === "p") this.step(-1);
       else if (e.key === "o") this.outlines = !this.outlines;
+      else if (e.key === "d") { const all = Object.keys(this.over); this.chosen = all[(all.indexOf(this.name) + 1) % all.length] ?? this.chosen; }
       else return;
       e.preventDefault();
     },

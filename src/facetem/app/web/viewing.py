@@ -10,7 +10,7 @@ from nicegui import ui
 
 from facetem.app.web.components import Viewer
 from facetem.app.web.labels import load_labels, words
-from facetem.app.web.results import FIELD_PICTURE, RESTORED_PICTURE, Result, load_result
+from facetem.app.web.results import FIELD_PICTURE, PICTURES, Result, load_result
 from facetem.app.web.sessions import Item
 
 _DASHED = ("cannot tell", "none of these", "not judged")  # told apart from shapes without colour, too
@@ -110,11 +110,16 @@ class Viewing:
         self._warning.set_visibility(bool(warning))
         height, width = result.shape
         stamp = (item.report / FIELD_PICTURE).stat().st_mtime_ns
-        field, restored = (
-            f"/api/items/{item.key}/{name}?{stamp}" for name in (FIELD_PICTURE, RESTORED_PICTURE)
+        field, restored, denoised = (
+            f"/api/items/{item.key}/{name}?{stamp}" if (item.report / name).exists() else ""
+            for name in PICTURES
         )
         self._viewer.show(
-            field=field, restored=restored, marks=self._marks(), size=(width, height), nm=result.pixel_nm
+            field=field,
+            over={"restored": restored, "denoised": denoised},
+            marks=self._marks(),
+            size=(width, height),
+            nm=result.pixel_nm,
         )
         self._table()
         self._draw_legend()
