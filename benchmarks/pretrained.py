@@ -67,9 +67,7 @@ def score(arguments: argparse.Namespace) -> None:
         foci, masks = kept["foci"], torch.from_numpy(kept["mask"] > 0.5)
         wanted = {name: torch.from_numpy(kept[name]) for name in ("target", "clean")}
         images = {"raw": kept["noisy"], "tk-r-em": other["restored"]}
-    ours = [
-        [restorer.restore(image, seed=i) for i, image in enumerate(stack)] for stack in images["raw"]
-    ]
+    ours = [[restorer.restore(image, seed=i) for i, image in enumerate(stack)] for stack in images["raw"]]
     result = {}
     for against, name in (("target", "image"), ("clean", "denoised")):
         images["facetem"] = np.stack([[getattr(one, name) for one in row] for row in ours])
