@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 BINS = 15  # of the calibration error
+AT_ONCE = 64  # images
 SMOOTH = (
     2.0  # px of the spectrum: a linear filter's transfer is estimated from about 4 pi SMOOTH^2 = 50 of them
 )
@@ -152,6 +153,12 @@ def best_gaussian(image: Tensor, target: Tensor) -> Tensor:
 
     The width is chosen with the target in hand, which no user could do: the most a Gaussian filter can give.
     """
+    # Some at a time: the spectra of a thousand images would not fit.
+    parts = zip(image.split(AT_ONCE), target.split(AT_ONCE), strict=True)
+    return torch.cat([_best_gaussian(*part) for part in parts])
+
+
+def _best_gaussian(image: Tensor, target: Tensor) -> Tensor:
     frequency = [torch.fft.fftfreq(n, dtype=image.dtype) for n in image.shape[-2:]]
     k2 = frequency[0][:, None] ** 2 + frequency[1][None, :] ** 2
     spectrum = torch.fft.fft2(image)
