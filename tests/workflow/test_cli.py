@@ -158,6 +158,8 @@ def test_restore_keeps_pixels_and_pixel_size(folder: Path, tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("weights")
 def test_restore_writes_the_uncertainty_and_follows_its_seed(folder: Path, tmp_path: Path) -> None:
+    from imageio.v3 import imread
+
     images = []
     for seed in (1, 1, 2):
         said = run(
@@ -177,10 +179,12 @@ def test_restore_writes_the_uncertainty_and_follows_its_seed(folder: Path, tmp_p
         images.append(load_micrograph(tmp_path / "r.tif").image)
     assert np.array_equal(images[0], images[1])
     assert not np.array_equal(images[0], images[2])
-    spread = load_micrograph(tmp_path / "s.tif")
-    assert spread.image.shape == images[0].shape
-    assert spread.image.min() >= 0
-    assert 0 < spread.image.mean() < 1
+    spread = imread(
+        tmp_path / "s.tif"
+    )  # as it is: what is even at the edges is a margin to the reader of micrographs
+    assert spread.shape == images[0].shape
+    assert spread.min() >= 0
+    assert 0 < spread.mean() < 1
     assert "lattice" in said
     assert f"{tmp_path / 's.tif'}: uncertainty" in said
 
