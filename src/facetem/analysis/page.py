@@ -21,32 +21,6 @@ from facetem.learn.conformal import COVERAGE
 _FAINT = "#9aa3ad"
 _WIDEST = 1200  # px of an image of the field on the page; restored.tif has all pixels
 
-_MEANING = """
-<p><b>Diameter</b> is that of the disc with the particle's projected area, measured on the restorer's particle mask at
-0.04&nbsp;nm per pixel; <b>Feret</b> is the longest distance across the outline. Both are of the projection: a flat or
-elongated particle has another size along the beam, and an error of the micrograph's pixel size is an error of every
-length. Particles cut by the edge are listed but not counted in the statistics.</p>
-<p><b>Confidence</b> is the probability of the named shape. It was calibrated on <em>simulated</em> images of {metal}
-particles on amorphous carbon: of such images that are given 80&nbsp;%, about 80&nbsp;% are right. A micrograph that
-differs from them (another material, a support that is not carbon, strong drift or astigmatism, overlapping particles)
-can be confidently wrong. Neighbouring shapes, such as a truncated octahedron and a cuboctahedron, differ little in some
-orientations: look at the second-best bar before you rely on the first.</p>
-<p><b>Cannot tell</b> means that this image of the particle, in its orientation, leaves more than one shape possible.
-So many are given that, of all simulated images, at least {coverage} have the true shape among theirs; one shape is
-claimed where only one is left.</p>
-<p><b>None of these</b> means that the image resembles none of the shapes that the classifier learned: no shape is
-claimed, and the bars only say which shape is the least unlike. <b>Not judged</b> is a particle of which the classifier
-cannot see enough, because the edge of the field cuts through it or because it is too large.</p>
-<p><b>Restored</b> is the network's estimate of the noise-free image at the focus of best contrast. It shows where a
-particle ends and how it is oriented; it is an estimate, not a measurement, so do not measure intensities or strain in
-it, and check a surprising detail against the micrograph. <b>Denoised</b> is its estimate of the micrograph as it is, at
-its own focus, without noise: nothing is undone in it that the lens did. <b>Uncertainty</b> is the error that the
-restored image is expected to have, by what the network says of each patch and by how far random overlapping patches
-differ, times the factor that made it the typical error on held-out simulated images; vacuum is 1.
-A particle <b>restored with lattice that has no support in the image</b> shows fringes where the spectrum of the
-micrograph has nothing but noise: believe neither them nor a shape that rests on them.</p>
-"""
-
 
 def page(analysis: Analysis) -> str:
     """The report of one analysis as HTML text."""
@@ -57,7 +31,11 @@ def page(analysis: Analysis) -> str:
     style = resources.joinpath("page.css").read_text(encoding="utf-8")
     script = resources.joinpath("page.js").read_text(encoding="utf-8")
     name = escape(analysis.micrograph.name)
-    meaning = _MEANING.format(coverage=f"{100 * COVERAGE:g}&nbsp;%", metal=escape(analysis.learnt.metal))
+    meaning = (
+        resources.joinpath("meaning.html")
+        .read_text(encoding="utf-8")
+        .format(coverage=f"{100 * COVERAGE:g}&nbsp;%", metal=escape(analysis.learnt.metal))
+    )
     body = [
         _header(analysis),
         _fields(analysis, colours),
