@@ -73,7 +73,7 @@ def make(arguments: argparse.Namespace) -> None:
 def field(recipe: Recipe, index: int) -> dict[str, Any]:
     """Image, outlines and particles of a field, and the images (n, y, x) of each of them alone."""
     specimen = draw_specimen(recipe, "test", index)
-    rng = np.random.default_rng([sample_rng(recipe, "test", index).integers(2**32), OPTICS])
+    rng = sample_rng(recipe, "test", index, OPTICS)
     optics = draw_optics(draw_microscope(recipe, specimen.energy, rng), specimen.energy, rng)
     camera = draw_camera(recipe, rng)
     seeds = rng.integers(2**31, size=len(specimen.particles) + 1)

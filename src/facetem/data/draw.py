@@ -27,6 +27,7 @@ from facetem.data.conditions import draw_energy
 from facetem.data.recipe import SPLITS, Recipe, Split
 
 ATTEMPTS = 20  # to place the particles of a field before it is given up
+PURPOSES = PARTICLES, FILM, PLACE, BEAM = range(4)  # what a generator of a specimen is for
 
 Row = dict[str, str | int | float]
 
@@ -76,9 +77,13 @@ def image_shape(recipe: Recipe) -> tuple[int, int]:
     return n, n
 
 
-def sample_rng(recipe: Recipe, split: Split, index: int) -> np.random.Generator:
-    """The generator of sample `index`: it depends on the recipe's seed, the split and the index alone."""
-    return np.random.default_rng([recipe.seed, SPLITS.index(split), index])
+def sample_rng(recipe: Recipe, split: Split, index: int, purpose: int) -> np.random.Generator:
+    """The generator of sample `index` for one purpose: it depends on the recipe's seed, the split and these alone.
+
+    Were there one for all, how much chance a film takes would decide what comes after it: a recipe with another film
+    would have other places and energies, and no study could tell what the film itself does.
+    """
+    return np.random.default_rng([recipe.seed, SPLITS.index(split), index, purpose])
 
 
 def imaging_seed(split: Split, seed: int = 0) -> int:
@@ -106,27 +111,28 @@ def film_source(recipe: Recipe, split: Split, kind: str) -> FilmSource:
 
 def draw_specimen(recipe: Recipe, split: Split, index: int) -> Specimen:
     """Specimen `index` of a split."""
-    rng = sample_rng(recipe, split, index)
-    side: Side = "entrance" if rng.random() < recipe.films.entrance else "exit"
+    rng, of_film, place, beam = (sample_rng(recipe, split, index, purpose) for purpose in PURPOSES)
+    side: Side = "entrance" if place.random() < recipe.films.entrance else "exit"
+    gap = float(place.uniform(*recipe.films.gap))
     number = int(rng.integers(recipe.particles.number[0], recipe.particles.number[1] + 1))
     # An error of the pixel size moves the lattice's fringes as a strain of the particle would.
     calibration = float(rng.uniform(-1, 1)) * recipe.particles.calibration
     particles = [_draw_particle(recipe, index + i, side, 1 + calibration, rng) for i in range(number)]
-    kind = _draw_name(recipe.films.kinds, rng.random())
+    kind = _draw_name(recipe.films.kinds, of_film.random())
     film = None
     if kind != "none":
-        film = film_source(recipe, split, kind).draw(float(rng.uniform(*recipe.films.thickness)), rng)
-    centres = _draw_centres(recipe, particles, rng)
+        film = film_source(recipe, split, kind).draw(float(of_film.uniform(*recipe.films.thickness)), of_film)
+    centres = _draw_centres(recipe, particles, place)
     atoms = assemble(
         [particle.atoms for particle in particles],
         film,
         extent=(recipe.field, recipe.field),
         centres=centres,
         side=side,
-        gap=float(rng.uniform(*recipe.films.gap)),
+        gap=gap,
         clip=True,
     )
-    energy = draw_energy(recipe, rng)
+    energy = draw_energy(recipe, beam)
     pixels = image_shape(recipe)
     return Specimen(
         atoms,

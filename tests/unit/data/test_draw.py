@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from facetem.core.physics import wavelength
 from facetem.core.pixels import PIXEL
 from facetem.data.conditions import draw_camera, draw_energy, draw_loss, draw_microscope, draw_optics
-from facetem.data.draw import Specimen, draw_specimen, film_source, sample_rng
+from facetem.data.draw import FILM, PURPOSES, Specimen, draw_specimen, film_source, sample_rng
 from facetem.data.recipe import PERFECT, SPLITS, Detector, Films, Microscope, Orientations, Particles, Recipe
 from facetem.hrtem.cameras import CAMERAS
 
@@ -44,13 +44,13 @@ def test_a_specimen_is_drawn_again_in_any_order(tiny: Recipe) -> None:
 
 def test_splits_seeds_and_indices_differ(tiny: Recipe) -> None:
     numbers = {
-        (split, index): tuple(sample_rng(tiny, split, index).random(4))
+        (split, index, purpose): tuple(sample_rng(tiny, split, index, purpose).random(4))
         for split in SPLITS
         for index in range(50)
+        for purpose in PURPOSES
     }
-    numbers |= {
-        ("other seed", 0): tuple(sample_rng(tiny.model_copy(update={"seed": 6}), "train", 0).random(4))
-    }
+    other = tiny.model_copy(update={"seed": 6})
+    numbers |= {("other seed", 0, FILM): tuple(sample_rng(other, "train", 0, FILM).random(4))}
     assert len(set(numbers.values())) == len(numbers)
     drawn = [draw_specimen(tiny, split, 1).atoms for split in SPLITS]
     assert not any(same(drawn[i], drawn[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
@@ -79,6 +79,36 @@ def test_kinds_of_films_come_by_their_weights(tiny: Recipe) -> None:
             assert bool(names) == (row["film"] == "realistic")
             assert all(name.startswith(part) for name in names)
             assert (row["film_thickness"] == 0) == (row["film"] == "none")
+
+
+@pytest.mark.parametrize(
+    "films",
+    [
+        {"kinds": {"none": 1}},
+        {"kinds": {"realistic": 1}},
+        {"thickness": (11.0, 14.0)},
+        {"density": (1.6, 1.7)},
+    ],
+    ids=["none", "realistic", "thicker", "lighter"],
+)
+def test_another_film_leaves_the_particle_and_the_beam_as_they_were(tiny: Recipe, films: dict) -> None:
+    """Or no study could tell what the film does."""
+    beams = tuple(
+        tiny.microscopes[0].model_copy(update={"energy": energy}) for energy in (80e3, 200e3, 300e3)
+    )
+    random = tiny.films.model_copy(update={"kinds": {"random": 1}})
+    recipe = tiny.model_copy(update={"microscopes": beams, "films": random})
+    moved = recipe.model_copy(update={"films": recipe.films.model_copy(update=films)})
+    for index in range(12):
+        one, other = (draw_specimen(some, "test", index) for some in (recipe, moved))
+        assert not same(one.atoms, other.atoms)  # another film
+        assert one.energy == other.energy
+        assert np.array_equal(one.thickness, other.thickness)
+        assert one.parameters["side"] == other.parameters["side"]
+        assert one.parameters["gap"] == other.parameters["gap"] or other.parameters["film"] == "none"
+        for row in (one.particles[0], other.particles[0]):
+            row.pop("z")  # the film is below it
+        assert str(one.particles) == str(other.particles)
 
 
 def test_shapes_take_turns(tiny: Recipe) -> None:
@@ -155,7 +185,7 @@ def test_a_field_holds_several_particles_apart(tiny: Recipe) -> None:
     particles = Particles(number=(2, 4), diameter=(12.0, 16.0), offset=0.0)
     recipe = tiny.model_copy(update={"particles": particles, "field": 100.0})
     numbers = set()
-    for i in range(8):
+    for i in range(12):
         specimen = draw_specimen(recipe, "train", i)
         numbers.add(len(specimen.particles))
         assert specimen.parameters["n_particles"] == len(specimen.particles)
