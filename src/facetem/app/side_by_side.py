@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from facetem.data.recipe import Recipe
     from facetem.learn.training import TrainingPlan
 
-FIRST = 16  # shards that are there before learning begins
+FIRST = 16  # shards that are waited for before learning begins, at most
 
 Tell = Callable[[str, float], None]  # what is going on, and the part of it that is done
 Learn = Callable[[Network, "TrainingPlan", Path, str, Callable[[float], None]], None]
@@ -39,6 +39,11 @@ class Specimens:
     path: Path
     n: int
     workers: int
+
+    @property
+    def first(self) -> int:
+        """Shards that are there before learning begins: all, if they are few."""
+        return min(FIRST, -(-self.n // self.recipe.stored.shard))
 
 
 def learn_side_by_side(
@@ -64,7 +69,7 @@ def learn_side_by_side(
     told: Any = context.Queue()
     maker = context.Process(target=_make, args=(specimens, device, told))
     learners = [
-        context.Process(target=_learn, args=(learn, which, plan, specimens.path, device, told))
+        context.Process(target=_learn, args=(learn, which, plan, specimens, device, told))
         for which, plan in plans.items()
     ]
     awaited = [*learners, context.Process(target=_do, args=(meanwhile, told))]
@@ -113,13 +118,15 @@ def _make(specimens: Specimens, device: str, told: Any) -> None:
         make_store(specimens.recipe, specimens.path, n=specimens.n, makers=makers, progress=tell)
 
 
-def _learn(learn: Learn, which: Network, plan: TrainingPlan, store: Path, device: str, told: Any) -> None:
+def _learn(
+    learn: Learn, which: Network, plan: TrainingPlan, specimens: Specimens, device: str, told: Any
+) -> None:
     from facetem.data.publish import whole_shards
 
     with _errors_told(told):
-        while len(whole_shards(store)) < FIRST:
+        while len(whole_shards(specimens.path)) < specimens.first:
             time.sleep(0.2)
-        learn(which, plan, store, device, lambda part: told.put((which.value, part, None)))
+        learn(which, plan, specimens.path, device, lambda part: told.put((which.value, part, None)))
 
 
 def _do(work: Callable[[], None], told: Any) -> None:

@@ -34,7 +34,7 @@ from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.growth import Size, grown
 from facetem.learn.matter import Matter
-from facetem.learn.processes import make_fabric, own_part
+from facetem.learn.processes import first_weights, make_fabric, own_part
 from facetem.learn.release import release_classifier, release_restorer
 from facetem.learn.restorer import ContrastRestorer
 from facetem.learn.training import (
@@ -131,7 +131,7 @@ def run_training(
         own_part(plan.batch, fabric)  # said before others are started
     fabric.launch()
     device = str(fabric.device)
-    begin = partial(_task, start, size)
+    begin = partial(_task, start, size, seed)
     # Confidence is stated, and tested, for the conditions of the standard test or of one's own recipe; familiarity for
     # all that was trained on.
     stated = shipped_recipe("au-4-8nm-test") if wanted == shipped_recipe("au-4-8nm") else wanted
@@ -199,14 +199,16 @@ def run_training(
 def _task(
     start: Path | None,
     size: Size,
+    seed: int,
     which: Network,
     classifier: nn.Module | None = None,
 ) -> ShapeTask | ContrastTask:
     """What a network is to learn, from where it begins."""
-    if which is Network.restorer:
-        return ContrastTask(_restorer(start, classifier))
-    model = _begun(ShapeClassifier, start, "classifier")
-    return ShapeTask(grown(model, size) if model else ShapeClassifier(size.of(ClassifierConfig())))
+    with first_weights(seed):
+        if which is Network.restorer:
+            return ContrastTask(_restorer(start, classifier))
+        model = _begun(ShapeClassifier, start, "classifier")
+        return ShapeTask(grown(model, size) if model else ShapeClassifier(size.of(ClassifierConfig())))
 
 
 def _learn(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -94,6 +96,14 @@ def mean_of_all(values: Tensor, fabric: Fabric) -> Tensor:
     total = values.clone()
     torch.distributed.all_reduce(total)
     return total / fabric.world_size
+
+
+@contextmanager
+def first_weights(seed: int) -> Iterator[None]:
+    """The networks that are made within begin with the random weights of a seed, in every process and every time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def seed_of_step(seed: int, step: int, fabric: Fabric) -> torch.Generator:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import torch
 
 from facetem.atoms.shapes import SHAPES
 from facetem.data.recipe import Recipe
@@ -19,7 +18,7 @@ from facetem.data.samples import Batch
 from facetem.data.sources import StoreSource
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.predictor import Classifier, load_classifier
-from facetem.learn.processes import make_fabric
+from facetem.learn.processes import first_weights, make_fabric
 from facetem.learn.training import CLASSIFIER_PLAN, ShapeTask, TrainingPlan, train
 from facetem.learn.weights_file import save_weights
 from facetem.study.axes import STUDIES, Axis, Setting
@@ -186,16 +185,16 @@ def trained_network(bench: Bench, specimens: Recipe, shown: Recipe, budget: Budg
     path = folder / "classifier.safetensors"
     if not path.exists():
         store = bench.store(specimens, n=budget.specimens, split="train")
-        with torch.random.fork_rng():
-            torch.manual_seed(budget.plan.seed)
-            model = train(
-                ShapeTask(ShapeClassifier(SMALL)),
-                StoreSource(store.path, recipe=shown, limit=budget.specimens),
-                budget.plan,
-                folder,
-                fabric=make_fabric(bench.device, precision=budget.plan.precision),
-                progress=lambda part, _: bench.progress("training", round(1000 * part), 1000),
-            )
+        with first_weights(budget.plan.seed):
+            begun = ShapeClassifier(SMALL)
+        model = train(
+            ShapeTask(begun),
+            StoreSource(store.path, recipe=shown, limit=budget.specimens),
+            budget.plan,
+            folder,
+            fabric=make_fabric(bench.device, precision=budget.plan.precision),
+            progress=lambda part, _: bench.progress("training", round(1000 * part), 1000),
+        )
         assert isinstance(model, ShapeClassifier)
         config = {"name": "small", "network": SMALL.as_dict(), "classes": list(SHAPES)}
         save_weights(path, "classifier", model.cpu(), config, {})

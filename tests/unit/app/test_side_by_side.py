@@ -33,11 +33,17 @@ def plan(**changes: Any) -> TrainingPlan:
     return TrainingPlan(steps=2, batch=2, precision="32-true", **changes)
 
 
+@pytest.mark.parametrize(("n", "first"), [(1, 1), (100, 2), (961, FIRST), (16384, FIRST)])
+def test_no_more_shards_are_waited_for_than_there_will_be(n: int, first: int, tmp_path: Path) -> None:
+    recipe = recipe_from({"stored": {"shard": 64}})
+    assert Specimens(recipe, tmp_path, n, workers=1).first == first
+
+
 @pytest.mark.slow
 def test_both_learn_while_their_specimens_are_made(
     small_weights: Path, small: dict[str, Any], tmp_path: Path
 ) -> None:
-    begin = partial(_task, small_weights, Size(depths=(1, 1, 2, 1), reflections=8))
+    begin = partial(_task, small_weights, Size(depths=(1, 1, 2, 1), reflections=8), 0)
     told: list[tuple[str, float]] = []
     made = specimens(small, tmp_path)
     held = HeldOut(made.recipe, "validation", 2)
@@ -74,7 +80,7 @@ def test_what_is_wrong_in_a_process_is_said_by_the_first(
             {Network.classifier: plan(size=512)},
             specimens(small, tmp_path),
             device="cpu",
-            learn=partial(_learn, partial(_task, small_weights, Size()), tmp_path / "run", None),
+            learn=partial(_learn, partial(_task, small_weights, Size(), 0), tmp_path / "run", None),
             meanwhile=partial(draw_all, [], tmp_path / "held-out", "cpu"),
             progress=lambda *step: None,
         )
