@@ -148,7 +148,9 @@ def loader(arguments: argparse.Namespace) -> dict[str, object]:
 def one_round(source: StoreSource, arguments: argparse.Namespace) -> dict[str, float]:
     plan = replace(CLASSIFIER_PLAN, precision=arguments.precision)
     fabric = make_fabric(arguments.device, devices=1, nodes=1, precision=plan.precision)
-    stream = SampleStream(source.recipe, size=plan.size, renewal=arguments.renewal, device=arguments.device)
+    stream = SampleStream(
+        source.recipe, split="train", size=plan.size, renewal=arguments.renewal, device=arguments.device
+    )
     task = ShapeTask()
     task.model.to(memory_format=torch.channels_last)
     task.model, optimizer = fabric.setup(task.model, torch.optim.AdamW(task.model.parameters()))

@@ -6,6 +6,8 @@ import typer
 
 from facetem.app.command import step_progress
 from facetem.app.results import print_evaluation
+from facetem.atoms.library import NONE, family
+from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import find_recipe, load_recipe, shipped_recipe
@@ -17,8 +19,22 @@ from facetem.study.evaluation import Evaluation, evaluate, save_evaluation
 
 
 def test_recipe(path: Path | None) -> Recipe:
-    """The recipe that networks are tested on: one of the user's, or the standard test's."""
-    return shipped_recipe("au-4-8nm-test") if path is None else load_recipe(find_recipe(path))
+    """The recipe that networks are tested on: one of the user's, or the standard test's; without shapes that are no
+    class, of which no answer would be right.
+
+    Raises
+    ------
+    InputError
+        If there is no such recipe, or nothing is left of its shapes.
+    """
+    recipe = shipped_recipe("au-4-8nm-test") if path is None else load_recipe(find_recipe(path))
+    named = {shape: part for shape, part in recipe.particles.shapes.items() if family(shape).label != NONE}
+    if not any(named.values()):
+        raise InputError(
+            f"{path}: expected shapes that are classes to test with, got none of {', '.join(SHAPES)}"
+        )
+    particles = recipe.particles.model_copy(update={"shapes": named})
+    return recipe.model_copy(update={"particles": particles})
 
 
 def run_evaluation(

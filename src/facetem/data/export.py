@@ -90,7 +90,7 @@ def export_store(
     partial = output.with_name(f".{output.name}.partial")
     _begin(output, partial, plan)
     source = StoreSource(path, memory=0)  # nothing is seen twice
-    stream = SampleStream(store.recipe, size=plan.size, seed=seed)
+    stream = SampleStream(store.recipe, split=store.split, size=plan.size, seed=seed)
     rows = _rows(store)
     for part, first in enumerate(range(0, plan.n, PART)):
         some = list(islice(rows, min(PART, plan.n - first)))

@@ -76,8 +76,8 @@ class SampleStream:
     anywhere
         The window may lie anywhere on the (periodic) field, beside the particle too, as the patches of a
         micrograph do; otherwise the particle is near its middle.
-    seed
-        Of optics, camera and noise.
+    split, seed
+        Of optics, camera and noise: every split has its own.
     device
         Where images are made. The same seed gives the same noise on the same kind of device.
     memory
@@ -88,6 +88,7 @@ class SampleStream:
         self,
         recipe: Recipe,
         *,
+        split: Split,
         size: int = 256,
         renewal: float = 1.0,
         anywhere: bool = False,
@@ -98,7 +99,7 @@ class SampleStream:
         shape = image_shape(recipe)
         if size > min(shape):
             raise InputError(f"size: expected at most {min(shape)} px, the recipe's field, got {size}")
-        self.chance = Chance(recipe, size, renewal, anywhere, seed)
+        self.chance = Chance(recipe, size, renewal, anywhere, imaging_seed(split, seed))
         self._recipe, self.device = recipe, torch.device(device)
         self._turns = recipe.target != "phase"  # whose sign has a meaning
         self._imager = Imager(recipe, renewal=renewal, device=self.device, memory=memory)
@@ -219,15 +220,14 @@ def draw_set(
     """Specimens 0 to `n` of a split, simulated and imaged once; on the CPU. `seed` is that of optics, camera and
     noise, of which every split has its own."""
     source = LiveSource(recipe, split=split, n=n, device=device, batch=_at_once(device))
-    return image_set(
-        source, recipe, n=n, size=size, device=device, seed=imaging_seed(split, seed), progress=progress
-    )
+    return image_set(source, recipe, split=split, n=n, size=size, device=device, seed=seed, progress=progress)
 
 
 def image_set(
     source: Source,
     recipe: Recipe,
     *,
+    split: Split,
     n: int,
     size: int = 256,
     device: str = "cpu",
@@ -235,11 +235,11 @@ def image_set(
     progress: Callable[[int, int], None] | None = None,
 ) -> Batch:
     """Specimens 0 to `n` of a source, imaged once under the conditions of `recipe`; on the CPU. Two that follow each
-    other are a pair, which may be shown side by side.
+    other are a pair, which may be shown side by side. `split` and `seed` are those of optics, camera and noise.
 
     Of recipes that differ in the range of one condition, the draws of all others are the same.
     """
-    stream = SampleStream(recipe, size=size, seed=seed, device=device)
+    stream = SampleStream(recipe, split=split, size=size, seed=seed, device=device)
     step = _at_once(device)
     groups = (pairs(range(first, min(first + step, n))) for first in range(0, n, step))
     parts: list[Batch] = []

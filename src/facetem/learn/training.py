@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facetem.core.errors import InputError
-from facetem.data.draw import imaging_seed
 from facetem.data.feed import feed
 from facetem.data.samples import Batch, SampleStream
 from facetem.data.sources import Share, Source
@@ -249,7 +248,8 @@ def train(
         size=plan.size,
         renewal=plan.renewal,
         anywhere=task.anywhere,
-        seed=imaging_seed("train", plan.seed),
+        split="train",
+        seed=plan.seed,
         device=fabric.device,
     )
     share = Share(plan.seed, fabric.global_rank, fabric.world_size)

@@ -13,7 +13,6 @@ import pandas as pd
 from facetem.core.errors import InputError
 from facetem.data.cluster import dask_makers
 from facetem.data.digest import digest_of
-from facetem.data.draw import imaging_seed
 from facetem.data.layout import MANIFEST
 from facetem.data.make import make_store
 from facetem.data.recipe import Recipe, Split
@@ -151,7 +150,7 @@ class Bench:
             recipe or store.recipe,
             n=n or self.n,
             device=self.device,
-            seed=imaging_seed("test"),
+            split="test",
             progress=lambda done, total: self.progress("imaging", done, total),
         )
 
@@ -175,11 +174,12 @@ class Bench:
         seen = recipe.model_copy(
             update={"microscopes": stated.microscopes, "cameras": stated.cameras, "images": stated.images}
         )
-        return image_set(
+        images = image_set(
             source,
             seen,
             n=min(LIBRARY, len(source)),
             device=self.device,
-            seed=imaging_seed("train"),
+            split="train",
             progress=lambda done, total: self.progress("imaging the library", done, total),
         )
+        return images.known()

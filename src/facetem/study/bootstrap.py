@@ -36,6 +36,22 @@ def mean_of(values: ArrayLike, *, seed: int = 0) -> Mean:
     return _bootstrap(some.astype(float), added, seed)
 
 
+def mean_over_classes(right: ArrayLike, classes: ArrayLike, *, seed: int = 0) -> Mean:
+    """The mean over `classes` (n,) of the part of each that is `right` (n,): the macro-averaged accuracy.
+
+    Specimens are drawn anew within each class, whose numbers are those of the test and no chance. Two of each outcome
+    are added in all, in equal parts to every class.
+    """
+    _, which = np.unique(np.asarray(classes), return_inverse=True)
+    numbers = np.bincount(which)
+    hits = np.bincount(which, weights=np.asarray(right, dtype=float))
+    part = (hits + 2 / len(numbers)) / (numbers + 4 / len(numbers))
+    drawn = np.random.default_rng(seed).binomial(numbers, part, size=(RESAMPLES, len(numbers))) / numbers
+    mean = float((hits / numbers).mean())
+    low, high = np.quantile(drawn.mean(axis=1), [0.5 - COVERAGE / 2, 0.5 + COVERAGE / 2])
+    return Mean(mean, float(min(low, mean)), float(max(high, mean)))
+
+
 def difference_of(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> Mean:
     """How much more the mean of `second` (n,) is than that of `first` (n,), each specimen against itself.
 

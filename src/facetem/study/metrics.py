@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facetem.core.contrast import contrast
+from facetem.core.errors import InputError
+from facetem.study.bootstrap import mean_over_classes
 
 __all__ = [
     "SetScores",
@@ -35,7 +37,7 @@ ANSWERED = 0.9  # of the images, for the accuracy of the most confident
 
 @dataclass(frozen=True)
 class ShapeScores:
-    """Macro-averaged `accuracy`, its bootstrap `interval` (95 %, over specimens), `confusion` (true, named), the
+    """Macro-averaged `accuracy`, its `interval` (95 %, `mean_over_classes`), `confusion` (true, named), the
     expected `calibration_error` over `BINS` bins of confidence.
 
     `calibration_floor` is the calibration error that perfectly calibrated answers of these confidences would show on
@@ -52,39 +54,34 @@ class ShapeScores:
 
 
 def shape_scores(probabilities: Tensor, labels: Tensor, *, seed: int = 0) -> ShapeScores:
-    """Scores of calibrated probabilities (n, classes) against the true labels (n,)."""
-    from torchmetrics.functional.classification import (
-        multiclass_accuracy,
-        multiclass_calibration_error,
-        multiclass_confusion_matrix,
-    )
+    """Scores of calibrated probabilities (n, classes) against the true labels (n,).
 
-    classes = probabilities.shape[1]
-    accuracy = multiclass_accuracy(probabilities, labels, num_classes=classes, average="macro")
-    matrix = multiclass_confusion_matrix(probabilities, labels, num_classes=classes)
-    error = multiclass_calibration_error(probabilities, labels, num_classes=classes, n_bins=BINS, norm="l1")
-    correct = (probabilities.argmax(1) == labels).numpy()
-    rng = np.random.default_rng(seed)
-    means = rng.choice(correct, (2000, len(correct))).mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    confidence = probabilities.max(1).values.numpy()
+    Raises
+    ------
+    InputError
+        If one is the label of no class (-1).
+    """
+    if bool((labels < 0).any()):
+        raise InputError(f"labels: expected those of classes, got {int((labels < 0).sum())} of none of them")
+    from torchmetrics.functional.classification import binary_calibration_error, multiclass_confusion_matrix
+
+    confidence, named = probabilities.max(1)
+    right = named == labels
+    accuracy = mean_over_classes(right.numpy(), labels.numpy(), seed=seed)
     # Binary "right or wrong" draws of the stated confidence: the error that is left is that of counting.
-    floor = np.mean([_binned_gap(confidence, rng.random(len(confidence)) < confidence) for _ in range(200)])
+    generator = torch.Generator().manual_seed(seed)
+    as_stated = (torch.rand(confidence.shape, generator=generator) < confidence for _ in range(200))
+    errors = [float(binary_calibration_error(confidence, some.long(), BINS)) for some in (right, *as_stated)]
     return ShapeScores(
-        accuracy=float(accuracy),
-        interval=(float(low), float(high)),
-        confusion=matrix.numpy(),
-        calibration_error=float(error),
-        calibration_floor=float(floor),
+        accuracy=accuracy.mean,
+        interval=(accuracy.low, accuracy.high),
+        confusion=multiclass_confusion_matrix(
+            probabilities, labels, num_classes=probabilities.shape[1]
+        ).numpy(),
+        calibration_error=errors[0],
+        calibration_floor=float(np.mean(errors[1:])),
         accuracy_of_most_confident=accuracy_of_most_confident(probabilities, labels),
     )
-
-
-def _binned_gap(confidence: NDArray[np.floating], correct: NDArray[np.bool_]) -> float:
-    """Mean gap between confidence and accuracy over `BINS` bins of confidence, weighted by their images."""
-    which = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gap = np.bincount(which, weights=correct - confidence, minlength=BINS)
-    return float(np.abs(gap).sum() / len(confidence))
 
 
 def accuracy_of_most_confident(probabilities: Tensor, labels: Tensor, part: float = ANSWERED) -> float:

@@ -1,7 +1,7 @@
 """The standard suite: everything that is claimed of the release models, measured from a seed.
 
 Each part writes `PART.json` into the folder of the bench and is not measured again for the same recipe, number of
-specimens and weights of the networks that it uses; a suite that was stopped goes on where it was.
+specimens, weights of the networks that it uses, and what else it reads; a suite that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from torch import Tensor
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
+from facetem.data.digest import digest_of
+from facetem.data.layout import FORMAT, MANIFEST
 from facetem.study.baselines import baseline_scores
 from facetem.study.bench import Bench
 from facetem.study.ceiling import border_distance, ceiling_groups, single_crystal, zone_angles
@@ -56,26 +58,33 @@ def standard(bench: Bench) -> dict[str, Any]:
 
 def unknowns(bench: Bench) -> dict[str, Any]:
     """How what is none of the classes is told from what is one."""
-    folder = bench.folder / "unknowns"
-    folder.mkdir(exist_ok=True)
-    known = bench.shapes.unfamiliarity(bench.images.noisy.numpy())
+    familiar = bench.shapes.unfamiliarity(bench.images.noisy.numpy())
+    _, known = _classified(bench, bench.images.noisy, "unknowns, known images")
     kinds: dict[str, Any] = {}
-    for i, kind in enumerate(KINDS):
-        path = folder / f"{kind.replace(' ', '-')}.npy"
-        if not path.exists():
-            bench.progress("drawing unknowns", i, len(KINDS))
-            images = draw_unknowns(kind, bench.recipe, split="test", n=UNKNOWN)
-            temporary = path.with_suffix(".tmp.npy")
-            np.save(temporary, images.numpy())
-            temporary.replace(path)
-        unknown = bench.shapes.unfamiliarity(np.load(path))
-        kinds[kind] = asdict(unknown_scores(known, unknown, bench.shapes.threshold))
+    for kind in KINDS:
+        images = _unknown(bench, kind)
+        _, taken = _classified(bench, images, f"unknowns, {kind}")
+        kinds[kind] = asdict(unknown_scores(familiar, bench.shapes.unfamiliarity(images.numpy()), taken))
     return {
         "images_of_each": UNKNOWN,
-        "false_alarms": float((known > bench.shapes.threshold).double().mean()),
+        "false_alarms": float((~known).double().mean()),
         "mean_auroc": float(np.mean([kind["auroc"] for kind in kinds.values()])),
         "kinds": kinds,
     }
+
+
+def _unknown(bench: Bench, kind: str) -> Tensor:
+    """Images (n, y, x) of one kind, drawn once for a recipe."""
+    mark = bench.mark(bench.recipe.to_yaml(), UNKNOWN, FORMAT)
+    path = bench.folder / "unknowns" / f"{kind.replace(' ', '-')}-{mark}.npy"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        bench.progress("drawing unknowns", list(KINDS).index(kind), len(KINDS))
+        images = draw_unknowns(kind, bench.recipe, split="test", n=UNKNOWN)
+        temporary = path.with_suffix(".tmp.npy")
+        np.save(temporary, images.numpy())
+        temporary.replace(path)
+    return torch.from_numpy(np.load(path))
 
 
 def ceiling(bench: Bench) -> dict[str, Any]:
@@ -173,26 +182,25 @@ def _classified(bench: Bench, images: Tensor, step: str) -> tuple[Tensor, Tensor
     return chances, torch.tensor([p.known for p in predictions])
 
 
-PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
-    "standard": standard,
-    "unknowns": unknowns,
-    "ceiling": ceiling,
-    "baselines": baselines,
-    "restoration": restoration,
-    "cost": costs,
-    "others": others,
-}
+@dataclass(frozen=True)
+class Part:
+    """What is measured: how, of which networks, and what the result depends on beside them, the recipe, the number of
+    specimens and how these are drawn."""
+
+    measure: Callable[[Bench], dict[str, Any]]
+    networks: tuple[str, ...] = ()
+    beside: Callable[[Bench], object] = lambda bench: None
 
 
 BOTH = ("classifier", "restorer")
-USED: dict[str, tuple[str, ...]] = {  # of the weights, by each part
-    "standard": BOTH,
-    "unknowns": ("classifier",),
-    "ceiling": ("classifier",),
-    "baselines": (),
-    "restoration": ("restorer",),
-    "cost": BOTH,
-    "others": ("classifier",),
+PARTS: dict[str, Part] = {
+    "standard": Part(standard, BOTH),
+    "unknowns": Part(unknowns, ("classifier",), lambda bench: [UNKNOWN, *KINDS]),
+    "ceiling": Part(ceiling, ("classifier",)),
+    "baselines": Part(baselines, (), lambda bench: bench.library and digest_of(bench.library / MANIFEST)),
+    "restoration": Part(restoration, ("restorer",), lambda bench: [RESTORED, *FOCI, *installed_filters()]),
+    "cost": Part(costs, BOTH),
+    "others": Part(others, ("classifier",), lambda bench: bench.others and digest_of(bench.others / "parts")),
 }
 
 
@@ -216,12 +224,13 @@ def run_suite(bench: Bench, parts: Sequence[str] | None = None) -> dict[str, dic
 
 def _measured(bench: Bench, part: str) -> dict[str, Any]:
     path = bench.folder / f"{part}.json"
-    weights = {name: bench.weights[name] for name in USED[part]}
-    measured_of = {"weights": weights, "n": bench.n, "recipe": bench.recipe.to_yaml()}
+    weights = {name: bench.weights[name] for name in PARTS[part].networks}
+    drawn = {"n": bench.n, "recipe": bench.recipe.to_yaml(), "format": FORMAT}
+    measured_of = {"weights": weights, **drawn, "beside": _plain(PARTS[part].beside(bench))}
     before = _read(path)
     if before is not None and before.get("of") == measured_of:
         return before["result"]
-    result = _plain(PARTS[part](bench))
+    result = _plain(PARTS[part].measure(bench))
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps({"of": measured_of, "result": result}, indent=2) + "\n")
     temporary.replace(path)

@@ -7,6 +7,7 @@ them has a shape: they are no unknowns.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -45,7 +46,7 @@ def _copper(recipe: Recipe, split: Split, n: int) -> Tensor:
 
 def _bare_film(recipe: Recipe, split: Split, n: int) -> Tensor:
     """The film alone, of specimens from which the particle was taken away."""
-    stream = SampleStream(recipe)
+    stream = SampleStream(recipe, split=split)
     images = []
     for index in range(n):
         specimen = draw_specimen(recipe, split, index)
@@ -102,12 +103,18 @@ class UnknownScores:
     refused: float
 
 
-def unknown_scores(known: Tensor, unknown: Tensor, threshold: float) -> UnknownScores:
-    """Of the unfamiliarity of known (n,) and unknown (m,) images, and the threshold beyond which it is said."""
+def unknown_scores(known: Tensor, unknown: Tensor, taken: Tensor) -> UnknownScores:
+    """Of the unfamiliarity of known (n,) and unknown (m,) images, and which of these are taken for known (m,; bool).
+
+    The area is NaN of weights that do not say what is familiar.
+    """
     from torchmetrics.functional.classification import binary_auroc
 
-    scores = torch.cat([known, unknown])
+    scores = torch.cat([known, unknown]).double()
+    refused = float((~taken).double().mean())
+    if scores.isnan().any():
+        return UnknownScores(math.nan, refused)
     labels = torch.cat([torch.zeros(len(known)), torch.ones(len(unknown))]).long()
-    # Its sigmoid would round high scores to the same number: the ranks say the same.
-    ranks = scores.argsort().argsort().float() / len(scores)
-    return UnknownScores(float(binary_auroc(ranks, labels)), float((unknown > threshold).double().mean()))
+    # Its sigmoid would round high scores to the same number: the ranks say the same. Equal scores have equal ranks.
+    ranks = scores.unique(return_inverse=True)[1].double() / len(scores)
+    return UnknownScores(float(binary_auroc(ranks, labels)), refused)

@@ -147,7 +147,7 @@ def test_size_and_orientation_are_those_of_the_first_particle_as_it_is_seen(path
     assert np.isnan(items[3].diameter)
     assert [items[i].facet_ratio for i in range(4)] == pytest.approx([1.0, 1.1, np.nan, np.nan], nan_ok=True)
     assert items[0].quaternion == pytest.approx((0.5**0.5, 0, 0, 0.5**0.5))
-    stream = SampleStream(RECIPE, size=64)
+    stream = SampleStream(RECIPE, split="train", size=64)
     visits = [Visit(0, 0, None), Visit(1, 0, None)]
     batch = stream.draw([Showing(visit, items[visit.index]) for visit in visits])
     torch.testing.assert_close(batch.diameter, torch.tensor([11.0, 12.1]))
@@ -209,12 +209,12 @@ def test_a_run_goes_on_where_it_stopped(path: Path) -> None:
 @pytest.mark.parametrize("drawers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_batches_are_those_of_the_source_whoever_draws(path: Path, drawers: int) -> None:
     source = StoreSource(path)
-    stream = SampleStream(RECIPE, size=64)
+    stream = SampleStream(RECIPE, split="train", size=64)
     with feed(source, stream, batch=5, drawers=drawers) as batches:
         made = [next(batches) for _ in range(6)]
     showings = [showing for epoch in range(2) for group in loaded(source, epoch) for showing in group]
     for k, batch in enumerate(made):
-        expected = SampleStream(RECIPE, size=64).draw(showings[5 * k : 5 * k + 5])
+        expected = SampleStream(RECIPE, split="train", size=64).draw(showings[5 * k : 5 * k + 5])
         assert isinstance(batch, Batch)
         assert torch.equal(batch.noisy, expected.noisy)
         assert torch.equal(batch.labels, expected.labels)
@@ -242,7 +242,7 @@ def feeding() -> list[threading.Thread]:
 
 def test_what_goes_wrong_ahead_is_raised_where_the_batch_is_asked_for() -> None:
     with (
-        feed(Broken(), SampleStream(RECIPE, size=64), batch=1) as batches,
+        feed(Broken(), SampleStream(RECIPE, split="train", size=64), batch=1) as batches,
         pytest.raises(InputError, match="store: gone"),
     ):
         next(batches)
@@ -250,7 +250,7 @@ def test_what_goes_wrong_ahead_is_raised_where_the_batch_is_asked_for() -> None:
 
 
 def test_an_end_before_the_end_leaves_nothing_behind(path: Path) -> None:
-    with feed(StoreSource(path), SampleStream(RECIPE, size=64), batch=3) as batches:
+    with feed(StoreSource(path), SampleStream(RECIPE, split="train", size=64), batch=3) as batches:
         next(batches)
         assert feeding()
     assert not feeding()

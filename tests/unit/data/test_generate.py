@@ -183,7 +183,7 @@ def test_a_phase_target_is_that_of_the_potential(small_recipe: Recipe) -> None:
     mean = interaction_parameter(specimen.energy) * sum(integrals[z] for z in numbers) / recipe.field**2
     assert phase.mean() == pytest.approx(mean, rel=2e-3)
     assert phase[truth.masks[0].numpy() > 0].mean() > 3 * phase[truth.masks[0].numpy() == 0].mean()
-    stream = SampleStream(recipe, size=64, seed=0)
+    stream = SampleStream(recipe, split="train", size=64, seed=0)
     shown = [Showing(Visit(1, 0, None), simulated(truth, 0, specimen))]
     batch = stream.draw(shown)
     columns = batch.target[0] - batch.target[0].mean()

@@ -74,7 +74,7 @@ def epoch(source: Source, number: int, share: Share | None = None) -> list[int]:
 
 def draw(source: Source, indices: list[int], seed: int = 0, size: int = SIZE) -> Batch:
     """A batch in which every showing is another one."""
-    stream = SampleStream(source.recipe, size=size, seed=seed)
+    stream = SampleStream(source.recipe, split="train", size=size, seed=seed)
     return stream.draw(shown(source, indices, list(range(len(indices)))))
 
 
@@ -172,9 +172,9 @@ def test_a_sample_is_the_same_in_any_batch_and_process(live: LiveSource, renewal
     """What went before makes no difference either: another process has seen other showings."""
     always = live.recipe.model_copy(update={"images": Images(neighbour=1.0)})
     showings = [s for number in range(4) for s in shown(live, [0, 1, 2, 3], number)]
-    one = SampleStream(always, size=SIZE, renewal=renewal)
+    one = SampleStream(always, split="train", size=SIZE, renewal=renewal)
     whole = one.draw(showings)
-    other = SampleStream(always, size=SIZE, renewal=renewal, memory=0)
+    other = SampleStream(always, split="train", size=SIZE, renewal=renewal, memory=0)
     for k in (14, 3, 9):
         alone = other.draw([showings[k]])
         for name, value in tensors(alone).items():
@@ -237,7 +237,7 @@ def test_turns_and_mirrors_are_all_drawn(live: LiveSource) -> None:
 
 def test_renewal_says_how_often_a_specimen_is_imaged_afresh(live: LiveSource) -> None:
     def foci(renewal: float) -> set[float]:
-        stream = SampleStream(live.recipe, size=SIZE, renewal=renewal)
+        stream = SampleStream(live.recipe, split="train", size=SIZE, renewal=renewal)
         return {float(stream.draw(shown(live, [0], number)).defocus) for number in range(12)}
 
     assert len(foci(0.0)) == 1
@@ -246,7 +246,7 @@ def test_renewal_says_how_often_a_specimen_is_imaged_afresh(live: LiveSource) ->
 
 
 def test_an_image_shown_again_has_new_noise(live: LiveSource) -> None:
-    stream = SampleStream(live.recipe, size=SIZE, renewal=0.0)
+    stream = SampleStream(live.recipe, split="train", size=SIZE, renewal=0.0)
     first, second = (stream.draw(shown(live, [0], number)) for number in range(2))
     assert float(first.defocus) == float(second.defocus)
     assert float(first.dose) != float(second.dose)
@@ -303,7 +303,7 @@ def test_no_split_is_imaged_as_another(recipe: Recipe) -> None:
 
 def test_a_sample_larger_than_the_field_is_refused(live: LiveSource) -> None:
     with pytest.raises(InputError, match="size: expected at most 140 px, the recipe's field, got 256"):
-        SampleStream(live.recipe, size=256)
+        SampleStream(live.recipe, split="train", size=256)
 
 
 def test_drift_blurs_along_its_way_alone(live: LiveSource) -> None:
@@ -316,7 +316,9 @@ def test_drift_blurs_along_its_way_alone(live: LiveSource) -> None:
     )
     moving = still.model_copy(update={"images": still.images.model_copy(update={"drift": (3.0, 3.0)})})
     showings = shown(live, [0, 1, 2, 3])
-    first, blurred = (SampleStream(recipe, size=128, seed=4).draw(showings) for recipe in (still, moving))
+    first, blurred = (
+        SampleStream(recipe, split="train", size=128, seed=4).draw(showings) for recipe in (still, moving)
+    )
     torch.testing.assert_close(first.clean, blurred.clean)  # nothing else is drawn differently
     ky, kx = np.meshgrid(*2 * [np.fft.fftfreq(128, PIXEL)], indexing="ij")
     low = np.hypot(ky, kx) < 0.3  # where the image has power, before the first zero at 1 / 3 Å

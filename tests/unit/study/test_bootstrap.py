@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facetem.study.bootstrap import difference_of, mean_of
+from facetem.study.bootstrap import difference_of, mean_of, mean_over_classes
 
 TRIALS = 200
 # The part that is covered of so many trials, four standard errors below what is stated.
@@ -33,6 +33,28 @@ def test_all_right_is_not_sure_to_be_right_always() -> None:
     all_right = mean_of(np.ones(16, dtype=bool))
     assert all_right.mean == all_right.high == 1
     assert 0.7 < all_right.low < 0.9  # Wilson: 0.81
+
+
+@pytest.mark.parametrize("numbers", [(90, 10), (8, 8, 8, 8), (200, 200, 200)])
+def test_an_interval_over_classes_is_that_of_their_mean(numbers: tuple[int, ...]) -> None:
+    """Of classes as large as they are by design, some of which are told far worse than others."""
+    rng = np.random.default_rng(0)
+    classes = np.repeat(np.arange(len(numbers)), numbers)
+    chance = np.linspace(0.97, 0.6, len(numbers))
+    means = [mean_over_classes(rng.random(len(classes)) < chance[classes], classes) for _ in range(TRIALS)]
+    covered = np.mean([one.low <= chance.mean() <= one.high for one in means])
+    assert covered > LEAST
+    error = np.sqrt(np.mean(chance * (1 - chance) / numbers) / len(numbers))
+    assert np.mean([one.high - one.low for one in means]) < 1.25 * 2 * 1.96 * error + 0.05
+
+
+def test_all_of_every_class_right_is_not_sure_to_be() -> None:
+    all_right = mean_over_classes(np.ones(64, dtype=bool), np.arange(64) % 8)
+    assert all_right.mean == all_right.high == 1
+    assert 0.85 < all_right.low < 0.98
+    one_wrong = mean_over_classes(np.arange(100) < 90, np.arange(100) >= 90)  # all ten of the second class
+    assert one_wrong.mean == 0.5
+    assert one_wrong.low < 0.5 < one_wrong.high < 0.66  # Wilson: 0.28 of the second
 
 
 @pytest.mark.parametrize("n", [16, 96])

@@ -2,6 +2,7 @@
 together."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from facetem.study import suite
 from facetem.study.bench import Bench
 from facetem.study.ceiling import border_distance, ceiling_groups, zone_angles
 from facetem.study.models_page import write_models_page
-from facetem.study.suite import PARTS, run_suite
+from facetem.study.suite import PARTS, Part, run_suite
 from facetem.study.unknowns import KINDS, draw_unknowns, unknown_scores
 
 
@@ -63,11 +64,29 @@ def _cost(device: str) -> object:
 
 def test_other_weights_or_numbers_are_measured_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = []
-    monkeypatch.setitem(PARTS, "cost", lambda own: {"times": counted.append(own.per_shape) or len(counted)})
+    read = ["one"]
+    part = Part(lambda own: {"times": counted.append(own.per_shape) or len(counted)}, beside=lambda own: read)
+    monkeypatch.setitem(PARTS, "cost", part)
     assert run_suite(bench, ["cost"]) == run_suite(bench, ["cost"])
     run_suite(replace(bench, per_shape=2), ["cost"])
     assert counted[-1] == 2
     assert len(counted) <= 2  # a first time, unless it was measured by another test
+    before = len(counted)
+    read[0] = "other"  # what it reads has changed
+    run_suite(replace(bench, per_shape=2), ["cost"])
+    assert len(counted) == before + 1
+
+
+@pytest.mark.slow
+def test_unknowns_of_another_recipe_are_drawn_anew(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(suite, "UNKNOWN", 2)
+    here = replace(bench, folder=tmp_path)
+    first = suite._unknown(here, "no micrograph")
+    other = replace(here, recipe=bench.recipe.model_copy(update={"seed": bench.recipe.seed + 1}))
+    assert not torch.equal(suite._unknown(other, "no micrograph"), first)
+    assert torch.equal(suite._unknown(here, "no micrograph"), first)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +99,13 @@ def test_parts_that_there_are_not_are_refused(bench: Bench, parts: list[str], na
 
 def test_unknown_scores_rank() -> None:
     known, unknown = torch.tensor([0.0, 1.0, 2.0, 3.0]), torch.tensor([2.5, 9.0])
-    scores = unknown_scores(known, unknown, 3.0)
+    scores = unknown_scores(known, unknown, torch.tensor([True, False]))
     assert scores.auroc == pytest.approx(7 / 8)  # 3 of 4 below 2.5, 4 of 4 below 9
     assert scores.refused == 0.5
-    assert unknown_scores(known, known, 3.0).auroc == pytest.approx(0.5, abs=0.13)  # ties go either way
+    all_taken = torch.ones(4, dtype=torch.bool)
+    assert unknown_scores(known, known, all_taken).auroc == pytest.approx(0.5)  # equal ones count half
+    assert unknown_scores(0 * known, 0 * known, all_taken).auroc == pytest.approx(0.5)
+    assert math.isnan(unknown_scores(known, math.nan * known, all_taken).auroc)  # nothing is said
 
 
 def test_unknowns_are_drawn_again_and_differ_from_split_to_split(recipe: Recipe) -> None:

@@ -43,7 +43,8 @@ def test_a_condition_moves_and_everything_else_stays(recipe: Recipe) -> None:
     source = LiveSource(recipe, split="test", n=2, batch=2)
     focus, dose = STUDIES["focus"]["defocus"], STUDIES["dose"]["dose"]
     plain, defocused, bright = (
-        image_set(source, one, n=2) for one in (recipe, focus.move(recipe, 30), dose.move(recipe, 5000))
+        image_set(source, one, split="test", n=2)
+        for one in (recipe, focus.move(recipe, 30), dose.move(recipe, 5000))
     )
     assert defocused.defocus.tolist() == [300, 300]
     torch.testing.assert_close(defocused.dose, plain.dose)
