@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from facetem.analysis.report import RESULT, check_output
 from facetem.app.web.jobs import Job
+from facetem.app.web.keeping import settle
 from facetem.app.web.settings import Settings
 from facetem.data.formats import EXTENSIONS
 
@@ -134,9 +135,13 @@ class Sessions:
         found: dict[str, Item] = {}
         for name, path in _micrographs(folder.resolve(), reports.resolve()):
             key = hashlib.sha256(name.encode()).hexdigest()[:16]
+            if key in self._library:
+                found[key] = self._library[key]
+                continue
             # With its ending: two files may differ in nothing else.
             place = reports.resolve() / name
-            found[key] = self._library.get(key) or Item(key, name, path, place, shared=True)
+            settle(place)  # a server may have been killed
+            found[key] = Item(key, name, path, place, shared=True)
         self._library = found
 
     def expire(self, idle: float) -> None:
