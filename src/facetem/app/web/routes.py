@@ -50,7 +50,7 @@ def routes(studio: Studio) -> list[Route]:
         except Refused:
             await _let_finish(body)
             raise
-        session.items[item.key] = item
+        session.add(item)
         try:
             studio.start(session, item)
         except InputError as error:
