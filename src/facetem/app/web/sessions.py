@@ -29,7 +29,8 @@ class Item:
     """A micrograph of the page: an upload of one session, or a file of the folder.
 
     `name` is what is shown, `report` where its report is or will be; `sampling_nm` a pixel size that was given,
-    `error` what became of the last try, and `size` the bytes that an upload has, or will have in a moment.
+    `error` what became of the last try, and `size` the bytes that an upload has, or will have in a moment. `is_done`:
+    whether there was a report when it was last looked for.
     """
 
     key: str
@@ -41,11 +42,14 @@ class Item:
     job: Job | None = None
     error: str = ""
     size: int = 0
+    is_done: bool = field(init=False)
 
-    @property
-    def is_done(self) -> bool:
-        """Whether it has a report."""
-        return (self.report / RESULT).is_file()
+    def __post_init__(self) -> None:
+        self.look()
+
+    def look(self) -> None:
+        """Look for its report: when an analysis has ended, and when all of the folder is looked at."""
+        self.is_done = (self.report / RESULT).is_file()
 
     @property
     def is_busy(self) -> bool:
@@ -142,6 +146,7 @@ class Sessions:
             key = hashlib.sha256(name.encode()).hexdigest()[:16]
             if key in self._library:
                 found[key] = self._library[key]
+                found[key].look()
                 continue
             # With its ending: two files may differ in nothing else.
             place = reports.resolve() / name

@@ -66,6 +66,7 @@ class Studio:
             item.error = f"{item.name}: its report could not be kept ({error.strerror})"
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+            item.look()
             item.job = None
 
     def cancel(self, item: Item) -> None:
