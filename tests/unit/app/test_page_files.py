@@ -8,7 +8,7 @@ import pytest
 nicegui = pytest.importorskip(
     "nicegui", reason="needs the libraries of the page: pip install 'facetem[page]'"
 )
-from nicegui import Client  # noqa: E402
+from nicegui import Client, ui  # noqa: E402
 from nicegui.page import page  # noqa: E402
 
 from facetem.app.web.files import Files  # noqa: E402
@@ -58,6 +58,19 @@ def shown(studio: Studio, client: Client) -> Files:
     assert session is not None
     with client:
         return Files(studio, session, open_=lambda item: None, gone=lambda: None)
+
+
+def test_another_pixel_size_can_be_given_whatever_has_become_of_a_file(
+    studio: Studio, client: Client
+) -> None:
+    first, second, *_ = studio.sessions._library.values()
+    second.error = "damaged"
+    shown(studio, client)
+    fields = [e.props["aria-label"] for e in client.elements.values() if isinstance(e, ui.number)]
+    assert fields == [f"Pixel size of {n:02}.tif in nm" for n in range(MANY)]
+    assert (first.is_done, second.is_done) == (True, False)
+    # Where there is a result it takes a single line until it is asked for.
+    assert [e.tag for e in client.elements.values() if e.tag == "details"] == ["details"]
 
 
 def test_a_look_at_many_files_costs_little(

@@ -132,8 +132,7 @@ class Files:
                 ui.label(_words(state.error)).classes("ft-why").props('role="alert"')
             elif state.done:
                 ui.label(_summary(item)).classes("soft")
-            if state.error or not state.done:
-                self._offer(item)
+            self._offer(item, state)
 
     def _head(self, item: Item, state: _State) -> None:
         with ui.element("div").classes("ft-file-head"):
@@ -147,18 +146,23 @@ class Files:
                 remove.props("flat dense round size=sm")
                 remove.props["aria-label"] = f"Remove {item.name}"
 
-    def _offer(self, item: Item) -> None:
-        """To analyse it (again), with a pixel size if need be."""
-        with ui.element("div").classes("ft-again"):
-            given = ui.number(
-                "pixel size (nm)", value=item.sampling_nm, format="%.5g", step=0.001, min=0
-            ).props("dense")
-            given.props["aria-label"] = f"Pixel size of {item.name} in nm"
-            ui.button("Analyse", on_click=lambda: self.start(item, given.value or None)).props(
-                "unelevated dense no-caps"
-            )
-        if not item.error:
-            ui.label("empty: the file's own").classes("soft")
+    def _offer(self, item: Item, state: _State) -> None:
+        """To analyse it, with a pixel size if need be; folded away where there is a result already."""
+        folded = state.done and not state.error
+        with ui.element("details" if folded else "div").classes("ft-offer"):
+            if folded:
+                with ui.element("summary"):
+                    ui.label("Analyse again")
+            with ui.element("div").classes("ft-again"):
+                given = ui.number(
+                    "pixel size (nm)", value=item.sampling_nm, format="%.5g", step=0.001, min=0
+                ).props("dense")
+                given.props["aria-label"] = f"Pixel size of {item.name} in nm"
+                ui.button("Analyse", on_click=lambda: self.start(item, given.value or None)).props(
+                    "unelevated dense no-caps"
+                )
+            if not state.error:
+                ui.label("empty: the file's own").classes("soft")
 
     def _progress(self, item: Item) -> None:
         row, job = self._rows.get(item.key), item.job
