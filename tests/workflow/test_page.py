@@ -209,6 +209,29 @@ def test_a_file_without_pixel_size_asks_for_one(visit: Any, image: Path, tmp_pat
     visit.wait_for_selector(".ft-empty", state="visible")
 
 
+def test_a_wrong_pixel_size_is_corrected(visit: Any, image: Path, shots: Path, tmp_path: Path) -> None:
+    shutil.copy(image, tmp_path / "wrong.tif")
+    visit.set_input_files(CHOOSER, tmp_path / "wrong.tif")
+    visit.wait_for_selector(".ft-title h1 >> text=wrong.tif")
+    facts = visit.locator(".ft-facts")
+    assert "0.04 nm/px" in facts.inner_text()
+    row = visit.locator(".ft-file", has_text="wrong.tif")
+    size = visit.get_by_label("Pixel size of wrong.tif in nm")
+    assert not size.is_visible()  # folded away: there is a result
+    row.get_by_text("Analyse again").click()
+    visit.screenshot(path=shots / "again.png")
+    size.fill("0.042")
+    # Another micrograph is looked at meanwhile: what was typed stays.
+    visit.get_by_role("button", name="particle one.tif", exact=True).click()
+    visit.wait_for_selector(".ft-title h1 >> text=particle one.tif")
+    assert size.input_value() == "0.042"
+    row.get_by_role("button", name="Analyse", exact=True).click()
+    visit.wait_for_selector(".ft-title h1 >> text=wrong.tif")
+    assert "0.042 nm/px" in facts.inner_text()
+    visit.get_by_role("button", name="Remove wrong.tif").click()
+    row.wait_for(state="detached")
+
+
 def test_a_job_is_cancelled_and_a_lying_file_refused_in_words(visit: Any, tmp_path: Path) -> None:
     import numpy as np
 

@@ -25,9 +25,9 @@ from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE
 
 RESULT = "result.json"
 FILES = (
-    "report.html", "particles.csv", RESULT, "restored.tif", "restored.hspy", "spread.tif", "denoised.tif",
-    "rois.zip", "overview.png", "overview.svg", "gallery.png", "sizes.png", "sizes.svg",
-)  # fmt: skip  # all that a report may have
+    "report.html", "particles.csv", "restored.tif", "restored.hspy", "spread.tif", "denoised.tif", "rois.zip",
+    "overview.png", "overview.svg", "gallery.png", "sizes.png", "sizes.svg", RESULT,
+)  # fmt: skip  # all that a report may have; the result comes last: where it is, everything is
 SCHEMA = "facetem-analysis"
 SCHEMA_VERSION = 1
 _PARTIAL = ".partial-"
@@ -35,9 +35,10 @@ _MOST_CARDS = 24  # of the gallery figure; the page shows all
 
 
 def save_analysis(analysis: Analysis, folder: str | os.PathLike[str]) -> Path:
-    """Write everything into `folder`, which is made if need be; other files in it stay as they are.
+    """Write everything into `folder`, which is made if need be, in place of an earlier report; other files in it stay
+    as they are.
 
-    The files are written aside and moved in at the end: after a failure there are none.
+    The files are written aside and moved in at the end: where `RESULT` is, everything is, and nothing of another one.
 
     Returns
     -------
@@ -56,9 +57,12 @@ def save_analysis(analysis: Analysis, folder: str | os.PathLike[str]) -> Path:
             shutil.rmtree(left, ignore_errors=True)
         aside = Path(tempfile.mkdtemp(dir=folder, prefix=_PARTIAL))
         _write_files(analysis, aside)
-        # The result comes last: where it is, everything is.
-        for file in sorted(aside.iterdir(), key=lambda file: (file.name == RESULT, file.name)):
-            os.replace(file, folder / file.name)
+        (folder / RESULT).unlink(missing_ok=True)
+        for name in FILES:
+            if (aside / name).exists():
+                os.replace(aside / name, folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(
             f"{folder}: expected a folder to write to, got {error.strerror or error}; choose another with --output"

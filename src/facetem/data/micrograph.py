@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class Micrograph:
         File name, or what the caller called the array.
     metadata : dict
         What the file says about itself (title, beam energy, ...) and what was done to the pixels (margins cut,
-        outliers replaced, frames averaged). Plain values, fit for JSON.
+        outliers replaced, frames averaged). Plain values, fit for JSON: numbers that are not finite are left out.
     axes : Axes
         How the file, or the signal, names, counts and places the pixels.
     """
@@ -61,10 +62,26 @@ class Micrograph:
     metadata: dict[str, Any] = field(default_factory=dict)
     axes: Axes = field(default_factory=Axes)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metadata", _finite(self.metadata))
+
     @property
     def extent(self) -> tuple[float, float]:
         """Field of view (y, x) [Å]."""
         return self.image.shape[0] * self.sampling, self.image.shape[1] * self.sampling
+
+
+def _finite(told: Any) -> Any:
+    """Metadata without NaN and infinities, at any depth: no JSON holds them, and they tell nothing."""
+    if isinstance(told, Mapping):
+        return {key: _finite(value) for key, value in told.items() if not _is_odd(value)}
+    if isinstance(told, (list, tuple)):
+        return [_finite(value) for value in told if not _is_odd(value)]
+    return told
+
+
+def _is_odd(value: Any) -> bool:
+    return isinstance(value, (float, np.floating)) and not math.isfinite(value)
 
 
 def load_micrograph(

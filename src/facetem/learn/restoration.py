@@ -286,4 +286,7 @@ def restored_micrograph(
         resample(a, PIXEL, micrograph.sampling, shape=micrograph.image.shape)
         for a in (answer.image, answer.denoised, answer.mask, answer.spread)
     )
-    return Restoration(image, denoised, mask, np.maximum(spread, 0), answer.support, answer.focus)
+    # Resampling overshoots at edges: a probability stays one, and a spread is not below 0.
+    return Restoration(
+        image, denoised, np.clip(mask, 0, 1), np.maximum(spread, 0), answer.support, answer.focus
+    )

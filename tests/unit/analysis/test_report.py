@@ -1,4 +1,4 @@
-"""Reports: complete, self-contained, safe against odd names, and all there or not there at all."""
+"""Reports: complete, self-contained, safe against odd names."""
 
 import csv
 import io
@@ -19,27 +19,10 @@ from rsciio import hspy
 from facetem.analysis import report
 from facetem.analysis.analyze import Analysis, analyze
 from facetem.analysis.page import page
-from facetem.analysis.report import check_output, save_analysis, table_csv
-from facetem.core.errors import InputError
+from facetem.analysis.report import save_analysis, table_csv
 from facetem.data.micrograph import Micrograph, load_micrograph
 from facetem.learn.conformal import COVERAGE
 from facetem.learn.orientation import TOLD
-
-FILES = [
-    "denoised.tif",
-    "gallery.png",
-    "overview.png",
-    "overview.svg",
-    "particles.csv",
-    "report.html",
-    "restored.hspy",
-    "restored.tif",
-    "result.json",
-    "rois.zip",
-    "sizes.png",
-    "sizes.svg",
-    "spread.tif",
-]
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +40,6 @@ def test_the_page_states_the_coverage_of_its_sets(text: str) -> None:
 @pytest.fixture(scope="module")
 def text(saved: Path) -> str:
     return Page((saved / "report.html").read_text(encoding="utf-8")).text
-
-
-def test_what_a_report_may_have_is_listed() -> None:
-    """By it the command line sees that a report would be written over a micrograph."""
-    assert sorted(report.FILES) == FILES
 
 
 def test_the_page_says_of_how_many_frames_the_image_is_the_sum(analysis: Analysis) -> None:
@@ -122,12 +100,6 @@ def test_what_one_cannot_tell_is_said_with_the_shapes_that_are_possible(
     assert told["possible"] == ["cube", "truncated_octahedron"]
     # A particle that is not judged is possible in any shape: nothing is told of it.
     assert replace(torn, judged=False, known=False).words == "not judged"
-
-
-def test_all_files_are_there(analysis: Analysis, tmp_path: Path) -> None:
-    page = save_analysis(analysis, tmp_path / "out")
-    assert page == tmp_path / "out" / "report.html"
-    assert sorted(p.name for p in page.parent.iterdir()) == FILES
 
 
 def test_the_page_stands_alone_and_is_well_formed(saved: Path) -> None:
@@ -220,43 +192,6 @@ def test_a_field_without_particles_has_a_report_too(classifier: Any, restorer: A
     page = save_analysis(analyze(empty, sampling=0.4, classifier=classifier, restorer=restorer), tmp_path)
     assert "No particle found." in Page(page.read_text(encoding="utf-8")).text
     assert len((tmp_path / "particles.csv").read_text().splitlines()) == 1
-
-
-def test_an_old_report_is_replaced_and_other_files_stay(analysis: Analysis, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    (tmp_path / "report.html").write_text("old")
-    save_analysis(analysis, tmp_path)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-    assert (tmp_path / "report.html").read_text() != "old"
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*FILES, "notes.txt"])
-
-
-def test_a_folder_that_cannot_be_made_is_one_clear_error(analysis: Analysis, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(InputError, match="expected a folder to write to") as caught:
-            save_analysis(analysis, folder)
-        assert "\n" not in str(caught.value)
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_failure_halfway_leaves_nothing(
-    analysis: Analysis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(report, "save_image", full)
-    with pytest.raises(InputError, match="No space left"):
-        save_analysis(analysis, tmp_path / "deep" / "out")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_trying_a_folder_writes_nothing_into_it(tmp_path: Path) -> None:
-    made = check_output(tmp_path / "a" / "b")
-    assert made == [tmp_path / "a" / "b", tmp_path / "a"]
-    assert list((tmp_path / "a" / "b").iterdir()) == []
-    assert check_output(tmp_path) == []
 
 
 def test_a_micrograph_of_strange_particles_says_so_everywhere(

@@ -215,6 +215,7 @@ def result(tmp_path: Path) -> Result:
         "particles": [particle], "analysed_pixel_size_nm": 0.04, "provenance": {"sha256": "ab"},
         "micrograph": {"name": "a.tif", "field_nm_yx": [10.24, 10.24], "metadata": {}},
     }  # fmt: skip
+    (tmp_path / "result.json").write_text(json.dumps(told))
     return Result(tmp_path, told)
 
 
@@ -235,6 +236,15 @@ def test_labels_are_kept_changed_and_taken_back(result: Result) -> None:
     assert load_labels(result.folder) == {}
     (result.folder / "labels.json").write_text("{damaged")
     assert load_labels(result.folder) == {}
+
+
+def test_a_label_is_of_the_report_that_was_looked_at(result: Result) -> None:
+    """After another analysis the particle of that number may be another."""
+    again = {**result.told, "particles": [{**result.told["particles"][0], "x_nm": 1.0}]}
+    (result.folder / "result.json").write_text(json.dumps(again))
+    with pytest.raises(InputError, match="analysed again"):
+        set_label(result, 2, "twin")
+    assert not (result.folder / "labels.json").exists()
 
 
 def test_a_solid_lies_as_the_particle_does() -> None:

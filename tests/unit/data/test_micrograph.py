@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from facetem.core.errors import InputError
 from facetem.data.formats import frames_in
-from facetem.data.micrograph import load_micrograph, micrograph_from_array, resample, save_image
+from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_from_array, resample, save_image
 
 Writer = Callable[..., Path]
 SHAPE = (130, 200)  # not square: swapped axes show
@@ -354,6 +354,20 @@ def test_pixels_that_are_no_micrograph(
 ) -> None:
     with pytest.raises(InputError, match=message):
         micrograph_from_array(spoil(image), 0.4)
+
+
+def test_numbers_of_the_metadata_that_are_none_are_left_out(tmp_path: Path, image: np.ndarray) -> None:
+    """Else a report, which is JSON, could not be written, after all the work."""
+    content = signal(image)
+    tem = {"beam_energy": float("nan"), "magnification": float("inf"), "microscope": "Titan"}
+    content["metadata"]["Acquisition_instrument"] = {"TEM": tem}
+    loaded = load_micrograph(write_rosetta(tmp_path / "a.hspy", content))
+    assert loaded.metadata["microscope"] == "Titan"
+    assert not {"beam_energy_kev", "magnification"} & set(loaded.metadata)
+    odd = {"dose": np.float32("nan"), "stage": {"x": 1.5, "y": -np.inf, "seen": [2.0, np.nan]}, "n": 3}
+    kept = {"stage": {"x": 1.5, "seen": [2.0]}, "n": 3}
+    assert Micrograph(loaded.image, 0.4, "a", odd).metadata == kept
+    assert np.isnan(odd["dose"])  # what was given is as it was
 
 
 @pytest.mark.parametrize("sampling", [0.0, -0.4, np.nan, np.inf, "0.4"])

@@ -256,3 +256,14 @@ def test_a_micrograph_is_restored_on_its_own_pixels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(plain, whole.image)
     assert (whole.spread >= 0).all()
     assert replace(whole).support.window == 96
+
+
+def test_the_mask_of_a_micrograph_is_a_probability() -> None:
+    """An edge from 0 to 1 overshoots when it is brought to the micrograph's own pixels."""
+    y, x = np.mgrid[:240, :300]
+    disc = np.where(np.hypot(y - 120, x - 150) < 60, 1.0, -1.0)
+    noisy = disc + np.random.default_rng(0).normal(0, 0.1, disc.shape)
+    mask = restored_micrograph(micrograph_from_array(noisy, 0.3), restorer(Signs), views=2).mask
+    assert mask[120, 150] > 0.9
+    assert mask[10, 10] < 0.1
+    assert (mask.min(), mask.max()) == (0, 1)

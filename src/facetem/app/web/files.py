@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from nicegui import ui
 
@@ -18,14 +18,12 @@ from facetem.core.errors import InputError
 _NO_SIZE = "expected a pixel size, got a file without one"
 
 
-@dataclass(frozen=True)
-class _State:
+class _State(NamedTuple):
     """What of an item a row is drawn from, all of one moment: a worker's thread may change it at any time."""
 
     job: str
     done: bool
     error: str
-    chosen: bool
 
 
 @dataclass
@@ -77,9 +75,12 @@ class Files:
 
     def choose(self, item: Item) -> None:
         """Open an item that has a result."""
+        # The row is not drawn anew: what is being typed into it stays.
+        for key, classes in ((self._chosen, "ft-file"), (item.key, "ft-file on")):
+            if key in self._rows:
+                self._rows[key].box.classes(replace=classes)
         self._chosen = item.key
         self._open(item)
-        self.look()
 
     def start(self, item: Item, sampling_nm: float | None = None) -> None:
         """Queue an item's analysis, and open it when it is done."""
@@ -91,7 +92,7 @@ class Files:
 
     def _state(self, item: Item) -> _State:
         job = item.job
-        return _State(job.state if job else "", item.is_done, item.error, item.key == self._chosen)
+        return _State(job.state if job else "", item.is_done, item.error)
 
     def _is_mine(self, item: Item) -> bool:
         """Whether this visitor has started what is under way."""
@@ -105,7 +106,7 @@ class Files:
     def _arrange(self, items: list[Item]) -> None:
         """A row for each item, in their order."""
         keys = [item.key for item in items]
-        for gone in [key for key in self._rows if key not in keys]:
+        for gone in self._rows.keys() - set(keys):
             self._rows.pop(gone).box.delete()
         if keys[: len(self._rows)] != list(self._rows):  # a file of the folder is new
             self._list.clear()
@@ -117,7 +118,7 @@ class Files:
     def _draw(self, item: Item, row: _Row, state: _State) -> None:
         row.state, row.step, row.bar = state, None, None
         row.box.clear()
-        row.box.classes(replace="ft-file on" if state.chosen else "ft-file")
+        row.box.classes(replace="ft-file on" if item.key == self._chosen else "ft-file")
         with row.box:
             self._head(item, state)
             if state.job:
@@ -131,8 +132,7 @@ class Files:
                 ui.label(_words(state.error)).classes("ft-why").props('role="alert"')
             elif state.done:
                 ui.label(_summary(item)).classes("soft")
-            if state.error or not state.done:
-                self._offer(item)
+            self._offer(item, state)
 
     def _head(self, item: Item, state: _State) -> None:
         with ui.element("div").classes("ft-file-head"):
@@ -146,18 +146,23 @@ class Files:
                 remove.props("flat dense round size=sm")
                 remove.props["aria-label"] = f"Remove {item.name}"
 
-    def _offer(self, item: Item) -> None:
-        """To analyse it (again), with a pixel size if need be."""
-        with ui.element("div").classes("ft-again"):
-            given = ui.number(
-                "pixel size (nm)", value=item.sampling_nm, format="%.5g", step=0.001, min=0
-            ).props("dense")
-            given.props["aria-label"] = f"Pixel size of {item.name} in nm"
-            ui.button("Analyse", on_click=lambda: self.start(item, given.value or None)).props(
-                "unelevated dense no-caps"
-            )
-        if not item.error:
-            ui.label("empty: the file's own").classes("soft")
+    def _offer(self, item: Item, state: _State) -> None:
+        """To analyse it, with a pixel size if need be; folded away where there is a result already."""
+        folded = state.done and not state.error
+        with ui.element("details" if folded else "div").classes("ft-offer"):
+            if folded:
+                with ui.element("summary"):
+                    ui.label("Analyse again")
+            with ui.element("div").classes("ft-again"):
+                given = ui.number(
+                    "pixel size (nm)", value=item.sampling_nm, format="%.5g", step=0.001, min=0
+                ).props("dense")
+                given.props["aria-label"] = f"Pixel size of {item.name} in nm"
+                ui.button("Analyse", on_click=lambda: self.start(item, given.value or None)).props(
+                    "unelevated dense no-caps"
+                )
+            if not state.error:
+                ui.label("empty: the file's own").classes("soft")
 
     def _progress(self, item: Item) -> None:
         row, job = self._rows.get(item.key), item.job

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from facetem.app.command import whole_file
-from facetem.app.web.results import FIELD, Result
+from facetem.app.web.results import FIELD, Result, load_result
 from facetem.atoms.library import NONE, SHAPES
 from facetem.core.errors import InputError
 
@@ -42,8 +44,12 @@ def set_label(result: Result, index: int, label: str, note: str = "") -> None:
     Raises
     ------
     InputError
-        If the label is unknown, or the report has no such particle.
+        If the label is unknown, or the report has no such particle, or is another by now.
     """
+    if load_result(result.folder) != result:
+        raise InputError(
+            f"{result.name}: it was analysed again meanwhile; open it again to label its particles"
+        )
     particle = result.particle(index)
     if particle is None or label not in ("", *CHOICES):
         raise InputError(
@@ -73,6 +79,16 @@ def set_label(result: Result, index: int, label: str, note: str = "") -> None:
     }
     with whole_file(result.folder / FILE) as partial:
         partial.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def carry_labels(old: Path, new: Path) -> None:
+    """Copy the labels of an earlier report beside a new one, whose particles may be others: as `labels-earlier-N.json`,
+    next to those that the earlier one has of still earlier ones."""
+    for file in old.glob("labels-earlier*.json"):
+        shutil.copy2(file, new / file.name)
+    if (old / FILE).is_file():
+        names = (f"labels-earlier-{n}.json" for n in count(1))
+        shutil.copy2(old / FILE, new / next(name for name in names if not (new / name).exists()))
 
 
 def labels_csv(labels: dict[int, dict[str, Any]]) -> str:

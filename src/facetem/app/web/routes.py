@@ -50,7 +50,7 @@ def routes(studio: Studio) -> list[Route]:
         except Refused:
             await _let_finish(body)
             raise
-        session.items[item.key] = item
+        session.add(item)
         try:
             studio.start(session, item)
         except InputError as error:
@@ -65,10 +65,11 @@ def routes(studio: Studio) -> list[Route]:
 
     async def report(request: Request) -> Response:
         item = item_of(request)
-        if not item.is_done:
+        page = item.report / "report.html"
+        if not page.is_file():
             raise Refused(404, f"{item.name}: it has no report yet")
         # A page of its own, with a policy that lets it do nothing but show itself.
-        return FileResponse(item.report / "report.html", headers=_PRIVATE)
+        return FileResponse(page, headers=_PRIVATE)
 
     async def download(request: Request) -> Response:
         session, key = session_of(request), request.path_params["key"]

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from facetem.analysis.report import RESULT, check_output
 from facetem.app.web.jobs import Job
+from facetem.app.web.keeping import settle
 from facetem.app.web.settings import Settings
 from facetem.data.formats import EXTENSIONS
 
@@ -27,8 +28,9 @@ _PREFIX = "facetem-page-"
 class Item:
     """A micrograph of the page: an upload of one session, or a file of the folder.
 
-    `name` is what is shown, `report` where its report is or will be; `sampling_nm` a pixel size that was given, and
-    `error` what became of the last try.
+    `name` is what is shown, `report` where its report is or will be; `sampling_nm` a pixel size that was given,
+    `error` what became of the last try, and `size` the bytes that an upload has, or will have in a moment. `is_done`:
+    whether there was a report when it was last looked for.
     """
 
     key: str
@@ -39,11 +41,15 @@ class Item:
     sampling_nm: float | None = None
     job: Job | None = None
     error: str = ""
+    size: int = 0
+    is_done: bool = field(init=False)
 
-    @property
-    def is_done(self) -> bool:
-        """Whether it has a report."""
-        return (self.report / RESULT).is_file()
+    def __post_init__(self) -> None:
+        self.look()
+
+    def look(self) -> None:
+        """Look for its report: when an analysis has ended, and when all of the folder is looked at."""
+        self.is_done = (self.report / RESULT).is_file()
 
     @property
     def is_busy(self) -> bool:
@@ -60,7 +66,9 @@ class Session:
     items: dict[str, Item] = field(default_factory=dict)
     pages: int = 0  # that are open
     seen: float = field(default_factory=time.monotonic)
-    uploading: int = 0
+    arriving: dict[str, Item] = field(
+        default_factory=dict
+    )  # uploads that are under way, which it does not list yet
 
     def place(self, name: str) -> Item:
         """A new item with a folder of its own, which is made; the file is for the caller to write."""
@@ -69,12 +77,14 @@ class Session:
         folder.mkdir(parents=True)
         return Item(key, name, folder / name, folder / "report")
 
+    def add(self, item: Item) -> None:
+        """List an item whose file is whole."""
+        item.size = item.path.stat().st_size
+        self.items[item.key] = item
+
     def size(self) -> int:
-        """Bytes of its uploads."""
-        sizes = 0
-        for item in self.items.values():
-            sizes += item.path.stat().st_size if item.path.is_file() else 0
-        return sizes
+        """Bytes of its uploads, and of those under way what has come of them."""
+        return sum(item.size for item in (*self.items.values(), *self.arriving.values()))
 
     def remove(self, item: Item) -> None:
         """Forget an upload, and delete what there is of it."""
@@ -134,9 +144,14 @@ class Sessions:
         found: dict[str, Item] = {}
         for name, path in _micrographs(folder.resolve(), reports.resolve()):
             key = hashlib.sha256(name.encode()).hexdigest()[:16]
+            if key in self._library:
+                found[key] = self._library[key]
+                found[key].look()
+                continue
             # With its ending: two files may differ in nothing else.
             place = reports.resolve() / name
-            found[key] = self._library.get(key) or Item(key, name, path, place, shared=True)
+            settle(place)  # a server may have been killed
+            found[key] = Item(key, name, path, place, shared=True)
         self._library = found
 
     def expire(self, idle: float) -> None:
@@ -144,7 +159,7 @@ class Sessions:
         now = time.monotonic()
         for session in list(self._sessions.values()):
             busy = any(item.is_busy for item in session.items.values())
-            if not session.pages and not session.uploading and not busy and now - session.seen > idle:
+            if not session.pages and not session.arriving and not busy and now - session.seen > idle:
                 del self._sessions[session.key]
                 shutil.rmtree(session.folder, ignore_errors=True)
 

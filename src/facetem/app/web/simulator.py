@@ -218,7 +218,7 @@ class Simulator:
         n = sum(item.name.startswith("simulated") for item in self._session.items.values()) + 1
         item = self._session.place(f"simulated-{n}.tif")
         save_image(item.path, self._last.pixels, 10 * PIXEL_NM)
-        self._session.items[item.key] = item
+        self._session.add(item)
         self._analyse(item)
 
     async def _download(self, name: str) -> None:

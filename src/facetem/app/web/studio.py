@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facetem.app.web.jobs import Job, Worker
-from facetem.app.web.labels import FILE as LABELS
+from facetem.app.web.keeping import move_report
 from facetem.app.web.sessions import Item, Session, Sessions
 from facetem.app.web.settings import Settings
 from facetem.app.web.tasks import analyse
@@ -59,13 +59,14 @@ class Studio:
         """In the worker's thread."""
         try:
             if job.state == "done" and item.path.exists():  # it may have been removed meanwhile
-                _move(aside, item.report)
+                move_report(aside, item.report)
             elif job.state == "failed":
                 item.error = job.error
         except OSError as error:
             item.error = f"{item.name}: its report could not be kept ({error.strerror})"
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+            item.look()
             item.job = None
 
     def cancel(self, item: Item) -> None:
@@ -82,16 +83,3 @@ class Studio:
     def ask(self, session: Session, worker: Worker, function: Any, *args: Any) -> Job:
         """Queue something small."""
         return worker.submit(Job(session.key, function, args))
-
-
-def _move(aside: Path, report: Path) -> None:
-    """Put a whole report where it belongs. Labels of an earlier one need not fit its particles: they stay as a file."""
-    earlier = report / LABELS
-    if earlier.is_file():
-        shutil.copy(earlier, aside / "labels-earlier.json")
-    report.parent.mkdir(parents=True, exist_ok=True)
-    fresh = report.parent / f".{report.name}.new"
-    shutil.rmtree(fresh, ignore_errors=True)
-    shutil.move(aside, fresh)
-    shutil.rmtree(report, ignore_errors=True)
-    fresh.rename(report)

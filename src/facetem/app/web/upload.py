@@ -99,15 +99,17 @@ async def receive(session: Session, told: str, body: AsyncIterator[bytes], setti
         If its name, size or beginning is not as it should be, there is no room, or it stops; nothing is left of it.
     """
     name = safe_name(told)
-    if session.uploading >= _SIDE_BY_SIDE:
-        raise Refused(429, f"{name}: there are {session.uploading} uploads under way; wait for one of them")
-    if len(session.items) >= _MOST_FILES:
+    if len(session.arriving) >= _SIDE_BY_SIDE:
+        raise Refused(
+            429, f"{name}: there are {len(session.arriving)} uploads under way; wait for one of them"
+        )
+    if len(session.items) + len(session.arriving) >= _MOST_FILES:
         raise Refused(429, f"{name}: you have {_MOST_FILES} files here; remove some of them first")
-    session.uploading += 1
-    item = session.place(name)
     whole = False
+    item = session.place(name)
+    session.arriving[item.key] = item
     try:
-        await _write(item, body, settings.upload_bytes, settings.session_bytes - session.size())
+        await _write(item, session, body, settings)
         whole = True
         return item
     except TimeoutError:
@@ -117,22 +119,22 @@ async def receive(session: Session, told: str, body: AsyncIterator[bytes], setti
             507, f"{name}: could not be kept here ({error.strerror}); tell whoever runs this page"
         ) from None
     finally:
-        session.uploading -= 1
+        del session.arriving[item.key]
         if not whole:
             session.remove(item)
 
 
-async def _write(item: Item, body: AsyncIterator[bytes], most: int, room: int) -> None:
-    size, checked, waiting = 0, False, bytearray()
+async def _write(item: Item, session: Session, body: AsyncIterator[bytes], settings: Settings) -> None:
+    checked, waiting = False, bytearray()
     with item.path.open("wb") as file:
         while True:
             chunk = await asyncio.wait_for(anext(body, b""), _SILENT)
             ended = not chunk
             waiting += chunk
-            size += len(chunk)
-            if size > most:
-                raise Refused(413, f"{item.name}: expected at most {most / 1e6:g} MB, got more")
-            if size > room:
+            item.size += len(chunk)  # before it is written, so that uploads side by side see each other's
+            if item.size > settings.upload_bytes:
+                raise Refused(413, f"{item.name}: expected at most {settings.upload_mb} MB, got more")
+            if session.size() > settings.session_bytes:
                 raise Refused(
                     413, f"{item.name}: there is no room left for your files; remove some of them first"
                 )
