@@ -17,7 +17,7 @@ from facetem.analysis.particles import BLUR, SMALLEST, Outline, find_particles
 from facetem.analysis.result import ParticleResult, particle_result
 from facetem.analysis.view import View, beam_energy, contrast_around, out_of_focus
 from facetem.core.pixels import FIELD, PIXEL
-from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_of, resample
+from facetem.data.micrograph import Micrograph, micrograph_of, resample
 from facetem.data.signals import Signal
 from facetem.learn.matter import Matter, metal_name
 
@@ -174,7 +174,7 @@ def analyze(
     """
     tell = progress or (lambda step, done, total: None)
     tell("read", 0, 1)
-    micrograph = _read(source, sampling, frame)
+    micrograph = micrograph_of(source, sampling, frame)
     image = resample(micrograph.image, micrograph.sampling, PIXEL)
     restorer = restorer or _shipped_restorer(device)
     restoration = restorer.restore(
@@ -230,14 +230,6 @@ def analyze(
 def outlines_in(mask: NDArray[np.float32]) -> list[Outline]:
     """The particles in a restorer's mask."""
     return find_particles(mask, sampling=PIXEL, blur=BLUR, min_diameter=SMALLEST)
-
-
-def _read(source: Any, sampling: float | None, frame: int | None) -> Micrograph:
-    if isinstance(source, Micrograph):
-        return source
-    if isinstance(source, (str, os.PathLike)):
-        return load_micrograph(source, sampling=sampling, frame=frame)
-    return micrograph_of(source, sampling, frame)
 
 
 def _provenance(source: Any, classifier: ShapeClassifier, restorer: ContrastRestorer) -> dict[str, Any]:

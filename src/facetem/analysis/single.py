@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def _hidden(outline: Outline, shape: tuple[int, ...]) -> str:
 
 
 def classify(
-    image: ArrayLike | Signal,
+    image: str | os.PathLike[str] | ArrayLike | Signal,
     *,
     sampling: float | None = None,
     weights: str | Path | None = None,
@@ -81,11 +82,11 @@ def classify(
 
     Parameters
     ----------
-    image : (y, x) array, or HyperSpy Signal2D
+    image : path, (y, x) array, or HyperSpy Signal2D
         Any intensity scale. If it shows more than the 102 Å that the network sees, the particles are looked for, and
         the largest one that is seen whole is put in the middle; a smaller field is continued by its mirror image.
     sampling
-        Pixel size [Å/px]; that of a signal, if its axes are calibrated, need not be given.
+        Pixel size [Å/px]; that of a file or a signal that knows its own need not be given.
     coverage
         Part of all images whose set of possible shapes is to hold the true one.
 

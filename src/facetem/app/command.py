@@ -16,6 +16,7 @@ from facetem.core.errors import InputError
 BAD_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, what a shell expects of a program that Ctrl-C ended
 TOO_LARGE = "does not fit into memory; take a smaller part, or a machine with more"
+_USAGE: Any = typer.BadParameter.__bases__[0]  # "usage error", of Click or of the copy of it that Typer has
 _NO_MEMORY = ("not enough memory", "can't allocate memory")  # PyTorch's words, on Windows and elsewhere
 
 
@@ -86,9 +87,14 @@ def processes(workers: int | None, dask: str | None, device: str) -> int:
 class Commands(TyperGroup):
     """A command group that answers bad input with one line on stderr and exit status 2."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _usage_told():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _usage_told():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             say_error("interrupted")
             raise typer.Exit(INTERRUPTED) from None
@@ -104,6 +110,20 @@ class Commands(TyperGroup):
                 raise
             say_error(f"this {TOO_LARGE}")
             raise typer.Exit(BAD_INPUT) from None
+
+
+@contextmanager
+def _usage_told() -> Iterator[None]:
+    """What is wrong with the options, in one line that says where they are listed; a command without any shows its
+    help."""
+    try:
+        yield
+    except _USAGE as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            raise
+        where, what = getattr(error, "ctx", None), " ".join(error.format_message().split())
+        say_error(f"{what.rstrip('.')}; see {where.command_path if where else 'facetem'} --help")
+        raise typer.Exit(BAD_INPUT) from None
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -149,16 +149,22 @@ def micrograph_from_signal(
 
 
 def micrograph_of(
-    image: ArrayLike | Signal, sampling: float | None = None, frame: int | None = None
+    image: str | os.PathLike[str] | ArrayLike | Signal | Micrograph,
+    sampling: float | None = None,
+    frame: int | None = None,
 ) -> Micrograph:
-    """The micrograph that an array, whose pixel size must be given [Å/px], or a HyperSpy signal is; of a signal that is
-    navigated, one frame or their sum.
+    """The micrograph that a file holds, or that a HyperSpy signal or an array is, whose pixel size must be given
+    [Å/px]; of a movie or a navigated signal, one frame or their sum. A micrograph is one as it is.
 
     Raises
     ------
     InputError
         As `load_micrograph`.
     """
+    if isinstance(image, Micrograph):
+        return image
+    if isinstance(image, (str, os.PathLike)):
+        return load_micrograph(image, sampling=sampling, frame=frame)
     if isinstance(image, Signal):
         return micrograph_from_signal(image, sampling, frame)
     if sampling is None:

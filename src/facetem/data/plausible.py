@@ -28,17 +28,24 @@ _FINEST_DETAIL = 0.45  # Å: no microscope resolves this, so a sharp spot beyond
 def check_sampling(sampling: float | None, where: str) -> None:
     """That the pixel size [Å/px] is one at which a lattice can be seen."""
     if not isinstance(sampling, (int, float, np.number)) or not math.isfinite(sampling) or sampling <= 0:
-        raise InputError(f"{where}: expected a positive pixel size in Å/px, got {sampling!r}")
+        raise InputError(f"{where}: expected a positive pixel size, got {_told(sampling)}")
     if sampling > COARSEST:
         raise InputError(
-            f"{where}: expected a pixel size of at most {COARSEST:g} Å/px (0.1 nm/px), got {sampling:g} Å/px, which "
-            f"cannot resolve the lattice; if it is {sampling / 10:g} Å/px, an Å value was given for nm"
+            f"{where}: expected a pixel size of at most {_told(COARSEST)}, got {_told(sampling)}, which cannot resolve "
+            f"the lattice; if it is {_told(sampling / 10)}, Å were given for nm"
         )
     if sampling < FINEST:
         raise InputError(
-            f"{where}: expected a pixel size of at least {FINEST:g} Å/px, got {sampling:g} Å/px; if it is "
-            f"{sampling:g} nm/px, a nm value was given for Å: {sampling * 10:g} Å/px"
+            f"{where}: expected a pixel size of at least {_told(FINEST)}, got {_told(sampling)}; if it is "
+            f"{_told(10 * sampling)}, nm were given for Å"
         )
+
+
+def _told(sampling: object) -> str:
+    """A pixel size [Å/px] in the units of Python and of the command line."""
+    if isinstance(sampling, (int, float, np.number)):
+        return f"{sampling:g} Å/px ({sampling / 10:g} nm/px)"
+    return repr(sampling)
 
 
 def check_size(shape: Sequence[int], sampling: float, where: str) -> None:

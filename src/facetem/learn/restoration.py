@@ -13,6 +13,7 @@ their edges, where a network knows least.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -210,9 +211,9 @@ def restore(
 ) -> Any: ...
 @overload
 def restore(
-    image: ArrayLike,
+    image: str | os.PathLike[str] | ArrayLike,
     *,
-    sampling: float,
+    sampling: float | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
     focus: Focus = "best",
@@ -221,7 +222,7 @@ def restore(
     progress: Progress | None = None,
 ) -> NDArray[np.float32]: ...
 def restore(
-    image: ArrayLike | Signal,
+    image: str | os.PathLike[str] | ArrayLike | Signal,
     *,
     sampling: float | None = None,
     weights: str | Path | None = None,
@@ -237,10 +238,10 @@ def restore(
 
     Parameters
     ----------
-    image : (y, x) array, or HyperSpy Signal2D
+    image : path, (y, x) array, or HyperSpy Signal2D
         Any intensity scale.
     sampling
-        Pixel size [Å/px]; that of a signal, if its axes are calibrated, need not be given.
+        Pixel size [Å/px]; that of a file or a signal that knows its own need not be given.
     focus
         "best"; or "own" for the image at the focus that it was taken at, in the units of the input: a denoiser.
     views, seed

@@ -35,6 +35,20 @@ def program(error: BaseException | None) -> typer.Typer:
     return app
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["frob"], "No such command 'frob'; see root --help"),
+        (["--frob"], "No such option: --frob; see root --help"),
+        (["work", "--frob"], "No such option: --frob; see root work --help"),
+    ],
+)
+def test_a_wrong_option_is_one_line_that_says_where_they_are_listed(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(program(None), arguments, prog_name="root")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines() == [f"facetem: {said}"]
+
+
 def test_success_is_silent() -> None:
     result = CliRunner().invoke(program(None), ["work"])
     assert (result.exit_code, result.output) == (0, "")

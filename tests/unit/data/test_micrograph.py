@@ -377,9 +377,9 @@ def test_a_pixel_size_is_a_positive_number(image: np.ndarray, sampling: Any) -> 
 
 
 def test_pixel_sizes_off_by_ten_are_explained(image: np.ndarray) -> None:
-    with pytest.raises(InputError, match=r"if it is 0.4 Å/px, an Å value was given for nm"):
+    with pytest.raises(InputError, match=r"if it is 0.4 Å/px \(0.04 nm/px\), Å were given for nm"):
         micrograph_from_array(image, 4.0)
-    with pytest.raises(InputError, match=r"a nm value was given for Å: 0.4 Å/px"):
+    with pytest.raises(InputError, match=r"if it is 0.4 Å/px \(0.04 nm/px\), nm were given for Å"):
         micrograph_from_array(image, 0.04)
     with pytest.raises(InputError, match=r"give 0.8 Å/px"):  # plausible for Å, but the field is too small
         micrograph_from_array(image, 0.08)
