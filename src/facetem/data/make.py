@@ -58,7 +58,8 @@ def make_store(
     """
     path = Path(path)
     check_place(recipe, path, split=split, n=n)
-    with _told_if_full(path), sole_maker(path), _no_trace_without_shards(path):
+    new = not path.exists()
+    with _told_if_full(path), sole_maker(path), _no_trace_without_shards(path, new):
         store = create_store(recipe, path, split=split, n=n)
         sweep(path, FOLDERS)
         there = set(store.shards())
@@ -123,20 +124,22 @@ def sole_maker(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _no_trace_without_shards(path: Path) -> Iterator[None]:
-    """A data set that is new, and fails before it has a shard, is taken away: another recipe may take its place."""
-    older = (path / MANIFEST).exists()
+def _no_trace_without_shards(path: Path, new: bool) -> Iterator[None]:
+    """A data set that fails before it has a shard is taken away: another recipe may take its place. What was there
+    before stays, the folder too unless it is `new`."""
+    older = {entry.name for entry in path.iterdir()} - {LOCK}
     try:
         yield
     except BaseException:
-        if not older and not whole_shards(path):
-            for place in (path / name for name in FILES):
+        if MANIFEST not in older and not whole_shards(path):
+            for place in (path / name for name in FILES if name not in older):
                 if place.is_dir():
                     shutil.rmtree(place, ignore_errors=True)
                 else:
                     place.unlink(missing_ok=True)
-            with suppress(OSError):
-                path.rmdir()  # unless it holds more
+            if new:
+                with suppress(OSError):
+                    path.rmdir()  # unless it holds more
         raise
 
 

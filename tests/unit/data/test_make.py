@@ -138,6 +138,24 @@ def test_an_impossible_shard_ends_the_run_at_once_and_leaves_nothing(
     assert not (tmp_path / "store").exists()
 
 
+def test_what_was_there_before_outlasts_a_run_that_makes_no_shard(
+    small_recipe: Recipe, tmp_path: Path
+) -> None:
+    """A recipe of one's own, kept where its data set is to be."""
+    path = tmp_path / "store"
+    path.mkdir()
+    bad = makers(lambda shard, tried: InputError("diameter: too large"))
+    for words in (small_recipe.to_yaml(), "seed: 4\n"):  # it is what would be written, or is not
+        (path / "recipe.yaml").write_text(words)
+        with pytest.raises(InputError, match=r"diameter: too large|found recipe\.yaml and no manifest"):
+            make_store(small_recipe, path, n=4, makers=bad)
+        assert [(file.name, file.read_text()) for file in path.iterdir()] == [("recipe.yaml", words)]
+    (path / "recipe.yaml").unlink()
+    with pytest.raises(InputError, match="diameter: too large"):
+        make_store(small_recipe, path, n=4, makers=bad)
+    assert list(path.iterdir()) == []  # the folder was there
+
+
 def test_a_full_disk_ends_the_run_and_says_how_to_go_on(small_recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "store"
     full = makers(lambda shard, tried: OSError(errno.ENOSPC, "No space left on device") if shard else None)
