@@ -21,9 +21,10 @@ from facetem.data.publish import sweep, whole_shards, withdraw_shard
 from facetem.data.recipe import Recipe, Split
 from facetem.data.store import Store, check_place, create_store, seal, unseal
 from facetem.data.verify import shard_files_of, verify
-from facetem.data.workers import Crew, Makers, local_makers
+from facetem.data.workers import Crew, LostError, Makers, local_makers
 
-TRIALS = 3  # times that a shard may fail while no other is made
+TRIALS = 3  # times that a shard may fail
+LOSSES = 10  # times that whoever makes it may be killed, which is seldom the shard's fault
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Progress = Callable[[int, int], None]
@@ -168,13 +169,16 @@ def _made(store: Store, missing: Iterator[int], makers: Makers) -> Iterator[int]
 
 
 def _handed_out(store: Store, missing: Iterator[int], crew: Crew) -> Iterator[int]:
-    """Keep the crew busy: no more is handed out than it has room for, and what was lost is handed out again."""
+    """Keep the crew busy: no more is handed out than it has room for, and what failed is handed out again when there
+    is nothing else left."""
     again: deque[int] = deque()
-    trials: Counter[int] = Counter()
-    under_way = 0
+    trials: Counter[tuple[int, int]] = Counter()  # of a shard that may have so many
+    under_way = in_a_row = 0
     while True:
         while under_way < crew.capacity:
-            shard = again.popleft() if again else next(missing, None)
+            shard = next(missing, None)
+            if shard is None and again:
+                shard = again.popleft()
             if shard is None:
                 break
             crew.submit(shard)
@@ -184,23 +188,32 @@ def _handed_out(store: Store, missing: Iterator[int], crew: Crew) -> Iterator[in
         shard, error = crew.finished()
         under_way -= 1
         if error is None:
-            trials.clear()
+            in_a_row = 0
             yield shard
             continue
-        trials[shard] += 1
-        _judge(store, shard, error, trials[shard])
+        in_a_row += 1
+        limit = LOSSES if isinstance(error, LostError) else TRIALS
+        trials[shard, limit] += 1
+        _judge(store, shard, error, trials[shard, limit], limit)
+        if in_a_row >= LOSSES * crew.capacity:  # it is not the shards' fault: the rest need not be tried
+            raise InputError(
+                f"{store.path}: the last {in_a_row} shards that were tried failed, shard {shard} because {_told(error)}"
+            ) from error
         again.append(shard)
 
 
-def _judge(store: Store, shard: int, error: Exception, trials: int) -> None:
+def _judge(store: Store, shard: int, error: Exception, trials: int, limit: int) -> None:
     """Raise what a failure of a shard means for the run; return if the shard is to be tried again."""
     if isinstance(error, OSError) and error.errno in FULL:
         raise error
     indices = store.indices(shard)
     named = f"{store.path}: shard {shard} (specimens {indices[0]} to {indices[-1]})"
-    told = " ".join(f"{error}".split()) or type(error).__name__
     if isinstance(error, InputError):
-        raise InputError(f"{named} cannot be made: {told}") from error
-    if trials >= TRIALS:
-        raise InputError(f"{named} failed {trials} times, at last because {told}") from error
-    log.warning("shard %d is made again: %s", shard, told)
+        raise InputError(f"{named} cannot be made: {_told(error)}") from error
+    if trials >= limit:
+        raise InputError(f"{named} failed {trials} times, at last because {_told(error)}") from error
+    log.warning("shard %d is made again: %s", shard, _told(error))
+
+
+def _told(error: Exception) -> str:
+    return " ".join(f"{error}".split()) or type(error).__name__
