@@ -27,7 +27,7 @@ from facetem.data.make import make_store
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import find_recipe, load_recipe, shipped_recipe
 from facetem.data.samples import Batch
-from facetem.data.sources import LiveSource, Source, StoreSource
+from facetem.data.sources import LiveSource, Source, StoreSource, check_specimens
 from facetem.data.store import open_store
 from facetem.data.workers import PER_GPU, cores, local_makers
 from facetem.hrtem.simulate import resolve_device
@@ -105,6 +105,8 @@ def run_training(
     """
     device = resolve_device(machines.device)
     wanted = _recipe(recipe, store)
+    if beside is not None:
+        check_specimens(beside, open_store(beside).recipe, wanted)
     if validation < 200:
         raise InputError(f"validation: expected at least 200 specimens to calibrate on, got {validation}")
     precision = _precision(device)

@@ -18,6 +18,7 @@ from facetem.core.errors import InputError
 from facetem.core.grid import Grid
 from facetem.core.pixels import PIXEL
 from facetem.data.chance import Chance, Drawn, Lens, Shot, View
+from facetem.data.conditions import check_energies
 from facetem.data.draw import image_shape, imaging_seed
 from facetem.data.imaging import Imager
 from facetem.data.items import Item
@@ -238,7 +239,13 @@ def image_set(
     other are a pair, which may be shown side by side.
 
     Of recipes that differ in the range of one condition, the draws of all others are the same.
+
+    Raises
+    ------
+    InputError
+        If `recipe` has no microscope for the beams of the specimens.
     """
+    check_energies(recipe, source.recipe)
     stream = SampleStream(recipe, size=size, seed=seed, device=device)
     step = _at_once(device)
     groups = (pairs(range(first, min(first + step, n))) for first in range(0, n, step))
