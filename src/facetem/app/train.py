@@ -158,8 +158,6 @@ def run_training(
         task = begin(which, trained.get(Network.classifier))
         with _told(f"training the {which.value}", fabric) as show:
             trained[which] = train(task, source, plan, output, fabric=fabric, progress=show)
-        if fabric.global_rank == 0:
-            _draw_curves(output / f"{which.value}-history.jsonl")
     if fabric.global_rank > 0:
         return  # what is left is the first one's; the others would wait for longer than they are let to
     devices = f"{fabric.world_size} x " if fabric.world_size > 1 else ""
@@ -192,6 +190,7 @@ def run_training(
             some = calibration.first(SPREAD_IMAGES)
             release_restorer(model, path, calibration=some, training=said, device=device)
         typer.echo(f"{path}: use it with --weights, or with --{which.value} of facetem analyze")
+        _draw_curves(output / f"{which.value}-history.jsonl")
     (output / "recipe.yaml").write_text(wanted.to_yaml(), encoding="utf-8")
     if network is Network.release:
         _write_card(output, device, stated, others[-1].known())

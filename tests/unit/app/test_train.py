@@ -6,13 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
+from facetem.app import held_out
+from facetem.app import train as training
 from facetem.app.command import Network
 from facetem.app.train import Machines, run_training
 from facetem.core.errors import InputError
-from facetem.data.recipe_file import recipe_from
+from facetem.data.recipe import Recipe
+from facetem.data.recipe_file import load_recipe, recipe_from
+from facetem.data.samples import Batch
+from facetem.data.sources import Source
 from facetem.data.store import create_store
 from facetem.learn.growth import Size
+from facetem.learn.training import ShapeTask, TrainingPlan
 
 Train = Callable[..., None]
 
@@ -38,3 +46,55 @@ def test_specimens_of_other_beams_are_refused_before_any_are_made(
     with pytest.raises(InputError, match="other: energies: expected specimens seen with 80, 200, 300 kV"):
         train(store=tmp_path / "store", beside=tmp_path / "other")
     assert not (tmp_path / "store").exists()
+
+
+class Learnt:
+    """Stands for all that takes long: trains nothing, draws images that tell their number, and keeps what is asked of
+    the release."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.drawn: list[tuple[str, int]] = []
+        self.released: dict[str, Batch] = {}
+        monkeypatch.setattr(training, "train", self.train)
+        monkeypatch.setattr(held_out, "draw_set", self.draw_set)
+        monkeypatch.setattr(training, "release_classifier", self.release)
+
+    def train(self, task: ShapeTask, source: Source, plan: TrainingPlan, folder: Path, **_: Any) -> nn.Module:
+        folder.mkdir(exist_ok=True)
+        (folder / f"{task.name}-history.jsonl").write_text('{"loss": 1.0, "step": 1, "minutes": 0.1}\n')
+        return task.model
+
+    def draw_set(self, recipe: Recipe, *, n: int, **_: Any) -> Batch:
+        self.drawn.append((recipe.name, n))
+        image, number = torch.arange(n).float().view(n, 1, 1), torch.arange(n).float()
+        return Batch(*5 * [image], torch.zeros(n).long(), *6 * [number])
+
+    def release(self, model: nn.Module, path: Path, *, calibration: Batch, familiar: Batch, **_: Any) -> None:
+        self.released = {"calibration": calibration, "familiar": familiar}
+        path.write_text("weights")
+
+
+@pytest.fixture
+def learnt(monkeypatch: pytest.MonkeyPatch) -> Learnt:
+    return Learnt(monkeypatch)
+
+
+def test_the_weights_are_there_whatever_comes_of_the_picture(
+    train: Train, learnt: Learnt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("no fonts")
+
+    monkeypatch.setattr(training, "_draw_curves", fails)
+    with pytest.raises(ValueError, match="no fonts"):
+        train()
+    assert (tmp_path / "run" / "classifier.safetensors").read_text() == "weights"
+
+
+def test_curves_and_recipe_are_written_beside_the_weights(
+    train: Train, learnt: Learnt, small: dict[str, Any], tmp_path: Path
+) -> None:
+    train()
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"classifier.safetensors", "classifier-curves.png", "recipe.yaml"} <= names
+    assert load_recipe(tmp_path / "run" / "recipe.yaml") == recipe_from(small)
