@@ -16,7 +16,7 @@ import torch
 import typer
 from torch import nn
 
-from facetem.app.command import Network, percent_bar, progress_bar
+from facetem.app.command import Network, percent_bar, progress_bar, whole_file
 from facetem.app.evaluate import run_evaluation
 from facetem.app.held_out import HeldOut, draw_all
 from facetem.app.pace import pace
@@ -105,6 +105,11 @@ def run_training(
     """
     device = resolve_device(machines.device)
     wanted = _recipe(recipe, store)
+    trained_on = output / "recipe.yaml"
+    if trained_on.exists() and load_recipe(trained_on) != wanted:
+        raise InputError(
+            f"{trained_on}: expected the recipe of this training, or none; choose another folder"
+        )
     if beside is not None:
         check_specimens(beside, open_store(beside).recipe, wanted)
     if validation < 200:
@@ -191,7 +196,9 @@ def run_training(
             release_restorer(model, path, calibration=some, training=said, device=device)
         typer.echo(f"{path}: use it with --weights, or with --{which.value} of facetem analyze")
         _draw_curves(output / f"{which.value}-history.jsonl")
-    (output / "recipe.yaml").write_text(wanted.to_yaml(), encoding="utf-8")
+    if not trained_on.exists():  # it may be that of the user, in words of their own
+        with whole_file(trained_on) as place:
+            place.write_text(wanted.to_yaml(), encoding="utf-8")
     if network is Network.release:
         _write_card(output, device, stated, others[-1].known())
     shutil.rmtree(kept)

@@ -98,3 +98,18 @@ def test_curves_and_recipe_are_written_beside_the_weights(
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert {"classifier.safetensors", "classifier-curves.png", "recipe.yaml"} <= names
     assert load_recipe(tmp_path / "run" / "recipe.yaml") == recipe_from(small)
+
+
+def test_a_recipe_of_ones_own_in_the_folder_stays_as_it_is(
+    train: Train, learnt: Learnt, small: dict[str, Any], tmp_path: Path
+) -> None:
+    own = tmp_path / "run" / "recipe.yaml"
+    own.parent.mkdir()
+    words = f"# mine\n{recipe_from(small).to_yaml()}"
+    own.write_text(words)
+    train(recipe=own)
+    assert own.read_text() == words
+    own.write_text("# mine\nseed: 5\n")
+    with pytest.raises(InputError, match=r"recipe\.yaml: expected the recipe of this training, or none"):
+        train()
+    assert own.read_text() == "# mine\nseed: 5\n"
