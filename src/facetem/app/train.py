@@ -140,12 +140,13 @@ def run_training(
     device = str(fabric.device)
     begin = partial(_task, start, size)
     # Confidence is stated, and tested, for the conditions of the standard test or of one's own recipe; familiarity for
-    # all that was trained on.
+    # all that was trained on, by other images: where the recipe is the same, by the later half of twice as many.
     stated = shipped_recipe("au-4-8nm-test") if wanted == shipped_recipe("au-4-8nm") else wanted
-    to_calibrate = HeldOut(stated, "validation", validation if Network.classifier in plans else SPREAD_IMAGES)
-    sets = [to_calibrate]
     if Network.classifier in plans:
-        sets.append(HeldOut(wanted, "validation", validation))
+        drawn = validation if stated != wanted else 2 * validation
+        sets = [HeldOut(stated, "validation", drawn), HeldOut(wanted, "validation", drawn)]
+    else:
+        sets = [HeldOut(stated, "validation", SPREAD_IMAGES)]
     if network is Network.release:
         sets.append(HeldOut(stated, "test", TEST_IMAGES))
     kept = output / "held-out"
@@ -185,8 +186,8 @@ def run_training(
             release_classifier(
                 model,
                 path,
-                calibration=calibration,
-                familiar=others[0],
+                calibration=calibration.first(validation),
+                familiar=others[0].last(validation),
                 training=said,
                 matter=Matter.of(stated),
                 device=device,

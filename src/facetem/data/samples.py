@@ -55,6 +55,10 @@ class Batch:
         """The first `n` samples."""
         return Batch(*(getattr(self, item.name)[:n] for item in fields(self)))
 
+    def last(self, n: int) -> Batch:
+        """The last `n` samples."""
+        return Batch(*(getattr(self, item.name)[-n:] for item in fields(self)))
+
     def known(self) -> Batch:
         """The samples whose shape is one of the classes."""
         rows = (self.labels >= 0).cpu()

@@ -113,3 +113,19 @@ def test_a_recipe_of_ones_own_in_the_folder_stays_as_it_is(
     with pytest.raises(InputError, match=r"recipe\.yaml: expected the recipe of this training, or none"):
         train()
     assert own.read_text() == "# mine\nseed: 5\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"), [(None, [("small", 400)]), ("au-4-8nm", [("au-4-8nm-test", 200), ("au-4-8nm", 200)])]
+)
+def test_what_is_familiar_is_told_by_other_images_than_those_of_the_calibration(
+    name: str | None, drawn: list[tuple[str, int]], train: Train, learnt: Learnt
+) -> None:
+    """Of one's own recipe the later ones, drawn once; confidence of the released networks is for another recipe."""
+    train(**({} if name is None else {"recipe": Path(name)}))
+    assert learnt.drawn == drawn
+    calibration, familiar = (
+        learnt.released[which].noisy[:, 0, 0].tolist() for which in ("calibration", "familiar")
+    )
+    assert calibration == list(range(200))
+    assert familiar == list(range(200, 400) if name is None else range(200))
