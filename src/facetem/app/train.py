@@ -16,7 +16,7 @@ import torch
 import typer
 from torch import nn
 
-from facetem.app.command import Network, percent_bar, progress_bar
+from facetem.app.command import Network, percent_bar, progress_bar, whole_file
 from facetem.app.evaluate import run_evaluation
 from facetem.app.held_out import HeldOut, draw_all
 from facetem.app.pace import pace
@@ -27,7 +27,7 @@ from facetem.data.make import make_store
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import find_recipe, load_recipe, shipped_recipe
 from facetem.data.samples import Batch
-from facetem.data.sources import LiveSource, Source, StoreSource
+from facetem.data.sources import LiveSource, Source, StoreSource, check_specimens
 from facetem.data.store import open_store
 from facetem.data.workers import PER_GPU, cores, local_makers
 from facetem.hrtem.simulate import resolve_device
@@ -105,6 +105,13 @@ def run_training(
     """
     device = resolve_device(machines.device)
     wanted = _recipe(recipe, store)
+    trained_on = output / "recipe.yaml"
+    if trained_on.exists() and load_recipe(trained_on) != wanted:
+        raise InputError(
+            f"{trained_on}: expected the recipe of this training, or none; choose another folder"
+        )
+    if beside is not None:
+        check_specimens(beside, open_store(beside).recipe, wanted)
     if validation < 200:
         raise InputError(f"validation: expected at least 200 specimens to calibrate on, got {validation}")
     precision = _precision(device)
@@ -133,12 +140,13 @@ def run_training(
     device = str(fabric.device)
     begin = partial(_task, start, size, seed)
     # Confidence is stated, and tested, for the conditions of the standard test or of one's own recipe; familiarity for
-    # all that was trained on.
+    # all that was trained on, by other images: where the recipe is the same, by the later half of twice as many.
     stated = shipped_recipe("au-4-8nm-test") if wanted == shipped_recipe("au-4-8nm") else wanted
-    to_calibrate = HeldOut(stated, "validation", validation if Network.classifier in plans else SPREAD_IMAGES)
-    sets = [to_calibrate]
     if Network.classifier in plans:
-        sets.append(HeldOut(wanted, "validation", validation))
+        drawn = validation if stated != wanted else 2 * validation
+        sets = [HeldOut(stated, "validation", drawn), HeldOut(wanted, "validation", drawn)]
+    else:
+        sets = [HeldOut(stated, "validation", SPREAD_IMAGES)]
     if network is Network.release:
         sets.append(HeldOut(stated, "test", TEST_IMAGES))
     kept = output / "held-out"
@@ -156,8 +164,6 @@ def run_training(
         task = begin(which, trained.get(Network.classifier))
         with _told(f"training the {which.value}", fabric) as show:
             trained[which] = train(task, source, plan, output, fabric=fabric, progress=show)
-        if fabric.global_rank == 0:
-            _draw_curves(output / f"{which.value}-history.jsonl")
     if fabric.global_rank > 0:
         return  # what is left is the first one's; the others would wait for longer than they are let to
     devices = f"{fabric.world_size} x " if fabric.world_size > 1 else ""
@@ -180,8 +186,8 @@ def run_training(
             release_classifier(
                 model,
                 path,
-                calibration=calibration,
-                familiar=others[0],
+                calibration=calibration.first(validation),
+                familiar=others[0].last(validation),
                 training=said,
                 matter=Matter.of(stated),
                 device=device,
@@ -190,7 +196,10 @@ def run_training(
             some = calibration.first(SPREAD_IMAGES)
             release_restorer(model, path, calibration=some, training=said, device=device)
         typer.echo(f"{path}: use it with --weights, or with --{which.value} of facetem analyze")
-    (output / "recipe.yaml").write_text(wanted.to_yaml(), encoding="utf-8")
+        _draw_curves(output / f"{which.value}-history.jsonl")
+    if not trained_on.exists():  # it may be that of the user, in words of their own
+        with whole_file(trained_on) as place:
+            place.write_text(wanted.to_yaml(), encoding="utf-8")
     if network is Network.release:
         _write_card(output, device, stated, others[-1].known())
     shutil.rmtree(kept)

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from facetem.core.errors import InputError
 from facetem.core.physics import wavelength
 from facetem.data.recipe import PERFECT, Microscope, Recipe
 from facetem.hrtem.aberrations import Aberrations
@@ -46,6 +47,24 @@ def draw_microscope(recipe: Recipe, energy: float, rng: np.random.Generator) -> 
     """One of the microscopes that have the beam `energy` [eV], as often as they are drawn with it."""
     able = [m for m in recipe.microscopes if energy in m.energies]
     return able[_drawn([m.weight * m.energies.count(energy) / len(m.energies) for m in able], rng)]
+
+
+def check_energies(recipe: Recipe, specimens: Recipe) -> None:
+    """Raise InputError if specimens of a recipe are seen with beams that no microscope of `recipe` has."""
+    able, asked = _energies(recipe), _energies(specimens)
+    if not asked <= able:
+        raise InputError(
+            f"energies: expected specimens seen with {_written(able)}, as the microscopes of the recipe {recipe.name} "
+            f"have it, got {_written(asked)} of {specimens.name}"
+        )
+
+
+def _energies(recipe: Recipe) -> set[float]:
+    return {energy for m in recipe.microscopes if m.weight > 0 for energy in m.energies}
+
+
+def _written(energies: set[float]) -> str:
+    return f"{', '.join(f'{energy / 1e3:g}' for energy in sorted(energies))} kV"
 
 
 def draw_optics(ranges: Microscope, energy: float, rng: np.random.Generator) -> Optics:

@@ -33,6 +33,7 @@ from facetem.data.store import Store, open_store
 Form = Literal["hspy", "tiff", "folders"]
 PART = 256  # images a stack, and between two places where an export can go on
 SIDE = 256  # px, what the networks see
+LABELS = "labels.csv"
 
 Images = NDArray[np.float32]
 Row = dict[str, Any]
@@ -89,9 +90,17 @@ def export_store(
     plan = _plan(store, to, seed, n, size)
     partial = output.with_name(f".{output.name}.partial")
     _begin(output, partial, plan)
-    source = StoreSource(path, memory=0)  # nothing is seen twice
-    stream = SampleStream(store.recipe, split=store.split, size=plan.size, seed=seed)
-    rows = _rows(store)
+    if not (partial / LABELS).exists():
+        _fill(partial, store, plan, progress)
+        _save_labels(partial)
+    _finish(output, partial)
+    return plan.n
+
+
+def _fill(partial: Path, store: Store, plan: _Plan, progress: Callable[[int, int], None] | None) -> None:
+    """Image the specimens and write what is missing of the parts."""
+    source, rows = StoreSource(store.path, memory=0), _rows(store)  # nothing is seen twice
+    stream = SampleStream(store.recipe, split=store.split, size=plan.size, seed=plan.seed)
     for part, first in enumerate(range(0, plan.n, PART)):
         some = list(islice(rows, min(PART, plan.n - first)))
         kept = partial / "rows" / f"{part:05d}.csv"
@@ -101,8 +110,6 @@ def export_store(
             _save_rows(kept, some)
         if progress:
             progress(first + len(some), plan.n)
-    _finish(output, partial)
-    return plan.n
 
 
 def _plan(store: Store, to: Form, seed: int, n: int | None, size: int | None) -> _Plan:
@@ -132,6 +139,7 @@ def _begin(output: Path, partial: Path, plan: _Plan) -> None:
     if noted.is_file() and noted.read_text() == told:
         return
     try:
+        noted.unlink(missing_ok=True)  # first: what is half removed is no export that was begun
         shutil.rmtree(partial, ignore_errors=True)
         (partial / "rows").mkdir(parents=True)
         noted.write_text(told)
@@ -214,14 +222,20 @@ def _save_rows(path: Path, rows: Sequence[Row]) -> None:
     os.replace(partial, path)
 
 
-def _finish(output: Path, partial: Path) -> None:
-    """The rows of all parts as one table, and the folder to its place."""
-    parts = sorted((partial / "rows").glob("*.csv"))
-    with (partial / "labels.csv").open("w") as table:
+def _save_labels(folder: Path) -> None:
+    """The rows of all parts as one table, in one step: the images are there when it is."""
+    parts = sorted((folder / "rows").glob("*.csv"))
+    partial = folder / "labels.partial"
+    with partial.open("w") as table:
         for i, part in enumerate(parts):
             with part.open() as lines:
                 table.writelines(islice(lines, 0 if i == 0 else 1, None))
-    shutil.rmtree(partial / "rows")
+    os.replace(partial, folder / LABELS)
+
+
+def _finish(output: Path, partial: Path) -> None:
+    """The folder to its place, without what it was made with."""
+    shutil.rmtree(partial / "rows", ignore_errors=True)
     if output.is_dir():
         output.rmdir()  # it was empty
     partial.replace(output)

@@ -21,9 +21,10 @@ from facetem.data.publish import sweep, whole_shards, withdraw_shard
 from facetem.data.recipe import Recipe, Split
 from facetem.data.store import Store, check_place, create_store, seal, unseal
 from facetem.data.verify import shard_files_of, verify
-from facetem.data.workers import Crew, Makers, local_makers
+from facetem.data.workers import Crew, LostError, Makers, local_makers
 
-TRIALS = 3  # times that a shard may fail while no other is made
+TRIALS = 3  # times that a shard may fail
+LOSSES = 10  # times that whoever makes it may be killed, which is seldom the shard's fault
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Progress = Callable[[int, int], None]
@@ -58,7 +59,8 @@ def make_store(
     """
     path = Path(path)
     check_place(recipe, path, split=split, n=n)
-    with _told_if_full(path), sole_maker(path), _no_trace_without_shards(path):
+    new = not path.exists()
+    with _told_if_full(path), sole_maker(path), _no_trace_without_shards(path, new):
         store = create_store(recipe, path, split=split, n=n)
         sweep(path, FOLDERS)
         there = set(store.shards())
@@ -123,20 +125,22 @@ def sole_maker(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _no_trace_without_shards(path: Path) -> Iterator[None]:
-    """A data set that is new, and fails before it has a shard, is taken away: another recipe may take its place."""
-    older = (path / MANIFEST).exists()
+def _no_trace_without_shards(path: Path, new: bool) -> Iterator[None]:
+    """A data set that fails before it has a shard is taken away: another recipe may take its place. What was there
+    before stays, the folder too unless it is `new`."""
+    older = {entry.name for entry in path.iterdir()} - {LOCK}
     try:
         yield
     except BaseException:
-        if not older and not whole_shards(path):
-            for place in (path / name for name in FILES):
+        if MANIFEST not in older and not whole_shards(path):
+            for place in (path / name for name in FILES if name not in older):
                 if place.is_dir():
                     shutil.rmtree(place, ignore_errors=True)
                 else:
                     place.unlink(missing_ok=True)
-            with suppress(OSError):
-                path.rmdir()  # unless it holds more
+            if new:
+                with suppress(OSError):
+                    path.rmdir()  # unless it holds more
         raise
 
 
@@ -165,13 +169,16 @@ def _made(store: Store, missing: Iterator[int], makers: Makers) -> Iterator[int]
 
 
 def _handed_out(store: Store, missing: Iterator[int], crew: Crew) -> Iterator[int]:
-    """Keep the crew busy: no more is handed out than it has room for, and what was lost is handed out again."""
+    """Keep the crew busy: no more is handed out than it has room for, and what failed is handed out again when there
+    is nothing else left."""
     again: deque[int] = deque()
-    trials: Counter[int] = Counter()
-    under_way = 0
+    trials: Counter[tuple[int, int]] = Counter()  # of a shard that may have so many
+    under_way = in_a_row = 0
     while True:
         while under_way < crew.capacity:
-            shard = again.popleft() if again else next(missing, None)
+            shard = next(missing, None)
+            if shard is None and again:
+                shard = again.popleft()
             if shard is None:
                 break
             crew.submit(shard)
@@ -181,23 +188,32 @@ def _handed_out(store: Store, missing: Iterator[int], crew: Crew) -> Iterator[in
         shard, error = crew.finished()
         under_way -= 1
         if error is None:
-            trials.clear()
+            in_a_row = 0
             yield shard
             continue
-        trials[shard] += 1
-        _judge(store, shard, error, trials[shard])
+        in_a_row += 1
+        limit = LOSSES if isinstance(error, LostError) else TRIALS
+        trials[shard, limit] += 1
+        _judge(store, shard, error, trials[shard, limit], limit)
+        if in_a_row >= LOSSES * crew.capacity:  # it is not the shards' fault: the rest need not be tried
+            raise InputError(
+                f"{store.path}: the last {in_a_row} shards that were tried failed, shard {shard} because {_told(error)}"
+            ) from error
         again.append(shard)
 
 
-def _judge(store: Store, shard: int, error: Exception, trials: int) -> None:
+def _judge(store: Store, shard: int, error: Exception, trials: int, limit: int) -> None:
     """Raise what a failure of a shard means for the run; return if the shard is to be tried again."""
     if isinstance(error, OSError) and error.errno in FULL:
         raise error
     indices = store.indices(shard)
     named = f"{store.path}: shard {shard} (specimens {indices[0]} to {indices[-1]})"
-    told = " ".join(f"{error}".split()) or type(error).__name__
     if isinstance(error, InputError):
-        raise InputError(f"{named} cannot be made: {told}") from error
-    if trials >= TRIALS:
-        raise InputError(f"{named} failed {trials} times, at last because {told}") from error
-    log.warning("shard %d is made again: %s", shard, told)
+        raise InputError(f"{named} cannot be made: {_told(error)}") from error
+    if trials >= limit:
+        raise InputError(f"{named} failed {trials} times, at last because {_told(error)}") from error
+    log.warning("shard %d is made again: %s", shard, _told(error))
+
+
+def _told(error: Exception) -> str:
+    return " ".join(f"{error}".split()) or type(error).__name__

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from string import hexdigits
 from typing import Any
 from uuid import uuid4
 
@@ -75,6 +76,11 @@ def write_whole(root: Path, name: str, content: bytes) -> None:
     finally:
         place.unlink(missing_ok=True)
     _sync_folder(target.parent)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name in `tmp/` is one of `write_whole`."""
+    return len(name) == 32 and set(name) <= set(hexdigits)
 
 
 def publish_shard(

@@ -37,6 +37,7 @@ ROUND = (
     "other_crystal",
     "foreign_crystal",
 )  # shapes without a facet to lie on
+MOST = 255  # particles a field, whose masks number them in a byte
 CROWDED = 0.3  # of the field that particles may cover and still find places at random
 SMALLEST_FIELD = 40.0  # Å: the films' own structure has to fit in
 
@@ -94,8 +95,10 @@ class Particles(_Part):
 
     @model_validator(mode="after")
     def _count(self) -> Particles:
-        if not 1 <= self.number[0] <= self.number[1]:
-            raise ValueError(f"number: expected [low, high] with 1 <= low <= high, got {list(self.number)}")
+        if not 1 <= self.number[0] <= self.number[1] <= MOST:
+            raise ValueError(
+                f"number: expected [low, high] with 1 <= low <= high <= {MOST}, got {list(self.number)}"
+            )
         return self
 
 

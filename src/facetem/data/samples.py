@@ -18,6 +18,7 @@ from facetem.core.errors import InputError
 from facetem.core.grid import Grid
 from facetem.core.pixels import PIXEL
 from facetem.data.chance import Chance, Drawn, Lens, Shot, View
+from facetem.data.conditions import check_energies
 from facetem.data.draw import image_shape, imaging_seed
 from facetem.data.imaging import Imager
 from facetem.data.items import Item
@@ -53,6 +54,10 @@ class Batch:
     def first(self, n: int) -> Batch:
         """The first `n` samples."""
         return Batch(*(getattr(self, item.name)[:n] for item in fields(self)))
+
+    def last(self, n: int) -> Batch:
+        """The last `n` samples."""
+        return Batch(*(getattr(self, item.name)[-n:] for item in fields(self)))
 
     def known(self) -> Batch:
         """The samples whose shape is one of the classes."""
@@ -238,7 +243,13 @@ def image_set(
     other are a pair, which may be shown side by side. `split` and `seed` are those of optics, camera and noise.
 
     Of recipes that differ in the range of one condition, the draws of all others are the same.
+
+    Raises
+    ------
+    InputError
+        If `recipe` has no microscope for the beams of the specimens.
     """
+    check_energies(recipe, source.recipe)
     stream = SampleStream(recipe, split=split, size=size, seed=seed, device=device)
     step = _at_once(device)
     groups = (pairs(range(first, min(first + step, n))) for first in range(0, n, step))

@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from facetem.core.errors import InputError
+from facetem.data.conditions import check_energies
 from facetem.data.draw import Specimen, draw_specimen
 from facetem.data.items import Item, Shelf, simulated
 from facetem.data.recipe import Recipe, Split
@@ -100,6 +101,19 @@ def _specimens_of(group: Iterable[Visit]) -> list[int]:
     return sorted(index for index in shown if index is not None)
 
 
+def check_specimens(place: str | Path, specimens: Recipe, recipe: Recipe) -> None:
+    """Raise InputError if those of a recipe, stored at `place`, cannot be imaged under the conditions of `recipe`."""
+    if wave_grid(specimens) != wave_grid(recipe):
+        raise InputError(
+            f"{place}: expected specimens in a field of {recipe.field / 10:g} nm, as the recipe {recipe.name} has it, "
+            f"got {specimens.field / 10:g} nm"
+        )
+    try:
+        check_energies(recipe, specimens)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
+
+
 APART = 1 << 32  # between the indices of specimens of different stores
 WINDOW = 1e9  # bytes of specimens that are shuffled together: none is shown before they are all read
 
@@ -111,7 +125,8 @@ class StoreSource:
     Parameters
     ----------
     beside
-        Another store, of the same field, whose specimens are mixed in. The recipe is that of the first.
+        Another store, of the same field and beams of the first's, whose specimens are mixed in. The recipe is that of
+        the first.
     memory
         Bytes for specimens. A store that fits is kept; a larger one is read anew in every epoch, the next window of
         shards while one is shown. Shards are in random order, and specimens in random order within a window, which
@@ -144,11 +159,7 @@ class StoreSource:
         for place, shelf, shards in zip(paths, self._shelves, self._shards, strict=True):
             if not shards:
                 raise InputError(f"{place}: expected a store with at least one whole shard, found none")
-            if wave_grid(shelf.store.recipe) != wave_grid(self.recipe):
-                raise InputError(
-                    f"{place}: expected specimens in a field of {self.recipe.field / 10:g} nm, as in {path}, got "
-                    f"{shelf.store.recipe.field / 10:g} nm"
-                )
+            check_specimens(place, shelf.store.recipe, self.recipe)
 
     def refresh(self) -> None:
         """Take in the shards that have been made meanwhile."""

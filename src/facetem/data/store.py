@@ -24,17 +24,25 @@ from facetem.core.errors import InputError
 from facetem.data.layout import (
     ARRAYS,
     CROISSANT,
-    FILES,
     FOLDERS,
     FORMAT,
     GROUP,
+    LOCK,
     MANIFEST,
     RECIPE,
     metadata_files,
     table_file,
 )
 from facetem.data.manifest import read_manifest, sealed, unsealed, write_manifest
-from facetem.data.publish import RECORDS, TEMPORARY, read_record, shard_sum, whole_shards, write_whole
+from facetem.data.publish import (
+    RECORDS,
+    TEMPORARY,
+    is_temporary,
+    read_record,
+    shard_sum,
+    whole_shards,
+    write_whole,
+)
 from facetem.data.recipe import SPLITS, Recipe, Split
 from facetem.data.recipe_file import load_recipe
 
@@ -163,14 +171,12 @@ def create_store(recipe: Recipe, path: str | Path, *, split: Split, n: int) -> S
     check_place(recipe, path, split=split, n=n)
     older = read_manifest(path) if (path / MANIFEST).exists() else None
     try:
-        for folder in (*FOLDERS, RECORDS, TEMPORARY):
-            (path / folder).mkdir(parents=True, exist_ok=True)
+        (path / TEMPORARY).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path}: expected a folder that can be written: {error.strerror}") from None
     size = recipe.stored.shard
     samples = max(-(-n // size) * size, older["samples"] if older else 0)
     files = metadata_files(recipe, samples)
-    _write_changed(path, files)
     manifest = {
         "format": FORMAT,
         "facetem": version("facetem"),
@@ -182,8 +188,13 @@ def create_store(recipe: Recipe, path: str | Path, *, split: Split, n: int) -> S
         "waves": recipe.stored.waves,
         "files": {name: sha256(content).hexdigest() for name, content in files.items()},
     }
+    # Recipe and manifest come first: whatever else is in the folder without them is somebody else's.
+    _write_changed(path, {RECIPE: files[RECIPE]})
     if older is None or any(older.get(key) != value for key, value in manifest.items()):
-        write_manifest(path, unsealed(manifest))  # last: from now on there is a data set
+        write_manifest(path, unsealed(manifest))
+    for folder in (*FOLDERS, RECORDS):
+        (path / folder).mkdir(parents=True, exist_ok=True)
+    _write_changed(path, files)
     return Store(path, recipe, split, samples, version("facetem"))
 
 
@@ -194,7 +205,7 @@ def check_place(recipe: Recipe, path: Path, *, split: Split, n: int) -> None:
     if n < 1:
         raise InputError(f"n: expected at least 1 specimen, got {n}")
     if not (path / MANIFEST).exists():
-        _check_empty(path)
+        _check_empty(recipe, path)
         return
     older = read_manifest(path)
     if older["facetem"] != version("facetem"):
@@ -210,15 +221,24 @@ def check_place(recipe: Recipe, path: Path, *, split: Split, n: int) -> None:
         )
 
 
-def _check_empty(path: Path) -> None:
+def _check_empty(recipe: Recipe, path: Path) -> None:
+    """Raise InputError if there is more in the folder than a maker killed before it wrote the manifest may leave."""
     if path.exists() and not path.is_dir():
         raise InputError(f"{path}: expected a folder that can be written, got a file")
-    others = sorted(e.name for e in path.iterdir() if e.name not in FILES) if path.is_dir() else []
-    if others or whole_shards(path):
+    others = sorted(place for place in path.glob("*") if not _left_over(recipe, place))
+    if others:
         raise InputError(
-            f"{path}: expected a new or an empty folder, or a data set made by facetem; found "
-            f"{others[0] if others else RECORDS} and no {MANIFEST}"
+            f"{path}: expected a new or an empty folder, or a data set made by facetem; found {others[0].name} and no "
+            f"{MANIFEST}; choose another folder"
         )
+
+
+def _left_over(recipe: Recipe, place: Path) -> bool:
+    if place.name == RECIPE:
+        return place.is_file() and place.read_bytes() == recipe.to_yaml().encode()
+    if place.name == TEMPORARY:
+        return all(is_temporary(entry.name) for entry in place.glob("*"))
+    return place.name == LOCK
 
 
 def _write_changed(path: Path, files: Mapping[str, bytes]) -> None:

@@ -63,7 +63,7 @@ def release_classifier(
         Held-out samples of the conditions that the confidence is stated for: they fix the temperature, the sets of
         possible shapes, how unfamiliar an image must be to be called so, and how far orientations are typically off.
     familiar
-        Held-out samples of all that the network was trained on: those of the classes are what is familiar.
+        Other held-out samples, of all that the network was trained on: those of the classes are what is familiar.
     training
         How the weights came about; kept in the file's header.
     matter

@@ -243,6 +243,7 @@ def train(
     run = Run(task.model, plan, folder / f"{task.name}.ckpt", fabric)
     task.model = run.network
     history = _History(folder / f"{task.name}-history.jsonl", fabric, progress)
+    history.go_on(run)
     stream = SampleStream(
         source.recipe,
         size=plan.size,
@@ -286,6 +287,18 @@ class _History:
         self._sums: dict[str, Tensor] = {}
         self.counted = 0
 
+    def go_on(self, run: Run) -> None:
+        """Keep what the file says of the steps up to the checkpoint: those after it are done again, and of a run that
+        was killed the last line may be half."""
+        if self._fabric.global_rank > 0 or not self._path.exists():
+            return
+        lines = self._path.read_text().splitlines(keepends=True)
+        kept = [line for line in lines if (step := _step_of(line)) is not None and step <= run.step]
+        if kept != lines:
+            partial = self._path.with_suffix(".partial")
+            partial.write_text("".join(kept))
+            partial.replace(self._path)
+
     def add(self, figures: dict[str, Tensor]) -> None:
         self._sums = {name: self._sums.get(name, 0) + value for name, value in figures.items()}
         self.counted += 1
@@ -304,3 +317,11 @@ class _History:
             file.write(json.dumps(means) + "\n")
         if self._progress:
             self._progress(min(1.0, run.part), means)
+
+
+def _step_of(line: str) -> int | None:
+    """The step that a line of a history was written at, None of one that is not whole."""
+    try:
+        return json.loads(line)["step"] if line.endswith("\n") else None
+    except ValueError:
+        return None

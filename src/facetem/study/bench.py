@@ -12,6 +12,7 @@ import pandas as pd
 
 from facetem.core.errors import InputError
 from facetem.data.cluster import dask_makers
+from facetem.data.conditions import check_energies
 from facetem.data.digest import digest_of
 from facetem.data.layout import MANIFEST
 from facetem.data.make import make_store
@@ -164,16 +165,14 @@ class Bench:
 
     def training_images(self) -> Batch:
         """`LIBRARY` images of specimens that networks are trained on, as the standard test would image them."""
-        if self.library is not None:
-            source = StoreSource(self.library, memory=1e9, limit=LIBRARY)
-            recipe = source.recipe
-        else:
-            recipe = shipped_recipe("au-4-8nm")
-            source = StoreSource(self.store(recipe, n=LIBRARY, split="train").path, memory=1e9)
+        recipe = shipped_recipe("au-4-8nm") if self.library is None else open_store(self.library).recipe
         stated = self.recipe
         seen = recipe.model_copy(
             update={"microscopes": stated.microscopes, "cameras": stated.cameras, "images": stated.images}
         )
+        check_energies(stated, recipe)  # before thousands of specimens are made
+        library = self.library or self.store(recipe, n=LIBRARY, split="train").path
+        source = StoreSource(library, memory=1e9, limit=LIBRARY)
         images = image_set(
             source,
             seen,

@@ -217,9 +217,10 @@ def _number(value: float) -> float | None:
 def _by(
     values: np.ndarray, correct: np.ndarray, edges: tuple[float, ...]
 ) -> list[tuple[float, float, float, int]]:
+    """The part of correct answers from edge to edge; a value on an edge lies above it, on the last one below."""
     rows = []
     for low, high in pairwise(edges):
-        inside = (values >= low) & (values <= high)
+        inside = (values >= low) & ((values <= high) if high == edges[-1] else (values < high))
         if inside.any():
             rows.append((low, high, float(correct[inside].mean()), int(inside.sum())))
     return rows

@@ -1,5 +1,6 @@
 """Exports: what other programs read in them, and that one that was stopped goes on."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,6 +99,32 @@ def test_a_stopped_export_goes_on_to_the_same(
     assert names == ["00000.tif", "00001.tif", "export.json", "labels.csv"]
     assert [path.name for path in tmp_path.iterdir()] == ["tiff"]
     for name in ("00000.tif", "00001.tif", "labels.csv"):
+        assert (output / name).read_bytes() == (exported / "tiff" / name).read_bytes()
+
+
+@pytest.mark.parametrize("last", ["labels.csv", "rows"])
+def test_an_export_that_was_stopped_at_the_end_is_ended(
+    last: str, exported: Path, small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its table was written, and after the rows of its parts were removed."""
+    removed = shutil.rmtree
+
+    def stopped(place: Path, **options: bool) -> None:
+        if place.name == "rows":
+            if last == "rows":
+                removed(place, **options)
+            raise KeyboardInterrupt
+        removed(place, **options)
+
+    output = tmp_path / "tiff"
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            export_store(small_store, output, to="tiff", seed=1, size=SIDE)
+    assert not output.exists()
+    export_store(small_store, output, to="tiff", seed=1, size=SIDE)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiff"]
+    for name in sorted(path.name for path in (exported / "tiff").iterdir()):
         assert (output / name).read_bytes() == (exported / "tiff" / name).read_bytes()
 
 

@@ -16,8 +16,8 @@ from facetem.data.feed import Ahead, feed
 from facetem.data.generate import encoded_table
 from facetem.data.layout import ARRAYS, array_file, array_options, encoded_array, table_file
 from facetem.data.publish import publish_shard
-from facetem.data.recipe import Particles, Recipe, Stored
-from facetem.data.samples import Batch, SampleStream
+from facetem.data.recipe import Microscope, Particles, Recipe, Stored
+from facetem.data.samples import Batch, SampleStream, image_set
 from facetem.data.sources import APART, LiveSource, Share, Showing, StoreSource, Visit, visits_after
 from facetem.data.store import create_store, open_store
 from facetem.data.windows import Windows, grown
@@ -138,6 +138,26 @@ def test_stores_of_different_fields_are_not_mixed(path: Path, tmp_path: Path) ->
     publish_shard(tmp_path / "wide", 0, {}, {})
     with pytest.raises(InputError, match=r"wide: expected specimens in a field of 4.8 nm.*got 6.4 nm"):
         StoreSource(path, beside=tmp_path / "wide")
+
+
+def test_specimens_of_beams_that_no_microscope_has_are_refused_before_they_are_shown(
+    path: Path, tmp_path: Path
+) -> None:
+    one = RECIPE.model_copy(
+        update={"name": "one", "microscopes": (Microscope(energies=(3e5,)), Microscope(weight=0))}
+    )
+    told = (
+        "energies: expected specimens seen with 300 kV, .* the recipe one .*, got 80, 200, 300 kV of au-4-8nm"
+    )
+    create_store(one, tmp_path / "one", split="train", n=SHARD)
+    publish_shard(tmp_path / "one", 0, {}, {})
+    with pytest.raises(InputError, match=f"store: {told}"):
+        StoreSource(tmp_path / "one", beside=path)
+    with pytest.raises(InputError, match=told):
+        StoreSource(path, recipe=one)
+    with pytest.raises(InputError, match=told):
+        image_set(StoreSource(path), one, n=2, size=64)
+    StoreSource(path, beside=tmp_path / "one")  # its beam is among the others
 
 
 def test_size_and_orientation_are_those_of_the_first_particle_as_it_is_seen(path: Path) -> None:

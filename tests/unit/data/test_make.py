@@ -10,7 +10,7 @@ import pytest
 
 from facetem.core.errors import InputError
 from facetem.data.generate import make_shard
-from facetem.data.make import make_store, sole_maker
+from facetem.data.make import LOSSES, TRIALS, make_store, sole_maker
 from facetem.data.manifest import read_manifest
 from facetem.data.recipe import Recipe
 from facetem.data.store import open_store
@@ -115,16 +115,38 @@ def test_lost_shards_are_made_again(
     assert "shard 0 is made again: its process ended (signal 9)" in caplog.text
 
 
-def test_a_shard_that_keeps_failing_ends_the_run_by_name(small_recipe: Recipe, tmp_path: Path) -> None:
+def test_a_shard_that_keeps_failing_ends_the_run_by_name_when_the_others_are_made(
+    small_recipe: Recipe, tmp_path: Path
+) -> None:
     path = tmp_path / "store"
-    always = makers(lambda shard, tried: LostError("killed") if shard == 1 else None)
+    crews: Crews = []
+    always = makers(lambda shard, tried: RuntimeError("no room") if shard == 0 else None, crews)
     with pytest.raises(
-        InputError, match=r"shard 1 \(specimens 2 to 3\) failed 3 times, at last because killed"
+        InputError, match=r"shard 0 \(specimens 0 to 1\) failed 3 times, at last because no room"
     ):
-        make_store(small_recipe, path, n=4, makers=always)
-    assert open_store(path).shards() == [0]  # stays
+        make_store(small_recipe, path, n=10, makers=always)
+    assert crews[0].tried == {0: TRIALS, 1: 1, 2: 1, 3: 1, 4: 1}
+    assert open_store(path).shards() == [1, 2, 3, 4]  # stay
     make_store(small_recipe, path, n=4)
-    assert open_store(path).shards() == [0, 1]
+    assert open_store(path).shards() == [0, 1, 2, 3, 4]
+
+
+def test_a_shard_may_be_lost_more_often_than_it_may_fail(small_recipe: Recipe, tmp_path: Path) -> None:
+    crews: Crews = []
+    always = makers(lambda shard, tried: LostError("killed") if shard == 1 else None, crews)
+    with pytest.raises(
+        InputError, match=r"shard 1 \(specimens 2 to 3\) failed 10 times, at last because killed"
+    ):
+        make_store(small_recipe, tmp_path / "store", n=4, makers=always)
+    assert crews[0].tried == {0: 1, 1: LOSSES}
+
+
+def test_a_run_in_which_everything_fails_does_not_try_it_all(small_recipe: Recipe, tmp_path: Path) -> None:
+    crews: Crews = []
+    bad = makers(lambda shard, tried: RuntimeError("no device"), crews)
+    with pytest.raises(InputError, match=r"the last 20 shards .* failed, shard 19 because no device"):
+        make_store(small_recipe, tmp_path / "store", n=200, makers=bad)
+    assert crews[0].tried == dict.fromkeys(range(LOSSES * Failing.capacity), 1)
 
 
 def test_an_impossible_shard_ends_the_run_at_once_and_leaves_nothing(
@@ -136,6 +158,24 @@ def test_an_impossible_shard_ends_the_run_at_once_and_leaves_nothing(
         make_store(small_recipe, tmp_path / "store", n=4, makers=bad)
     assert crews[0].tried == {0: 1}
     assert not (tmp_path / "store").exists()
+
+
+def test_what_was_there_before_outlasts_a_run_that_makes_no_shard(
+    small_recipe: Recipe, tmp_path: Path
+) -> None:
+    """A recipe of one's own, kept where its data set is to be."""
+    path = tmp_path / "store"
+    path.mkdir()
+    bad = makers(lambda shard, tried: InputError("diameter: too large"))
+    for words in (small_recipe.to_yaml(), "seed: 4\n"):  # it is what would be written, or is not
+        (path / "recipe.yaml").write_text(words)
+        with pytest.raises(InputError, match=r"diameter: too large|found recipe\.yaml and no manifest"):
+            make_store(small_recipe, path, n=4, makers=bad)
+        assert [(file.name, file.read_text()) for file in path.iterdir()] == [("recipe.yaml", words)]
+    (path / "recipe.yaml").unlink()
+    with pytest.raises(InputError, match="diameter: too large"):
+        make_store(small_recipe, path, n=4, makers=bad)
+    assert list(path.iterdir()) == []  # the folder was there
 
 
 def test_a_full_disk_ends_the_run_and_says_how_to_go_on(small_recipe: Recipe, tmp_path: Path) -> None:

@@ -140,6 +140,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"particles": {"diameter_A": [4, 40]}}, r"particles.diameter_A: expected 1 to 30 nm, got \[4, 40\]"),
     ({"particles": {"diameter_nm": "5 nm"}}, r"particles.diameter_nm: .*got '5 nm'"),
     ({"particles": {"diameter_nm": [4, 6, 8]}}, r"particles.diameter_nm: .*got \[4, 6, 8\]"),
+    (
+        {"field_nm": 100, "particles": {"number": [256, 256]}},
+        r"number: expected .* 1 <= low <= high <= 255, got",
+    ),
     ({"particles": {"number": [3, 1]}}, r"particles.number: expected \[low, high\] with 1 <= low <= high"),
     ({"films": {"entrance": 1.5}}, r"films.entrance: .*less than or equal to 1.*got 1.5"),
     (

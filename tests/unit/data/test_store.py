@@ -12,7 +12,7 @@ import pytest
 import zarr
 
 from facetem.core.errors import InputError
-from facetem.data import store
+from facetem.data import manifest, store
 from facetem.data.make import make_store
 from facetem.data.manifest import read_manifest
 from facetem.data.recipe import Recipe, Stored
@@ -44,11 +44,11 @@ def test_other_programs_read_it_in_one_line(small_store: Path) -> None:
 
 
 def test_the_manifest_says_what_was_made_and_sums_it_up(small_store: Path, small_recipe: Recipe) -> None:
-    manifest = read_manifest(small_store)
-    assert (manifest["recipe"], manifest["seed"], manifest["split"]) == ("small", small_recipe.seed, "train")
-    assert manifest["complete"] is True
-    assert len(manifest["shards"]) == 2
-    assert len(manifest["checksum"]) == 64
+    told = read_manifest(small_store)
+    assert (told["recipe"], told["seed"], told["split"]) == ("small", small_recipe.seed, "train")
+    assert told["complete"] is True
+    assert len(told["shards"]) == 2
+    assert len(told["checksum"]) == 64
 
 
 def test_croissant_names_columns_and_checksums(small_store: Path) -> None:
@@ -158,3 +158,37 @@ def test_nothing_is_made_among_other_files(small_recipe: Recipe, tmp_path: Path)
     with pytest.raises(InputError, match="expected a folder that can be written"):
         create_store(small_recipe, tmp_path / "thesis.tex" / "store", split="train", n=2)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_only_what_facetem_left_is_taken_for_nothing(
+    small_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A maker may be killed after each of the files that it writes first; others' files of these names stay."""
+    whole, written = store.write_whole, []
+
+    def killed(root: Path, name: str, content: bytes) -> None:
+        whole(root, name, content)
+        written.append(name)
+        raise KeyboardInterrupt
+
+    for module in (store, manifest):
+        monkeypatch.setattr(module, "write_whole", killed)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            create_store(small_recipe, tmp_path / "new", split="train", n=2)
+    assert written[:2] == ["recipe.yaml", "manifest.json"]
+    monkeypatch.undo()
+    (tmp_path / "new" / "tmp" / (8 * "beef")).write_text("half of a file")
+    assert create_store(small_recipe, tmp_path / "new", split="train", n=2).shards() == []
+    (tmp_path / "begun" / "tmp").mkdir(parents=True)
+    (tmp_path / "begun" / "tmp" / (8 * "beef")).write_text("half of a recipe")
+    create_store(small_recipe, tmp_path / "begun", split="train", n=2)
+    for name in ("recipe.yaml", "tmp/thesis.tex", "labels/cat.txt", "arrays/a.npy"):
+        place = tmp_path / name.split(".")[0].replace("/", "-") / name
+        place.parent.mkdir(parents=True)
+        place.write_text("precious")
+        folder = tmp_path / name.split(".")[0].replace("/", "-")
+        with pytest.raises(InputError, match=f"found {name.split('/')[0]} and no manifest"):
+            create_store(small_recipe, folder, split="train", n=2)
+        assert [file for file in folder.rglob("*") if file.is_file()] == [place]
+        assert place.read_text() == "precious"

@@ -65,6 +65,18 @@ def test_a_stopped_run_goes_on_and_its_time_adds_up(tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == sorted(row["step"] for row in rows)
 
 
+def test_a_run_that_goes_on_forgets_what_was_written_after_its_checkpoint(tmp_path: Path) -> None:
+    history = tmp_path / "classifier-history.jsonl"
+    plan = TrainingPlan(steps=2, batch=2, size=64, precision="32-true")
+    train(ShapeTask(ShapeClassifier(SMALL)), Stripes(), plan, tmp_path)
+    whole = history.read_text()
+    lost, half = json.dumps({"step": 3, "minutes": 1.0}), whole[: len(whole) // 2]
+    for after in (half, f"{lost}\n", f"{lost}\n{half}", f"{half}{lost}\n"):
+        history.write_text(whole + after)
+        train(ShapeTask(ShapeClassifier(SMALL)), Stripes(), plan, tmp_path)
+        assert history.read_text() == whole
+
+
 def test_another_plan_or_network_does_not_continue_a_run(tmp_path: Path) -> None:
     train(ShapeTask(ShapeClassifier(SMALL)), Stripes(), PLAN, tmp_path)
     with pytest.raises(InputError, match="another plan"):

@@ -19,7 +19,7 @@ from facetem.learn.predictor import Classifier, Prediction
 from facetem.learn.restoration import Restoration, Restorer
 from facetem.learn.support import lattice_support
 from facetem.study.card import model_card
-from facetem.study.evaluation import Evaluation, score
+from facetem.study.evaluation import Evaluation, _by, score
 
 UPRIGHT = Orientation((1.0, 0.0, 0.0, 0.0), None, None, 1.0)
 
@@ -101,6 +101,13 @@ def test_what_is_counted_and_written() -> None:
     assert told["orientation_error_deg_median"]["shape_right"] == pytest.approx(0, abs=1e-3)
     assert told["answered_as_known"] == pytest.approx(4 / 5)
     assert told["accuracy_of_most_confident_90"] == pytest.approx(3 / 5)  # of five, all are nine tenths
+
+
+def test_every_image_is_counted_once_where_it_lies_between_the_edges() -> None:
+    values, right = np.array([-20.0, -10.0, 0.0, 0.0, 5.0, 10.0]), np.array([1, 1, 0, 0, 1, 1])
+    assert _by(values, right, (-10, 0, 10)) == [(-10, 0, 1.0, 1), (0, 10, 0.5, 4)]
+    told = json.loads(json.dumps(evaluated(0.9).as_dict()))["accuracy_by"]
+    assert [(row["from"], row["to"], row["n"]) for row in told["defocus"]] == [(0, 75, 5)]
 
 
 def test_card_and_terminal_tell_of_sets_only_where_a_coverage_is_stated(
