@@ -81,7 +81,7 @@ def lattice_spacings(image: ArrayLike, inside: ArrayLike, *, sampling: float, fi
     half = (ky[:, None] > 0) | ((ky[:, None] == 0) & (kx > 0))
     last = min(BAND[1], 1 / finest) if finest > 0 else BAND[1]
     found = half & (k > BAND[0]) & (k < last) & (power == highest) & (power > -np.log(CHANCE) * noise)
-    logs = np.log(power + 1e-30)
+    logs = np.log(np.maximum(power, np.finfo(power.dtype).tiny))
     lengths = []
     for y, x in np.argwhere(found):
         dy = _summit(*(float(logs[(y + s) % shape[0], x]) for s in (-1, 0, 1)))

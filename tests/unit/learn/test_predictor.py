@@ -186,3 +186,25 @@ def test_weights_for_shapes_in_another_order_are_refused(tmp_path: Path) -> None
 def test_missing_weights_are_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.safetensors"):
         load_restorer(tmp_path / "nowhere.safetensors", device="cpu")
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-9, 1e-6, 1e12])
+def test_a_factor_on_the_image_changes_no_answer(images: np.ndarray, weights: Path, scale: float) -> None:
+    classifier = load_classifier(weights / "classifier.safetensors", device="cpu")
+    here, there = (classifier.classify(some)[0] for some in (images[:1], np.float32(scale) * images[:1]))
+    assert (there.shape, there.known, there.possible) == (here.shape, here.known, here.possible)
+    assert there.probabilities == pytest.approx(here.probabilities, abs=1e-4)
+    restorer = load_restorer(weights / "restorer.safetensors", device="cpu")
+    one, other = (restorer.restore(some, views=2) for some in (images[0], np.float32(scale) * images[0]))
+    np.testing.assert_allclose(other.image, one.image, atol=1e-4)
+    np.testing.assert_allclose(other.denoised / scale, one.denoised, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 123.456, 1e12])
+def test_an_image_without_contrast_is_answered_in_numbers(weights: Path, value: float) -> None:
+    crop = np.full((1, 256, 256), value, dtype=np.float32)
+    answers = load_classifier(weights / "classifier.safetensors", device="cpu").answers(crop)
+    assert all(torch.isfinite(part).all() for part in answers)
+    restored = load_restorer(weights / "restorer.safetensors", device="cpu").restore(crop[0], views=2)
+    assert restored.image.std() < 0.1
+    assert restored.denoised.mean() == pytest.approx(value, rel=1e-4)
