@@ -136,7 +136,7 @@ def particle_result(
     if out_of_focus is not None and out_of_focus > _FARTHEST:
         remarks.append(f"about {out_of_focus / 10:.0f} nm from focus, at the end of what the networks learnt")
     if prediction.foreign is not None:
-        remarks.append(f"a reflection of {prediction.foreign / 10:.3f} nm, which fcc metals do not have")
+        remarks.append(f"a reflection of {prediction.foreign / 10:.3f} nm, which no learnt metal has")
     if invented:
         remarks.append("restored with lattice that has no support in the image")
     # Of another crystal it does not matter how much of it is seen.

@@ -40,7 +40,8 @@ class Sight:
     def classified(self, classifier: Classifier, *, coverage: float = COVERAGE) -> Prediction:
         """The prediction. Of a particle that is partly hidden nothing is claimed, unless it is seen to be of another
         crystal."""
-        prediction = agreed(classifier.classify(self.view[None], coverage=coverage)[0], self.views)
+        told = classifier.classify(self.view[None], coverage=coverage)[0]
+        prediction = agreed(told, self.views, widest=classifier.matter.widest)
         if not self.hidden or prediction.foreign is not None:
             return prediction
         return replace(prediction, known=False, hidden=self.hidden)

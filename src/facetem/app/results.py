@@ -64,7 +64,7 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
         typer.echo(f"{NONE_OF_THESE}; the nearest is {shape_words(prediction.shape)}")
         if prediction.foreign is not None:
             typer.echo(
-                f"it shows a reflection of {prediction.foreign / 10:.3f} nm, which fcc metals do not have"
+                f"it shows a reflection of {prediction.foreign / 10:.3f} nm, which no learnt metal has"
             )
     if prediction.known:  # of what the network has not learnt it knows neither
         typer.echo(f"{prediction.family} ({prediction.families[prediction.family]:.2f})")

@@ -14,6 +14,7 @@ from facetem.learn.conformal import COVERAGE, ConformalSets, conformal_quantile
 from facetem.learn.familiarity import Familiarity
 from facetem.learn.folded import folded
 from facetem.learn.foreign import ForeignLattice
+from facetem.learn.matter import Matter
 from facetem.learn.normalise import levels, normalise
 from facetem.learn.restorer import FOCUS, ContrastRestorer
 from facetem.learn.spectra import Rings
@@ -40,6 +41,7 @@ class Calibration:
     temperature: float
     sets: ConformalSets | None
     space: Familiarity | None
+    matter: Matter
 
 
 class ClassifierGraph(nn.Module):
@@ -53,7 +55,7 @@ class ClassifierGraph(nn.Module):
     def __init__(self, model: ShapeClassifier, calibration: Calibration) -> None:
         super().__init__()
         self.model, self._calibration = folded(model), calibration
-        self._foreign = ForeignLattice(FIELD)
+        self._foreign = ForeignLattice(FIELD, calibration.matter.widest)
         # Which the exporter then keeps as they are: it knows no frequencies and no histogram.
         self._rings = Rings.on((FIELD, FIELD), torch.device("cpu"))
         sets = calibration.sets

@@ -31,6 +31,7 @@ from facetem.learn.graphs import (
     ClassifierGraph,
     RestorerGraph,
 )
+from facetem.learn.matter import Matter
 from facetem.learn.predictor import space_of
 from facetem.learn.restorer import PATCH, ContrastRestorer
 from facetem.learn.weights_file import load_network, shipped
@@ -57,7 +58,8 @@ def export_onnx(
     check_exporter()
     shapes, header, extra = load_network(classifier, ShapeClassifier)
     sets = ConformalSets(extra["conformal"].float()) if "conformal" in extra else None
-    calibration = Calibration(header.get("temperature", 1.0), sets, space_of(header, extra))
+    matter = Matter.read(header.get("matter"))
+    calibration = Calibration(header.get("temperature", 1.0), sets, space_of(header, extra), matter)
     weights = Path(classifier or shipped("classifier"))
     told = {
         "shapes": json.dumps(list(SHAPES)),

@@ -41,8 +41,8 @@ Progress = Callable[[int, int], None]
 class Prediction:
     """The shape of one particle: name, calibrated probabilities of all shapes, that of the named one.
 
-    `known` is False where the image is unlike those of any learnt shape, or shows a reflection that fcc metals do not
-    have, of the spacing `foreign` [Å]: the answer is then "none of these". It is False too where the particle is partly
+    `known` is False where the image is unlike those of any learnt shape, or shows a reflection that no learnt metal
+    has, of the spacing `foreign` [Å]: the answer is then "none of these". It is False too where the particle is partly
     `hidden` (in words; empty if not): then nothing is claimed.
     `possible` are the shapes that the image leaves possible, the most probable first, never none: sets found so hold
     the true shape in a part of at least `coverage` of images like those of the calibration. Weights that state no
@@ -137,7 +137,7 @@ class Classifier:
         foreign = np.full(len(logits), np.nan)
         if self._space is not None:
             known = self._space.known(answers, torch.as_tensor(np.asarray(crops, dtype=np.float32)))
-            foreign = foreign_spacings(crops)
+            foreign = foreign_spacings(crops, widest=self.matter.widest)
         possible = functional.one_hot(probabilities.argmax(1), probabilities.shape[1]).bool()
         if self._sets is not None:
             possible = self._sets.possible(probabilities, coverage)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from facetem.learn.foreign import ForeignLattice
+from facetem.learn.matter import Matter
 from facetem.learn.normalise import levels, normalise
 from facetem.learn.reflections import log_power
 from facetem.learn.restorer import Spectrum
@@ -40,7 +41,7 @@ def test_what_is_the_same_everywhere_is_zeros_and_has_a_spectrum_of_numbers(valu
     assert not normalise(images).any()
     seen = [log_power(normalise(images)), Spectrum(8).log_power(normalise(images)), *ring_spectra(images)]
     assert all(torch.isfinite(part).all() for part in seen)
-    assert not ForeignLattice(256)(images)[0].any()
+    assert not ForeignLattice(256, Matter().widest)(images)[0].any()
 
 
 def test_a_large_offset_leaves_what_differs(images: torch.Tensor) -> None:

@@ -10,6 +10,8 @@ from facetem.core.errors import InputError
 from facetem.learn.classifier import Answer, ClassifierConfig, ShapeClassifier
 from facetem.learn.conformal import ConformalSets
 from facetem.learn.familiarity import Familiarity
+from facetem.learn.graphs import CLASSIFIER_OUTPUTS, Calibration, ClassifierGraph
+from facetem.learn.matter import Matter
 from facetem.learn.orientation import turned
 from facetem.learn.predictor import Classifier, load_classifier
 from facetem.learn.restoration import load_restorer
@@ -82,6 +84,28 @@ def test_unfamiliar_images_are_answered_as_unknown(images: np.ndarray) -> None:
     near, far = (replace(space, threshold=threshold) for threshold in (float("inf"), lowest - 1))
     assert all(p.known for p in Classifier(model, space=near).classify(images))
     assert not any(p.known for p in Classifier(model, space=far).classify(images))
+
+
+def everything(answers: Answer, seen: torch.Tensor) -> Familiarity:
+    """To which no image is unfamiliar."""
+    many = Answer(*(part.repeat(10, *[1] * (part.ndim - 1)) for part in answers))
+    return replace(Familiarity.fit((many, seen.repeat(10, 1, 1)), (answers, seen)), threshold=float("inf"))
+
+
+def test_the_lattice_of_a_metal_that_was_learnt_is_not_foreign(images: np.ndarray) -> None:
+    """Lead's {111} are 2.86 Å apart: as far, within what a small particle's spot is wide, as nothing of gold."""
+    model, seen = small_classifier(), torch.as_tensor(images)
+    space = everything(Classifier(model).answers(images), seen)
+    y, x = np.mgrid[:256, :256] * 0.4 - 51.2
+    fringes = np.cos(2 * np.pi * x / 2.858) * (np.hypot(x, y) < 25)
+    lead = (images + 0.3 * fringes).astype(np.float32)
+    for elements, known in ((("Au",), False), (("Pb",), True), (("Au", "Pb"), True)):
+        matter = Matter(elements)
+        answered = Classifier(model, space=space, matter=matter).classify(lead)
+        assert [p.known for p in answered] == 3 * [known]
+        graph = ClassifierGraph(model, Calibration(1.0, None, space, matter))
+        told = dict(zip(CLASSIFIER_OUTPUTS, graph(torch.as_tensor(lead)), strict=True))
+        assert told["known"].tolist() == 3 * [known]
 
 
 def test_possible_shapes_begin_with_the_named_one_and_grow_with_the_coverage(images: np.ndarray) -> None:
