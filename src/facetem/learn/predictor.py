@@ -16,6 +16,7 @@ from torch.nn import functional
 from facetem.atoms.library import CUBIC_CLASSES
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
+from facetem.core.pixels import FIELD, PIXEL
 from facetem.data.digest import digest_of
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import TYPICAL, Answer, ShapeClassifier
@@ -111,33 +112,48 @@ class Classifier:
 
     @torch.inference_mode()
     def answers(self, crops: ArrayLike) -> Answer:
-        """What the network says of images (n, y, x) at 0.4 Å/px, averaged over `learn.views`, on the CPU."""
-        images = torch.as_tensor(np.asarray(crops, dtype=np.float32))
-        if images.ndim != 3:
-            raise InputError(f"crops: expected (n, y, x), got shape {tuple(images.shape)}")
+        """What the network says of images (n, 256, 256) at 0.4 Å/px, averaged over `learn.views`, on the CPU.
+
+        Raises
+        ------
+        InputError
+            If they are of another shape or not finite.
+        """
+        images = checked_crops(crops)
+        seen = (
+            images if len(images) else torch.zeros(1, FIELD, FIELD)
+        )  # of none, it is asked of what it consists
         parts: list[Answer] = []
-        for image in images.split(BATCH // TURNS if self._device == "cpu" else 64):
+        for image in seen.split(BATCH // TURNS if self._device == "cpu" else 64):
             scaled = normalise(image.to(self._device))
             mirrored = left_handed(scaled[:, 0])
-            seen = views(scaled, mirrored).contiguous(memory_format=torch.channels_last)
-            answer = mean_answer(self._model.classify(seen), mirrored)
+            turns = views(scaled, mirrored).contiguous(memory_format=torch.channels_last)
+            answer = mean_answer(self._model.classify(turns), mirrored)
             parts.append(Answer(*(part.cpu() for part in answer)))
-        return Answer(*(torch.cat(stack) for stack in zip(*parts, strict=True)))
+        return Answer(*(torch.cat(stack)[: len(images)] for stack in zip(*parts, strict=True)))
 
     def classify(self, crops: ArrayLike, *, coverage: float = COVERAGE) -> list[Prediction]:
         """One prediction for each image (n, 256, 256) at 0.4 Å/px with its particle in the middle.
 
         `coverage` is the part of all images whose set of possible shapes is to hold the true one.
+
+        Raises
+        ------
+        InputError
+            If the images are of another shape or not finite, or `coverage` does not lie between 0 and 1.
         """
         check_coverage(coverage)
-        answers = self.answers(crops)
+        images = checked_crops(crops)
+        if not len(images):
+            return []
+        answers = self.answers(images)
         logits = answers.logits
         probabilities = torch.softmax(logits / self._temperature, dim=1)
         known = torch.ones(len(logits), dtype=torch.bool)
         foreign = np.full(len(logits), np.nan)
         if self._space is not None:
-            known = self._space.known(answers, torch.as_tensor(np.asarray(crops, dtype=np.float32)))
-            foreign = foreign_spacings(crops, widest=self.matter.widest)
+            known = self._space.known(answers, images)
+            foreign = foreign_spacings(images, widest=self.matter.widest)
         possible = functional.one_hot(probabilities.argmax(1), probabilities.shape[1]).bool()
         if self._sets is not None:
             possible = self._sets.possible(probabilities, coverage)
@@ -177,18 +193,39 @@ class Classifier:
         return float("inf") if self._space is None else self._space.threshold
 
     def unfamiliarity(self, crops: ArrayLike) -> Tensor:
-        """How unlike images (n, y, x) are to those of learnt shapes (n,), about 0 for such; NaN if the weights do not
-        say what is known."""
-        images = torch.as_tensor(np.asarray(crops, dtype=np.float32))
-        if self._space is None:
+        """How unlike images (n, 256, 256) are to those of learnt shapes (n,), about 0 for such; NaN if the weights do
+        not say what is known."""
+        images = checked_crops(crops)
+        if self._space is None or not len(images):
             return torch.full((len(images),), float("nan"))
         return self._space.score(self.answers(images), images)
 
     def saliency(self, crop: ArrayLike, shape: str) -> NDArray[np.float32]:
         """How much each pixel of an image (256, 256) weighs in the odds of `shape` against all others: a map (y, x)
         that sums to 1, see `facetem.learn.saliency`."""
-        image = torch.as_tensor(np.asarray(crop, dtype=np.float32)).to(self._device)
-        return saliency(self._model, image, SHAPES.index(shape)).cpu().numpy()
+        image = checked_crops(np.asarray(crop)[None])[0]
+        return saliency(self._model, image.to(self._device), SHAPES.index(shape)).cpu().numpy()
+
+
+def checked_crops(crops: ArrayLike) -> Tensor:
+    """Images (n, 256, 256) as the classifier takes them: float32, on the CPU.
+
+    Raises
+    ------
+    InputError
+        If they are of another shape or not finite.
+    """
+    try:
+        images = np.asarray(crops, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise InputError(f"crops: expected numbers (n, {FIELD}, {FIELD}), got something else") from None
+    if images.shape[:1] == (0,):
+        images = np.empty((0, FIELD, FIELD), dtype=np.float32)
+    if images.ndim != 3 or images.shape[1:] != (FIELD, FIELD):
+        raise InputError(f"crops: expected (n, {FIELD}, {FIELD}) at {PIXEL} Å/px, got shape {images.shape}")
+    if not np.isfinite(images).all():
+        raise InputError("crops: expected finite images, got some with values that are not")
+    return torch.as_tensor(images)
 
 
 def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> Classifier:

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,12 @@ def small_classifier() -> ShapeClassifier:
     return ShapeClassifier(SMALL).eval()
 
 
+def everything(answers: Answer, seen: torch.Tensor) -> Familiarity:
+    """To which no image is unfamiliar."""
+    many = Answer(*(part.repeat(10, *[1] * (part.ndim - 1)) for part in answers))
+    return replace(Familiarity.fit((many, seen.repeat(10, 1, 1)), (answers, seen)), threshold=float("inf"))
+
+
 def test_answers_do_not_depend_on_scale_turn_mirror_or_batch(images: np.ndarray) -> None:
     classifier = Classifier(small_classifier())
     together = classifier.answers(images).logits
@@ -40,6 +47,38 @@ def test_answers_do_not_depend_on_scale_turn_mirror_or_batch(images: np.ndarray)
     for other in (7 * images + 3, np.rot90(images, 1, (1, 2)), images[:, :, ::-1]):
         answer = classifier.answers(np.ascontiguousarray(other)).logits
         torch.testing.assert_close(together, answer, atol=1e-3, rtol=1e-3)
+
+
+def test_of_no_images_there_are_no_answers(images: np.ndarray) -> None:
+    model = small_classifier()
+    space = everything(Classifier(model).answers(images), torch.as_tensor(images))
+    classifier = Classifier(model, space=space)
+    for none in ([], np.empty((0, 256, 256))):
+        assert classifier.classify(none) == []
+        assert classifier.answers(none).logits.shape == (0, len(SHAPES))
+        assert classifier.unfamiliarity(none).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "crops",
+    [
+        np.ones((2, 128, 128)),
+        np.ones((256, 256)),
+        np.full((1, 256, 256), np.nan),
+        np.full((1, 256, 256), -np.inf),
+        [np.ones((256, 256)), np.ones((9, 9))],
+    ],
+)
+def test_crops_that_cannot_be_answered_are_refused_in_one_line(crops: Any) -> None:
+    classifier = Classifier(small_classifier())
+    for ask in (classifier.classify, classifier.answers, classifier.unfamiliarity):
+        with pytest.raises(InputError, match=r"^crops: expected .*256|^crops: expected finite"):
+            ask(crops)
+
+
+def test_saliency_is_asked_of_one_image_of_the_networks_size() -> None:
+    with pytest.raises(InputError, match="crops: expected"):
+        Classifier(small_classifier()).saliency(np.ones((128, 128)), "cube")
 
 
 @pytest.mark.parametrize("turn", range(8))
@@ -84,12 +123,6 @@ def test_unfamiliar_images_are_answered_as_unknown(images: np.ndarray) -> None:
     near, far = (replace(space, threshold=threshold) for threshold in (float("inf"), lowest - 1))
     assert all(p.known for p in Classifier(model, space=near).classify(images))
     assert not any(p.known for p in Classifier(model, space=far).classify(images))
-
-
-def everything(answers: Answer, seen: torch.Tensor) -> Familiarity:
-    """To which no image is unfamiliar."""
-    many = Answer(*(part.repeat(10, *[1] * (part.ndim - 1)) for part in answers))
-    return replace(Familiarity.fit((many, seen.repeat(10, 1, 1)), (answers, seen)), threshold=float("inf"))
 
 
 def test_the_lattice_of_a_metal_that_was_learnt_is_not_foreign(images: np.ndarray) -> None:
