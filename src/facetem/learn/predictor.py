@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,15 +19,14 @@ from facetem.core.pixels import FIELD, PIXEL
 from facetem.data.digest import digest_of
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import TYPICAL, Answer, ShapeClassifier
-from facetem.learn.conformal import COVERAGE, ConformalSets, check_coverage
-from facetem.learn.familiarity import Familiarity
+from facetem.learn.conformal import COVERAGE, check_coverage
 from facetem.learn.folded import folded
 from facetem.learn.foreign import foreign_spacings
-from facetem.learn.lying import OrientationErrors
 from facetem.learn.matter import Matter
 from facetem.learn.normalise import normalise
 from facetem.learn.orientation import FAMILIES, Orientation, find_orientation
 from facetem.learn.saliency import saliency
+from facetem.learn.stated import Stated
 from facetem.learn.verdict import Verdict, verdict
 from facetem.learn.views import TURNS, left_handed, mean_answer, views
 from facetem.learn.weights_file import load_network, shipped
@@ -84,31 +82,26 @@ class Prediction:
 
 
 class Classifier:
-    """The shape network with its calibration. Answers are averaged over `learn.views`.
-
-    `confusion` (true, named) are the held-out images of each shape by what they were named; None if the weights do not
-    say. `matter` are the particles that it has learnt.
-    """
+    """The shape network with what its weights state. Answers are averaged over `learn.views`."""
 
     def __init__(
         self,
         model: ShapeClassifier,
+        stated: Stated | None = None,
         *,
-        temperature: float = 1.0,
-        sets: ConformalSets | None = None,
-        space: Familiarity | None = None,
-        lying: OrientationErrors | None = None,
-        confusion: NDArray[np.int64] | None = None,
-        matter: Matter | None = None,
         name: str = "classifier",
         digest: str | None = None,
         device: str = "cpu",
     ) -> None:
-        self._model, self._device = model, device
-        self._temperature, self._sets, self._space, self._lying = temperature, sets, space, lying
-        self.confusion = confusion
-        self.matter = matter or Matter()
+        self._model = folded(model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._device = device
+        self.stated = stated or Stated()
         self.provenance = {"name": name, "device": device, "sha256": digest}
+
+    @property
+    def matter(self) -> Matter:
+        """The particles that it has learnt."""
+        return self.stated.matter
 
     @torch.inference_mode()
     def answers(self, crops: ArrayLike) -> Answer:
@@ -148,15 +141,15 @@ class Classifier:
             return []
         answers = self.answers(images)
         logits = answers.logits
-        probabilities = torch.softmax(logits / self._temperature, dim=1)
+        probabilities = torch.softmax(logits / self.stated.temperature, dim=1)
         known = torch.ones(len(logits), dtype=torch.bool)
         foreign = np.full(len(logits), np.nan)
-        if self._space is not None:
-            known = self._space.known(answers, images)
+        if self.stated.space is not None:
+            known = self.stated.space.known(answers, images)
             foreign = foreign_spacings(images, widest=self.matter.widest)
         possible = functional.one_hot(probabilities.argmax(1), probabilities.shape[1]).bool()
-        if self._sets is not None:
-            possible = self._sets.possible(probabilities, coverage)
+        if self.stated.sets is not None:
+            possible = self.stated.sets.possible(probabilities, coverage)
         return [
             Prediction(
                 shape=SHAPES[int(row.argmax())],
@@ -164,7 +157,7 @@ class Classifier:
                 confidence=float(row.max()),
                 known=bool(fits) and bool(np.isnan(other)),
                 possible=tuple(SHAPES[i] for i in row.argsort(descending=True) if inside[i]),
-                coverage=None if self._sets is None else coverage,
+                coverage=None if self.stated.sets is None else coverage,
                 diameter=TYPICAL * float(size.exp()),
                 orientation=self._orientation(SHAPES[int(row.argmax())], lies),
                 facet_ratio=float(ratio.exp()) if SHAPES[int(row.argmax())] in CUBIC_CLASSES else None,
@@ -183,22 +176,22 @@ class Classifier:
         ]
 
     def _orientation(self, shape: str, moments: NDArray[np.float32]) -> Orientation:
-        found = find_orientation(shape, moments)
-        return found if self._lying is None else replace(found, error=self._lying.of(shape, found.fit))
+        found, lying = find_orientation(shape, moments), self.stated.lying
+        return found if lying is None else replace(found, error=lying.of(shape, found.fit))
 
     @property
     def threshold(self) -> float:
         """The `unfamiliarity` beyond which an image is answered with "none of these"; infinite if the weights do not
         say what is known."""
-        return float("inf") if self._space is None else self._space.threshold
+        return float("inf") if self.stated.space is None else self.stated.space.threshold
 
     def unfamiliarity(self, crops: ArrayLike) -> Tensor:
         """How unlike images (n, 256, 256) are to those of learnt shapes (n,), about 0 for such; NaN if the weights do
         not say what is known."""
         images = checked_crops(crops)
-        if self._space is None or not len(images):
+        if self.stated.space is None or not len(images):
             return torch.full((len(images),), float("nan"))
-        return self._space.score(self.answers(images), images)
+        return self.stated.space.score(self.answers(images), images)
 
     def saliency(self, crop: ArrayLike, shape: str) -> NDArray[np.float32]:
         """How much each pixel of an image (256, 256) weighs in the odds of `shape` against all others: a map (y, x)
@@ -239,22 +232,9 @@ def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> 
     device = resolve_device(device)
     model, header, extra = load_network(path, ShapeClassifier)
     return Classifier(
-        folded(model).to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
-        temperature=header.get("temperature", 1.0),
-        sets=ConformalSets(extra["conformal"].float()) if "conformal" in extra else None,
-        space=space_of(header, extra),
-        lying=OrientationErrors(extra["lying"]) if "lying" in extra else None,
-        confusion=np.array(header["confusion"]) if "confusion" in header else None,
-        matter=Matter.read(header.get("matter")),
+        model,
+        Stated.read(header, extra),
         name=header.get("name", "classifier"),
         digest=digest_of(path or shipped("classifier")),
         device=device,
     )
-
-
-def space_of(header: dict[str, Any], extra: dict[str, Tensor]) -> Familiarity | None:
-    """What a file of weights says of known images, if anything."""
-    if "bank" not in extra:
-        return None
-    names = ("bank", "rings", "spread", "ring_precision", "middle", "scale")
-    return Familiarity(*(extra[name] for name in names), threshold=header["unfamiliar"])

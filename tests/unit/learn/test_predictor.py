@@ -11,12 +11,13 @@ from facetem.core.errors import InputError
 from facetem.learn.classifier import Answer, ClassifierConfig, ShapeClassifier
 from facetem.learn.conformal import ConformalSets
 from facetem.learn.familiarity import Familiarity
-from facetem.learn.graphs import CLASSIFIER_OUTPUTS, Calibration, ClassifierGraph
+from facetem.learn.graphs import CLASSIFIER_OUTPUTS, ClassifierGraph
 from facetem.learn.matter import Matter
 from facetem.learn.orientation import turned
 from facetem.learn.predictor import Classifier, load_classifier
 from facetem.learn.restoration import load_restorer
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
+from facetem.learn.stated import Stated
 from facetem.learn.weights_file import load_network, save_weights
 
 SMALL = ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
@@ -52,7 +53,7 @@ def test_answers_do_not_depend_on_scale_turn_mirror_or_batch(images: np.ndarray)
 def test_of_no_images_there_are_no_answers(images: np.ndarray) -> None:
     model = small_classifier()
     space = everything(Classifier(model).answers(images), torch.as_tensor(images))
-    classifier = Classifier(model, space=space)
+    classifier = Classifier(model, Stated(space=space))
     for none in ([], np.empty((0, 256, 256))):
         assert classifier.classify(none) == []
         assert classifier.answers(none).logits.shape == (0, len(SHAPES))
@@ -99,8 +100,8 @@ def test_probabilities_are_named_and_sum_to_one_and_temperature_softens(images: 
     model = small_classifier()
     with torch.no_grad():
         model.head.weight.mul_(30)
-    sharp = Classifier(model, temperature=1.0).classify(images)
-    soft = Classifier(model, temperature=4.0).classify(images)
+    sharp = Classifier(model, Stated(temperature=1.0)).classify(images)
+    soft = Classifier(model, Stated(temperature=4.0)).classify(images)
     for a, b in zip(sharp, soft, strict=True):
         assert list(a.probabilities) == list(SHAPES)
         assert sum(a.probabilities.values()) == pytest.approx(1, abs=1e-5)
@@ -121,8 +122,8 @@ def test_unfamiliar_images_are_answered_as_unknown(images: np.ndarray) -> None:
     space = Familiarity.fit((many, seen.repeat(10, 1, 1)), (answers, seen))
     lowest = float(space.score(answers, seen).min())
     near, far = (replace(space, threshold=threshold) for threshold in (float("inf"), lowest - 1))
-    assert all(p.known for p in Classifier(model, space=near).classify(images))
-    assert not any(p.known for p in Classifier(model, space=far).classify(images))
+    assert all(p.known for p in Classifier(model, Stated(space=near)).classify(images))
+    assert not any(p.known for p in Classifier(model, Stated(space=far)).classify(images))
 
 
 def test_the_lattice_of_a_metal_that_was_learnt_is_not_foreign(images: np.ndarray) -> None:
@@ -133,10 +134,10 @@ def test_the_lattice_of_a_metal_that_was_learnt_is_not_foreign(images: np.ndarra
     fringes = np.cos(2 * np.pi * x / 2.858) * (np.hypot(x, y) < 25)
     lead = (images + 0.3 * fringes).astype(np.float32)
     for elements, known in ((("Au",), False), (("Pb",), True), (("Au", "Pb"), True)):
-        matter = Matter(elements)
-        answered = Classifier(model, space=space, matter=matter).classify(lead)
+        stated = Stated(space=space, matter=Matter(elements))
+        answered = Classifier(model, stated).classify(lead)
         assert [p.known for p in answered] == 3 * [known]
-        graph = ClassifierGraph(model, Calibration(1.0, None, space, matter))
+        graph = ClassifierGraph(model, stated)
         told = dict(zip(CLASSIFIER_OUTPUTS, graph(torch.as_tensor(lead)), strict=True))
         assert told["known"].tolist() == 3 * [known]
 
@@ -146,7 +147,7 @@ def test_possible_shapes_begin_with_the_named_one_and_grow_with_the_coverage(ima
     with torch.no_grad():
         model.head.weight.mul_(30)
     sets = ConformalSets(torch.linspace(0, 1, 99))  # of 1 - p: at coverage c, all shapes of p >= 1 - c
-    classifier = Classifier(model, sets=sets)
+    classifier = Classifier(model, Stated(sets=sets))
     for coverage in (0.5, 0.9, 0.98):
         for prediction in classifier.classify(images, coverage=coverage):
             p = prediction.probabilities
@@ -186,7 +187,7 @@ def test_weights_come_back_from_their_file(tmp_path: Path, images: np.ndarray) -
     space = {"means": torch.zeros(8, 16), "precision": torch.eye(16)}
     header = {"network": SMALL.as_dict(), "temperature": 2.0, "threshold": 1e9}
     save_weights(path, "classifier", model, header, space)
-    there = Classifier(model, temperature=2.0).classify(images)
+    there = Classifier(model, Stated(temperature=2.0)).classify(images)
     back = load_classifier(path, device="cpu").classify(images)
     for a, b in zip(there, back, strict=True):
         assert a.shape == b.shape
