@@ -27,7 +27,7 @@ from facetem.learn.normalise import normalise
 from facetem.learn.orientation import FAMILIES, Orientation, find_orientation
 from facetem.learn.saliency import saliency
 from facetem.learn.stated import Stated
-from facetem.learn.verdict import Verdict, verdict
+from facetem.learn.verdict import Verdict, is_judged, is_known, verdict
 from facetem.learn.views import TURNS, left_handed, mean_answer, views
 from facetem.learn.weights_file import load_network, shipped
 
@@ -40,9 +40,10 @@ Progress = Callable[[int, int], None]
 class Prediction:
     """The shape of one particle: name, calibrated probabilities of all shapes, that of the named one.
 
-    `known` is False where the image is unlike those of any learnt shape, or shows a reflection that no learnt metal
-    has, of the spacing `foreign` [Å]: the answer is then "none of these". It is False too where the particle is partly
-    `hidden` (in words; empty if not): then nothing is claimed.
+    `familiar` is False where the image is unlike those of any learnt shape; `foreign` is the spacing [Å] of a
+    reflection that no learnt metal has, if it shows one: either way the answer is "none of these". `hidden` says in
+    words what hides a part of the particle, empty if nothing does: then it is not judged, unless it is seen to be of
+    another crystal. Where shapes are claimed, it is `known`.
     `possible` are the shapes that the image leaves possible, the most probable first, never none: sets found so hold
     the true shape in a part of at least `coverage` of images like those of the calibration. Weights that state no
     coverage leave the named shape alone.
@@ -56,7 +57,7 @@ class Prediction:
     shape: str
     probabilities: dict[str, float]
     confidence: float
-    known: bool
+    familiar: bool
     possible: tuple[str, ...]
     coverage: float | None
     diameter: float
@@ -77,8 +78,18 @@ class Prediction:
 
     @property
     def verdict(self) -> Verdict:
-        """`accepted` (one shape is possible), `abstained` (several are), or `unknown` (none of these)."""
-        return verdict(self.known, self.possible)
+        """`accepted` (one shape is possible), `abstained` (several are), `unknown` (none of these), or `not judged`."""
+        return verdict(self.judged, self.known, self.possible)
+
+    @property
+    def judged(self) -> bool:
+        """Whether enough of the particle is seen to say anything."""
+        return is_judged(self.foreign, self.hidden)
+
+    @property
+    def known(self) -> bool:
+        """Whether it is of one of the learnt shapes, and judged."""
+        return is_known(self.familiar, self.foreign, self.hidden)
 
 
 class Classifier:
@@ -142,10 +153,10 @@ class Classifier:
         answers = self.answers(images)
         logits = answers.logits
         probabilities = torch.softmax(logits / self.stated.temperature, dim=1)
-        known = torch.ones(len(logits), dtype=torch.bool)
+        familiar = torch.ones(len(logits), dtype=torch.bool)
         foreign = np.full(len(logits), np.nan)
         if self.stated.space is not None:
-            known = self.stated.space.known(answers, images)
+            familiar = self.stated.space.known(answers, images)
             foreign = foreign_spacings(images, widest=self.matter.widest)
         possible = functional.one_hot(probabilities.argmax(1), probabilities.shape[1]).bool()
         if self.stated.sets is not None:
@@ -155,7 +166,7 @@ class Classifier:
                 shape=SHAPES[int(row.argmax())],
                 probabilities={shape: float(p) for shape, p in zip(SHAPES, row, strict=True)},
                 confidence=float(row.max()),
-                known=bool(fits) and bool(np.isnan(other)),
+                familiar=bool(fits),
                 possible=tuple(SHAPES[i] for i in row.argsort(descending=True) if inside[i]),
                 coverage=None if self.stated.sets is None else coverage,
                 diameter=TYPICAL * float(size.exp()),
@@ -165,7 +176,7 @@ class Classifier:
             )
             for row, fits, inside, size, lies, ratio, other in zip(
                 probabilities,
-                known,
+                familiar,
                 possible,
                 answers.log_diameter,
                 answers.moments.numpy(),
