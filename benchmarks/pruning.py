@@ -24,7 +24,6 @@ from facetem.app.train import SPREAD_IMAGES
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import Batch
 from facetem.learn.classifier import Residual, ShapeClassifier
-from facetem.learn.folded import folded
 from facetem.learn.growth import without
 from facetem.learn.normalise import normalise
 from facetem.learn.predictor import Classifier
@@ -68,7 +67,7 @@ def counted_anew(model: ShapeClassifier, images: Tensor) -> ShapeClassifier:
 
 def probabilities(model: ShapeClassifier, images: Batch) -> Tensor:
     """Of the mean answer to all views (n, classes), not calibrated."""
-    return torch.softmax(Classifier(folded(model)).answers(images.noisy.numpy()).logits, dim=1)
+    return torch.softmax(Classifier(model).answers(images.noisy.numpy()).logits, dim=1)
 
 
 def accuracy(told: Tensor, images: Batch) -> float:

@@ -188,7 +188,9 @@ def analyze(
         batch = outlines[first : first + _BATCH]
         seen = [views_along(image, outline) for outline in batch]
         told = classifier.classify(np.stack([views[0] for views in seen]))
-        predictions += [agreed(*one) for one in zip(told, seen, strict=True)]
+        predictions += [
+            agreed(one, views, widest=learnt.widest) for one, views in zip(told, seen, strict=True)
+        ]
         tell("classify", len(predictions), len(outlines))
     finest = (
         2.2 * micrograph.sampling

@@ -35,12 +35,12 @@ def views_along(image: NDArray[np.float32], outline: Outline) -> NDArray[np.floa
     return np.stack([crop(image, middle, FIELD) for middle in (outline.centroid, *some)])
 
 
-def agreed(prediction: Prediction, views: NDArray[np.float32]) -> Prediction:
-    """The prediction of a particle's middle view, with the foreign reflection that most of its views show, if they do:
-    its median spacing."""
+def agreed(prediction: Prediction, views: NDArray[np.float32], *, widest: float) -> Prediction:
+    """The prediction of a particle's middle view, with the foreign reflection that most of its views show, if they do,
+    and without one that few of them show: its median spacing. `widest` [Å] as `Matter` tells it."""
     if len(views) == 1:
         return prediction
-    spacings = foreign_spacings(views)
+    spacings = foreign_spacings(views, widest=widest)
     seen = spacings[np.isfinite(spacings)]
     foreign = float(np.median(seen)) if 2 * len(seen) > len(spacings) else None
-    return replace(prediction, foreign=foreign, known=prediction.known and foreign is None)
+    return replace(prediction, foreign=foreign)

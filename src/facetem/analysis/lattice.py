@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from ase.data import atomic_numbers, reference_states
 from numpy.typing import ArrayLike, NDArray
 
+from facetem.atoms.shapes import lattice_constant
 from facetem.core.errors import InputError
 
 Array = NDArray[np.float64]
@@ -81,7 +81,7 @@ def lattice_spacings(image: ArrayLike, inside: ArrayLike, *, sampling: float, fi
     half = (ky[:, None] > 0) | ((ky[:, None] == 0) & (kx > 0))
     last = min(BAND[1], 1 / finest) if finest > 0 else BAND[1]
     found = half & (k > BAND[0]) & (k < last) & (power == highest) & (power > -np.log(CHANCE) * noise)
-    logs = np.log(power + 1e-30)
+    logs = np.log(np.maximum(power, np.finfo(power.dtype).tiny))
     lengths = []
     for y, x in np.argwhere(found):
         dy = _summit(*(float(logs[(y + s) % shape[0], x]) for s in (-1, 0, 1)))
@@ -122,20 +122,13 @@ def lattice_scale(spacings: Sequence[ArrayLike], elements: Sequence[str] = ("Au"
     InputError
         If one of the elements is no fcc metal.
     """
-    constants = {element: _constant(element) for element in elements}
+    constants = {element: lattice_constant(element) for element in elements}
     seen = [np.asarray(some, dtype=np.float64) for some in spacings if len(np.asarray(some))]
     if len(seen) < 2 or sum(map(len, seen)) < FEW:
         return None
     d = np.concatenate(seen)
     scales = [_scale(d, element, constant) for element, constant in constants.items()]
     return max(scales, key=lambda scale: max(scale.fit, BETTER * scale.stated_fit))
-
-
-def _constant(element: str) -> float:
-    state = reference_states[atomic_numbers.get(element, 0)]
-    if not state or state.get("symmetry") != "fcc":
-        raise InputError(f"element: expected an fcc metal such as Au, got {element!r}")
-    return float(state["a"])
 
 
 def _scale(d: Array, element: str, constant: float) -> LatticeScale:

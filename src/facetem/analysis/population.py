@@ -96,7 +96,7 @@ def shape_fractions(
     counts : (shape,)
         Particles of the sample by what they were named.
     confusion : (true, named)
-        Held-out images of each shape by what they were named; see `Classifier.confusion`.
+        Held-out images of each shape by what they were named; see `facetem.learn.stated`.
 
     Raises
     ------

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from facetem.analysis.analyze import Analysis
-from facetem.analysis.result import NOT_JUDGED, ParticleResult
+from facetem.analysis.result import ParticleResult
 from facetem.core.errors import InputError
 from facetem.core.pixels import FIELD
 from facetem.data.crop import crop
 from facetem.data.hyperspy_file import image_axes, save_signal
 from facetem.data.micrograph import save_image
-from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE
+from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, NOT_JUDGED
 
 RESULT = "result.json"
 FILES = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from facetem.analysis.particles import Outline
 from facetem.core.pixels import FIELD, PIXEL
 from facetem.learn.orientation import TOLD
-from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, listed, verdict, verdict_words
+from facetem.learn.verdict import CANNOT_TELL, verdict, verdict_words
 
 if TYPE_CHECKING:
     from facetem.learn.matter import Matter
@@ -23,7 +23,6 @@ _TOO_LARGE = (
 )
 _CONVEX = 0.85  # of its convex hull that a particle fills: Marks decahedra with deep notches have 0.9
 _FARTHEST = 180.0  # Å from focus; the networks learnt up to 200
-NOT_JUDGED = "not judged"
 
 
 @dataclass(frozen=True)
@@ -69,18 +68,13 @@ class ParticleResult:
     @property
     def named(self) -> bool:
         """Whether one shape is claimed."""
-        return self.judged and verdict(self.known, self.possible) == "accepted"
+        return verdict(self.judged, self.known, self.possible) == "accepted"
 
     @property
     def verdict(self) -> str:
         """What is claimed, in words: the shape, "cannot tell", "none of these", or "not judged"."""
-        if not self.judged:
-            return NOT_JUDGED
-        return {
-            "accepted": listed(self.possible),
-            "abstained": CANNOT_TELL,
-            "unknown": NONE_OF_THESE,
-        }[verdict(self.known, self.possible)]
+        told = verdict(self.judged, self.known, self.possible)
+        return CANNOT_TELL if told == "abstained" else verdict_words(told, self.possible)
 
     @property
     def lies(self) -> str:
@@ -97,7 +91,7 @@ class ParticleResult:
     @property
     def words(self) -> str:
         """The verdict, and between which shapes one cannot tell."""
-        return verdict_words(self.known, self.possible) if self.judged else NOT_JUDGED
+        return verdict_words(verdict(self.judged, self.known, self.possible), self.possible)
 
 
 def what_hides(outline: Outline, seen: float) -> str:
@@ -136,11 +130,10 @@ def particle_result(
     if out_of_focus is not None and out_of_focus > _FARTHEST:
         remarks.append(f"about {out_of_focus / 10:.0f} nm from focus, at the end of what the networks learnt")
     if prediction.foreign is not None:
-        remarks.append(f"a reflection of {prediction.foreign / 10:.3f} nm, which fcc metals do not have")
+        remarks.append(f"a reflection of {prediction.foreign / 10:.3f} nm, which no learnt metal has")
     if invented:
         remarks.append("restored with lattice that has no support in the image")
-    # Of another crystal it does not matter how much of it is seen.
-    judged = prediction.foreign is not None or not hidden
+    prediction = replace(prediction, hidden=hidden)
     return ParticleResult(
         index=outline.label,
         x_nm=(outline.centroid[1] + 0.5) * PIXEL / 10,
@@ -151,8 +144,8 @@ def particle_result(
         cut_by_edge=outline.cut_by_edge,
         shape=prediction.shape,
         confidence=float(prediction.confidence),
-        judged=judged,
-        known=bool(prediction.known) and judged,
+        judged=prediction.judged,
+        known=prediction.known,
         probabilities={name: float(p) for name, p in prediction.probabilities.items()},
         possible=tuple(prediction.possible),
         family=prediction.family,

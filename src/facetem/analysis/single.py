@@ -39,12 +39,9 @@ class Sight:
         return self.views[0]
 
     def classified(self, classifier: Classifier, *, coverage: float = COVERAGE) -> Prediction:
-        """The prediction. Of a particle that is partly hidden nothing is claimed, unless it is seen to be of another
-        crystal."""
-        prediction = agreed(classifier.classify(self.view[None], coverage=coverage)[0], self.views)
-        if not self.hidden or prediction.foreign is not None:
-            return prediction
-        return replace(prediction, known=False, hidden=self.hidden)
+        """The prediction, with what hides the particle."""
+        told = classifier.classify(self.view[None], coverage=coverage)[0]
+        return replace(agreed(told, self.views, widest=classifier.matter.widest), hidden=self.hidden)
 
 
 def sight_of(

@@ -60,8 +60,10 @@ def contrast_around(
     if around.sum() < inside.sum() / 10:
         return None
     level = float(image[around].mean())
+    if level == 0:  # there is no unit to tell a contrast in
+        return None
     # Other particles are left out: they have the mean of the support.
-    seen = np.where(inside | around, image, level) / max(abs(level), 1e-12)
+    seen = np.where(inside | around, image, level) / abs(level)
     return float(contrast(torch.from_numpy(np.asarray(seen, np.float32)), torch.from_numpy(inside)))
 
 

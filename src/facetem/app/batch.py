@@ -174,7 +174,9 @@ def analyze_batch(
             show(done, len(batch))
     reports = [task.folder for task in batch if task.folder not in failed]
     if reports:
-        sample = read_sample(reports, load_classifier(settings.classifier, device=settings.device).confusion)
+        sample = read_sample(
+            reports, load_classifier(settings.classifier, device=settings.device).stated.confusion
+        )
         page = save_sample(sample, output)
         typer.echo(f"{len(sample.table)} particles of {len(reports)} micrographs: {page}")
     return len(failed)

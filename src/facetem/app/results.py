@@ -8,9 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from facetem.analysis.result import NOT_JUDGED
 from facetem.atoms.shapes import SHAPES
-from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, listed
+from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, NOT_JUDGED, listed
 
 if TYPE_CHECKING:
     from facetem.analysis.analyze import Analysis
@@ -37,7 +36,7 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
             "probabilities": prediction.probabilities,
             "family": prediction.family,
             "families": prediction.families,
-            "not_judged": prediction.hidden or None,
+            "not_judged": None if prediction.judged else prediction.hidden,
             "foreign_spacing_nm": None if prediction.foreign is None else prediction.foreign / 10,
             "diameter_nm": prediction.diameter / 10,
             "facet_ratio": prediction.facet_ratio,
@@ -58,13 +57,13 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
             f"{CANNOT_TELL} from this orientation: {listed(prediction.possible)} "
             f"(possible at {prediction.coverage:.0%} coverage)"
         )
-    elif prediction.hidden:
+    elif prediction.verdict == NOT_JUDGED:
         typer.echo(f"{NOT_JUDGED}: {prediction.hidden}")
     else:
         typer.echo(f"{NONE_OF_THESE}; the nearest is {shape_words(prediction.shape)}")
         if prediction.foreign is not None:
             typer.echo(
-                f"it shows a reflection of {prediction.foreign / 10:.3f} nm, which fcc metals do not have"
+                f"it shows a reflection of {prediction.foreign / 10:.3f} nm, which no learnt metal has"
             )
     if prediction.known:  # of what the network has not learnt it knows neither
         typer.echo(f"{prediction.family} ({prediction.families[prediction.family]:.2f})")

@@ -116,8 +116,8 @@ def _soft_edge(image: NDArray, first: int, last: int) -> tuple[int, int]:
     if not first and not last:
         return 0, 0
     inner = np.median(image[first : len(image) - last], axis=1)
-    spread = 1.4826 * float(np.median(np.abs(inner - np.median(inner)))) + 1e-12
-    odd = np.abs(inner - np.median(inner)) > 6 * spread
+    apart = np.abs(inner - np.median(inner))
+    odd = apart > 6 * 1.4826 * float(np.median(apart))
     odd[6:-6] = False
     begin, end = _margins(odd)
     return first + (begin if first else 0), last + (end if last else 0)

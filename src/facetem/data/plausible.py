@@ -76,7 +76,9 @@ def check_detail(image: Image, sampling: float, where: str) -> None:
     y, x = ((n - size) // 2 for n in image.shape)
     window = np.hanning(size).astype(np.float32)
     patch = image[y : y + size, x : x + size]
-    power = np.abs(np.fft.rfft2((patch - patch.mean()) * window[:, None] * window)) ** 2
+    apart = patch - patch.mean()
+    apart /= np.abs(apart).max() or 1  # of which powers of any scale are numbers
+    power = np.abs(np.fft.rfft2(apart * window[:, None] * window)) ** 2
     ky = np.fft.fftfreq(size, sampling)[:, None]
     kx = np.fft.rfftfreq(size, sampling)[None, :]
     off_axis = (np.abs(ky) > 4 / (size * sampling)) & (kx > 4 / (size * sampling))

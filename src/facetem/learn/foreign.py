@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from facetem.core.pixels import PIXEL
 from facetem.learn.normalise import normalise
 
-GOLD = 2.355  # Å: d of {111}; of copper, nickel, palladium, platinum, silver it is 2.03 to 2.36
-# Spacings in units of it. Wider than those of the gap are the carbon's and the particle's own; beyond are the metal's.
+# Spacings in units of the widest that a learnt metal has, d of its {111} (gold: 2.354 Å). Wider than those of the gap
+# are the carbon's and the particle's own; beyond are the metal's.
 GAP = (1.25, 1.81)
-BEYOND = (0.57, 1.06)
+BEYOND = (0.5701, 1.06)
 SIGNIFICANT = 25.0  # times the mean of the ring: the largest of 10^5 values of noise is 12 times
 SHARE = 0.5  # of the strongest reflection's power. 1 in 100 simulated images of gold has more in the gap
 RING = 2  # bins on either side, whose median tells the noise
@@ -33,10 +33,10 @@ RING = 2  # bins on either side, whose median tells the noise
 
 class ForeignLattice(nn.Module):
     """Images (n, side, side) at 0.4 Å/px, with the particle in the middle -> whether each shows a reflection that a
-    crystal of a widest spacing of `widest` [Å] cannot have (n; bool), and the spacing of its strongest spot in the gap
-    (n,) [Å]."""
+    crystal of a widest spacing of `widest` [Å], as `Matter` tells it, cannot have (n; bool), and the spacing of its
+    strongest spot in the gap (n,) [Å]."""
 
-    def __init__(self, side: int, widest: float = GOLD) -> None:
+    def __init__(self, side: int, widest: float) -> None:
         super().__init__()
         k = np.hypot(np.fft.fftfreq(side, PIXEL)[:, None], np.fft.rfftfreq(side, PIXEL))
         ring = np.rint(k * side * PIXEL).astype(int)
@@ -66,7 +66,7 @@ def _median(values: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def foreign_spacings(images: ArrayLike, *, widest: float = GOLD) -> NDArray[np.float64]:
+def foreign_spacings(images: ArrayLike, *, widest: float) -> NDArray[np.float64]:
     """The spacing [Å] of the reflection that `ForeignLattice` finds in images (n, side, side), (n,); NaN where it finds
     none."""
     stack = torch.as_tensor(np.asarray(images, dtype=np.float32))

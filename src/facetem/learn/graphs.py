@@ -3,20 +3,18 @@ images of one size, in operations that the exporter knows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from facetem.core.pixels import FIELD
 from facetem.learn.classifier import TYPICAL, ShapeClassifier
-from facetem.learn.conformal import COVERAGE, ConformalSets, conformal_quantile
-from facetem.learn.familiarity import Familiarity
+from facetem.learn.conformal import COVERAGE, conformal_quantile
 from facetem.learn.folded import folded
 from facetem.learn.foreign import ForeignLattice
 from facetem.learn.normalise import levels, normalise
 from facetem.learn.restorer import FOCUS, ContrastRestorer
 from facetem.learn.spectra import Rings
+from facetem.learn.stated import Stated
 from facetem.learn.views import left_handed, mean_answer, views
 
 CLASSIFIER_OUTPUTS = (
@@ -33,15 +31,6 @@ CLASSIFIER_OUTPUTS = (
 RESTORER_OUTPUTS = ("restored", "denoised", "mask", "error", "focus")
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """What a file of weights says besides the network's own: see `Classifier`."""
-
-    temperature: float
-    sets: ConformalSets | None
-    space: Familiarity | None
-
-
 class ClassifierGraph(nn.Module):
     """Images (n, 256, 256) -> `CLASSIFIER_OUTPUTS`: the arithmetic of `Classifier.classify`.
 
@@ -50,23 +39,23 @@ class ClassifierGraph(nn.Module):
     (n,), d{100} / d{111} if the shape is cubic; moments (n, 25), see `facetem.learn.orientation`.
     """
 
-    def __init__(self, model: ShapeClassifier, calibration: Calibration) -> None:
+    def __init__(self, model: ShapeClassifier, stated: Stated) -> None:
         super().__init__()
-        self.model, self._calibration = folded(model), calibration
-        self._foreign = ForeignLattice(FIELD)
+        self.model, self._stated = folded(model), stated
+        self._foreign = ForeignLattice(FIELD, stated.matter.widest)
         # Which the exporter then keeps as they are: it knows no frequencies and no histogram.
         self._rings = Rings.on((FIELD, FIELD), torch.device("cpu"))
-        sets = calibration.sets
+        sets = stated.sets
         self._quantile = None if sets is None else conformal_quantile(sets.scores, COVERAGE)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         scaled = normalise(images)
         mirrored = left_handed(scaled[:, 0])
         answer = mean_answer(self.model.classify(views(scaled, mirrored)), mirrored)
-        probabilities = torch.softmax(answer.logits / self._calibration.temperature, dim=1)
+        probabilities = torch.softmax(answer.logits / self._stated.temperature, dim=1)
         best = probabilities >= probabilities.amax(1, keepdim=True)
         possible = best if self._quantile is None else best | (1 - probabilities <= self._quantile)
-        space = self._calibration.space
+        space = self._stated.space
         score = (
             torch.zeros_like(answer.refusal) if space is None else space.score(answer, images, self._rings)
         )

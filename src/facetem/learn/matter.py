@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ase.data import atomic_names, atomic_numbers
+
+from facetem.atoms.shapes import lattice_constant
 
 if TYPE_CHECKING:
     from facetem.data.recipe import Recipe
@@ -53,6 +56,17 @@ class Matter:
     def size(self) -> str:
         """Such as "4 to 8 nm"."""
         return f"{self.diameter[0] / 10:g} to {self.diameter[1] / 10:g} nm"
+
+    @property
+    def widest(self) -> float:
+        """The widest spacing [Å] of lattice planes of any of the metals: {111}.
+
+        Raises
+        ------
+        InputError
+            If one of them is no fcc metal.
+        """
+        return max(map(lattice_constant, self.elements)) / math.sqrt(3)
 
     def holds(self, projected: float) -> bool:
         """Whether particles of a projected diameter [Å] are among those that were learnt."""

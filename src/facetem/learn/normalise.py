@@ -5,13 +5,23 @@ from torch import Tensor
 
 
 def levels(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of images (n, y, x), as (n, 1, 1) each."""
+    """Mean and standard deviation of images (n, y, x), as (n, 1, 1) each: times a factor, those of the images times
+    that factor. What differs by less than numbers of this size are rounded counts as one value."""
     dims = (-2, -1)
-    return images.mean(dims, keepdim=True), images.std(dims, keepdim=True).clamp_min(1e-6)
+    kind = torch.finfo(images.dtype)
+    lowest, highest = images.amin(dims, keepdim=True), images.amax(dims, keepdim=True)
+    size = torch.maximum(-lowest, highest).clamp_min(kind.tiny)
+    # Squares of very small and very large values are no numbers. A power of two rounds nothing.
+    unit = torch.exp2(torch.log2(size).floor())
+    spread = unit * (images / unit).std(dims, keepdim=True).clamp_min(kind.eps)
+    # The mean of equal values may be rounded to none of them.
+    mean = images.mean(dims, keepdim=True).maximum(lowest).minimum(highest)
+    return mean, spread
 
 
 def normalise(images: Tensor) -> Tensor:
-    """Images (n, y, x) with mean 0 and standard deviation 1 each, as (n, 1, y, x)."""
+    """Images (n, y, x) of any scale with mean 0 and standard deviation 1 each, as (n, 1, y, x); zeros, where all values
+    are the same."""
     mean, spread = levels(images)
     return ((images - mean) / spread)[:, None]
 

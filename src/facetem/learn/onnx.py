@@ -23,16 +23,15 @@ from facetem.core.errors import InputError
 from facetem.core.pixels import FIELD, PIXEL
 from facetem.data.digest import digest_of
 from facetem.learn.classifier import ShapeClassifier
-from facetem.learn.conformal import COVERAGE, ConformalSets
+from facetem.learn.conformal import COVERAGE
 from facetem.learn.graphs import (
     CLASSIFIER_OUTPUTS,
     RESTORER_OUTPUTS,
-    Calibration,
     ClassifierGraph,
     RestorerGraph,
 )
-from facetem.learn.predictor import space_of
 from facetem.learn.restorer import PATCH, ContrastRestorer
+from facetem.learn.stated import Stated
 from facetem.learn.weights_file import load_network, shipped
 
 OPSET = 18  # the first whose scatter takes the largest
@@ -56,18 +55,17 @@ def export_onnx(
     """
     check_exporter()
     shapes, header, extra = load_network(classifier, ShapeClassifier)
-    sets = ConformalSets(extra["conformal"].float()) if "conformal" in extra else None
-    calibration = Calibration(header.get("temperature", 1.0), sets, space_of(header, extra))
+    stated = Stated.read(header, extra)
     weights = Path(classifier or shipped("classifier"))
     told = {
         "shapes": json.dumps(list(SHAPES)),
-        "temperature": repr(calibration.temperature),
-        "coverage": "none stated" if sets is None else repr(COVERAGE),
-        "unfamiliarity_threshold": "none" if calibration.space is None else repr(calibration.space.threshold),
+        "temperature": repr(stated.temperature),
+        "coverage": "none stated" if stated.sets is None else repr(COVERAGE),
+        "unfamiliarity_threshold": "none" if stated.space is None else repr(stated.space.threshold),
         "diameter_unit": "Å, volume-equivalent",
     }
     written = [folder / "classifier.onnx", folder / "restorer.onnx"]
-    graph = ClassifierGraph(shapes, calibration)
+    graph = ClassifierGraph(shapes, stated)
     write_graph(graph, CLASSIFIER_OUTPUTS, FIELD, written[0], _about(weights, told))
     contrast, header, _ = load_network(restorer, ContrastRestorer)
     weights = Path(restorer or shipped("restorer"))

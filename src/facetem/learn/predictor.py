@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,19 +15,19 @@ from torch.nn import functional
 from facetem.atoms.library import CUBIC_CLASSES
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
+from facetem.core.pixels import FIELD, PIXEL
 from facetem.data.digest import digest_of
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import TYPICAL, Answer, ShapeClassifier
-from facetem.learn.conformal import COVERAGE, ConformalSets, check_coverage
-from facetem.learn.familiarity import Familiarity
+from facetem.learn.conformal import COVERAGE, check_coverage
 from facetem.learn.folded import folded
 from facetem.learn.foreign import foreign_spacings
-from facetem.learn.lying import OrientationErrors
 from facetem.learn.matter import Matter
 from facetem.learn.normalise import normalise
 from facetem.learn.orientation import FAMILIES, Orientation, find_orientation
 from facetem.learn.saliency import saliency
-from facetem.learn.verdict import Verdict, verdict
+from facetem.learn.stated import Stated
+from facetem.learn.verdict import Verdict, is_judged, is_known, verdict
 from facetem.learn.views import TURNS, left_handed, mean_answer, views
 from facetem.learn.weights_file import load_network, shipped
 
@@ -41,9 +40,10 @@ Progress = Callable[[int, int], None]
 class Prediction:
     """The shape of one particle: name, calibrated probabilities of all shapes, that of the named one.
 
-    `known` is False where the image is unlike those of any learnt shape, or shows a reflection that fcc metals do not
-    have, of the spacing `foreign` [Å]: the answer is then "none of these". It is False too where the particle is partly
-    `hidden` (in words; empty if not): then nothing is claimed.
+    `familiar` is False where the image is unlike those of any learnt shape; `foreign` is the spacing [Å] of a
+    reflection that no learnt metal has, if it shows one: either way the answer is "none of these". `hidden` says in
+    words what hides a part of the particle, empty if nothing does: then it is not judged, unless it is seen to be of
+    another crystal. Where shapes are claimed, it is `known`.
     `possible` are the shapes that the image leaves possible, the most probable first, never none: sets found so hold
     the true shape in a part of at least `coverage` of images like those of the calibration. Weights that state no
     coverage leave the named shape alone.
@@ -57,7 +57,7 @@ class Prediction:
     shape: str
     probabilities: dict[str, float]
     confidence: float
-    known: bool
+    familiar: bool
     possible: tuple[str, ...]
     coverage: float | None
     diameter: float
@@ -78,77 +78,97 @@ class Prediction:
 
     @property
     def verdict(self) -> Verdict:
-        """`accepted` (one shape is possible), `abstained` (several are), or `unknown` (none of these)."""
-        return verdict(self.known, self.possible)
+        """`accepted` (one shape is possible), `abstained` (several are), `unknown` (none of these), or `not judged`."""
+        return verdict(self.judged, self.known, self.possible)
+
+    @property
+    def judged(self) -> bool:
+        """Whether enough of the particle is seen to say anything."""
+        return is_judged(self.foreign, self.hidden)
+
+    @property
+    def known(self) -> bool:
+        """Whether it is of one of the learnt shapes, and judged."""
+        return is_known(self.familiar, self.foreign, self.hidden)
 
 
 class Classifier:
-    """The shape network with its calibration. Answers are averaged over `learn.views`.
-
-    `confusion` (true, named) are the held-out images of each shape by what they were named; None if the weights do not
-    say. `matter` are the particles that it has learnt.
-    """
+    """The shape network with what its weights state. Answers are averaged over `learn.views`."""
 
     def __init__(
         self,
         model: ShapeClassifier,
+        stated: Stated | None = None,
         *,
-        temperature: float = 1.0,
-        sets: ConformalSets | None = None,
-        space: Familiarity | None = None,
-        lying: OrientationErrors | None = None,
-        confusion: NDArray[np.int64] | None = None,
-        matter: Matter | None = None,
         name: str = "classifier",
         digest: str | None = None,
         device: str = "cpu",
     ) -> None:
-        self._model, self._device = model, device
-        self._temperature, self._sets, self._space, self._lying = temperature, sets, space, lying
-        self.confusion = confusion
-        self.matter = matter or Matter()
+        self._model = folded(model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._device = device
+        self.stated = stated or Stated()
         self.provenance = {"name": name, "device": device, "sha256": digest}
+
+    @property
+    def matter(self) -> Matter:
+        """The particles that it has learnt."""
+        return self.stated.matter
 
     @torch.inference_mode()
     def answers(self, crops: ArrayLike) -> Answer:
-        """What the network says of images (n, y, x) at 0.4 Å/px, averaged over `learn.views`, on the CPU."""
-        images = torch.as_tensor(np.asarray(crops, dtype=np.float32))
-        if images.ndim != 3:
-            raise InputError(f"crops: expected (n, y, x), got shape {tuple(images.shape)}")
+        """What the network says of images (n, 256, 256) at 0.4 Å/px, averaged over `learn.views`, on the CPU.
+
+        Raises
+        ------
+        InputError
+            If they are of another shape or not finite.
+        """
+        images = checked_crops(crops)
+        seen = (
+            images if len(images) else torch.zeros(1, FIELD, FIELD)
+        )  # of none, it is asked of what it consists
         parts: list[Answer] = []
-        for image in images.split(BATCH // TURNS if self._device == "cpu" else 64):
+        for image in seen.split(BATCH // TURNS if self._device == "cpu" else 64):
             scaled = normalise(image.to(self._device))
             mirrored = left_handed(scaled[:, 0])
-            seen = views(scaled, mirrored).contiguous(memory_format=torch.channels_last)
-            answer = mean_answer(self._model.classify(seen), mirrored)
+            turns = views(scaled, mirrored).contiguous(memory_format=torch.channels_last)
+            answer = mean_answer(self._model.classify(turns), mirrored)
             parts.append(Answer(*(part.cpu() for part in answer)))
-        return Answer(*(torch.cat(stack) for stack in zip(*parts, strict=True)))
+        return Answer(*(torch.cat(stack)[: len(images)] for stack in zip(*parts, strict=True)))
 
     def classify(self, crops: ArrayLike, *, coverage: float = COVERAGE) -> list[Prediction]:
         """One prediction for each image (n, 256, 256) at 0.4 Å/px with its particle in the middle.
 
         `coverage` is the part of all images whose set of possible shapes is to hold the true one.
+
+        Raises
+        ------
+        InputError
+            If the images are of another shape or not finite, or `coverage` does not lie between 0 and 1.
         """
         check_coverage(coverage)
-        answers = self.answers(crops)
+        images = checked_crops(crops)
+        if not len(images):
+            return []
+        answers = self.answers(images)
         logits = answers.logits
-        probabilities = torch.softmax(logits / self._temperature, dim=1)
-        known = torch.ones(len(logits), dtype=torch.bool)
+        probabilities = torch.softmax(logits / self.stated.temperature, dim=1)
+        familiar = torch.ones(len(logits), dtype=torch.bool)
         foreign = np.full(len(logits), np.nan)
-        if self._space is not None:
-            known = self._space.known(answers, torch.as_tensor(np.asarray(crops, dtype=np.float32)))
-            foreign = foreign_spacings(crops)
+        if self.stated.space is not None:
+            familiar = self.stated.space.known(answers, images)
+            foreign = foreign_spacings(images, widest=self.matter.widest)
         possible = functional.one_hot(probabilities.argmax(1), probabilities.shape[1]).bool()
-        if self._sets is not None:
-            possible = self._sets.possible(probabilities, coverage)
+        if self.stated.sets is not None:
+            possible = self.stated.sets.possible(probabilities, coverage)
         return [
             Prediction(
                 shape=SHAPES[int(row.argmax())],
                 probabilities={shape: float(p) for shape, p in zip(SHAPES, row, strict=True)},
                 confidence=float(row.max()),
-                known=bool(fits) and bool(np.isnan(other)),
+                familiar=bool(fits),
                 possible=tuple(SHAPES[i] for i in row.argsort(descending=True) if inside[i]),
-                coverage=None if self._sets is None else coverage,
+                coverage=None if self.stated.sets is None else coverage,
                 diameter=TYPICAL * float(size.exp()),
                 orientation=self._orientation(SHAPES[int(row.argmax())], lies),
                 facet_ratio=float(ratio.exp()) if SHAPES[int(row.argmax())] in CUBIC_CLASSES else None,
@@ -156,7 +176,7 @@ class Classifier:
             )
             for row, fits, inside, size, lies, ratio, other in zip(
                 probabilities,
-                known,
+                familiar,
                 possible,
                 answers.log_diameter,
                 answers.moments.numpy(),
@@ -167,28 +187,49 @@ class Classifier:
         ]
 
     def _orientation(self, shape: str, moments: NDArray[np.float32]) -> Orientation:
-        found = find_orientation(shape, moments)
-        return found if self._lying is None else replace(found, error=self._lying.of(shape, found.fit))
+        found, lying = find_orientation(shape, moments), self.stated.lying
+        return found if lying is None else replace(found, error=lying.of(shape, found.fit))
 
     @property
     def threshold(self) -> float:
         """The `unfamiliarity` beyond which an image is answered with "none of these"; infinite if the weights do not
         say what is known."""
-        return float("inf") if self._space is None else self._space.threshold
+        return float("inf") if self.stated.space is None else self.stated.space.threshold
 
     def unfamiliarity(self, crops: ArrayLike) -> Tensor:
-        """How unlike images (n, y, x) are to those of learnt shapes (n,), about 0 for such; NaN if the weights do not
-        say what is known."""
-        images = torch.as_tensor(np.asarray(crops, dtype=np.float32))
-        if self._space is None:
+        """How unlike images (n, 256, 256) are to those of learnt shapes (n,), about 0 for such; NaN if the weights do
+        not say what is known."""
+        images = checked_crops(crops)
+        if self.stated.space is None or not len(images):
             return torch.full((len(images),), float("nan"))
-        return self._space.score(self.answers(images), images)
+        return self.stated.space.score(self.answers(images), images)
 
     def saliency(self, crop: ArrayLike, shape: str) -> NDArray[np.float32]:
         """How much each pixel of an image (256, 256) weighs in the odds of `shape` against all others: a map (y, x)
         that sums to 1, see `facetem.learn.saliency`."""
-        image = torch.as_tensor(np.asarray(crop, dtype=np.float32)).to(self._device)
-        return saliency(self._model, image, SHAPES.index(shape)).cpu().numpy()
+        image = checked_crops(np.asarray(crop)[None])[0]
+        return saliency(self._model, image.to(self._device), SHAPES.index(shape)).cpu().numpy()
+
+
+def checked_crops(crops: ArrayLike) -> Tensor:
+    """Images (n, 256, 256) as the classifier takes them: float32, on the CPU.
+
+    Raises
+    ------
+    InputError
+        If they are of another shape or not finite.
+    """
+    try:
+        images = np.asarray(crops, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise InputError(f"crops: expected numbers (n, {FIELD}, {FIELD}), got something else") from None
+    if images.shape[:1] == (0,):
+        images = np.empty((0, FIELD, FIELD), dtype=np.float32)
+    if images.ndim != 3 or images.shape[1:] != (FIELD, FIELD):
+        raise InputError(f"crops: expected (n, {FIELD}, {FIELD}) at {PIXEL} Å/px, got shape {images.shape}")
+    if not np.isfinite(images).all():
+        raise InputError("crops: expected finite images, got some with values that are not")
+    return torch.as_tensor(images)
 
 
 def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> Classifier:
@@ -202,22 +243,9 @@ def load_classifier(path: str | Path | None = None, *, device: str = "auto") -> 
     device = resolve_device(device)
     model, header, extra = load_network(path, ShapeClassifier)
     return Classifier(
-        folded(model).to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
-        temperature=header.get("temperature", 1.0),
-        sets=ConformalSets(extra["conformal"].float()) if "conformal" in extra else None,
-        space=space_of(header, extra),
-        lying=OrientationErrors(extra["lying"]) if "lying" in extra else None,
-        confusion=np.array(header["confusion"]) if "confusion" in header else None,
-        matter=Matter.read(header.get("matter")),
+        model,
+        Stated.read(header, extra),
         name=header.get("name", "classifier"),
         digest=digest_of(path or shipped("classifier")),
         device=device,
     )
-
-
-def space_of(header: dict[str, Any], extra: dict[str, Tensor]) -> Familiarity | None:
-    """What a file of weights says of known images, if anything."""
-    if "bank" not in extra:
-        return None
-    names = ("bank", "rings", "spread", "ring_precision", "middle", "scale")
-    return Familiarity(*(extra[name] for name in names), threshold=header["unfamiliar"])

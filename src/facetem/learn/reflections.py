@@ -43,5 +43,5 @@ def log_power(images: Tensor) -> Tensor:
     window = [torch.hann_window(n, device=images.device) for n in (height, width)]
     power = torch.fft.rfft2(images.float() * window[0][:, None] * window[1]).abs().square()
     power = power.roll(SIDE // 2, -2)[..., :SIDE, : SIDE // 2]
-    floor = 1e-3 * power.mean((-2, -1), keepdim=True)
+    floor = (1e-3 * power.mean((-2, -1), keepdim=True)).clamp_min(torch.finfo(power.dtype).tiny)
     return normalise(torch.log(power + floor)[:, 0])

@@ -15,14 +15,14 @@ from facetem.data.samples import Batch
 from facetem.learn.calibration import cross_fitted, fit_spread_scale, fit_temperature
 from facetem.learn.classifier import ShapeClassifier
 from facetem.learn.conformal import ConformalSets
-from facetem.learn.familiarity import FALSE_ALARMS, Familiarity
-from facetem.learn.folded import folded
+from facetem.learn.familiarity import Familiarity
 from facetem.learn.lying import OrientationErrors
 from facetem.learn.matter import Matter
 from facetem.learn.predictor import Classifier
 from facetem.learn.restoration import Restorer
 from facetem.learn.restorer import ContrastRestorer
-from facetem.learn.weights_file import save_weights, shipped
+from facetem.learn.stated import Stated
+from facetem.learn.weights_file import as_saved, save_weights, shipped
 
 CARD = "CARD.md"
 
@@ -70,37 +70,28 @@ def release_classifier(
         What particles the confidence is stated for; gold of 4 to 8 nm if nothing is said.
     """
     calibration, familiar = calibration.known(), familiar.known()
-    classifier = Classifier(folded(model).to(device), device=device)
-    answers = classifier.answers(calibration.noisy.numpy())
-    logits = answers.logits
-    known = classifier.answers(familiar.noisy.numpy())
-    sets = ConformalSets.fit(cross_fitted(logits, calibration.labels), calibration.labels)
-    space = Familiarity.fit((known, familiar.noisy), (answers, calibration.noisy))
+    model = as_saved(model)
+    classifier = Classifier(model, device=device)
+    answers = classifier.answers(calibration.noisy)
+    logits, labels = answers.logits, calibration.labels
+    known = classifier.answers(familiar.noisy)
+    stated = Stated(
+        temperature=fit_temperature(logits, labels),
+        sets=ConformalSets.fit(cross_fitted(logits, labels), labels),
+        space=Familiarity.fit((known, familiar.noisy), (answers, calibration.noisy)),
+        lying=OrientationErrors.measured(answers.moments, logits.argmax(1), labels, calibration.orientation),
+        confusion=_confusion(logits, labels).numpy(),
+        matter=matter or Matter(),
+    )
+    header, extra = stated.written()
     config = {
         "name": Path(path).stem,
         "network": model.config.as_dict(),
         "classes": list(SHAPES),
-        "temperature": fit_temperature(logits, calibration.labels),
-        "unfamiliar": space.threshold,
-        "false_alarms": FALSE_ALARMS,
-        "matter": (matter or Matter()).as_dict(),
-        "calibrated_on": len(calibration.labels),
-        "confusion": _confusion(logits, calibration.labels).tolist(),
+        "calibrated_on": len(labels),
         "training": training,
     }
-    extra = {
-        "conformal": sets.scores,
-        "bank": space.bank,
-        "rings": space.rings,
-        "spread": space.spread,
-        "ring_precision": space.precision,
-        "middle": space.middle,
-        "scale": space.scale,
-        "lying": OrientationErrors.measured(
-            answers.moments, logits.argmax(1), calibration.labels, calibration.orientation
-        ).knots,
-    }
-    save_weights(path, "classifier", model, config, extra)
+    save_weights(path, "classifier", model, config | header, extra)
 
 
 def _confusion(logits: Tensor, labels: Tensor) -> Tensor:
@@ -126,7 +117,7 @@ def release_restorer(
     calibration
         Held-out samples: they fix the factor that makes its spread an rms error. Without them it stays 1.
     """
-    model = model.to(device).eval()
+    model = as_saved(model).eval()
     config = {"name": Path(path).stem, "network": model.config.as_dict(), "training": training}
     if calibration is not None:
         config |= {

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from facetem.core.errors import InputError
+from facetem.learn.normalise import normalise
 
 WINDOW = 96  # px: 38 Å of a particle, at the restorer's 0.4 Å
 SPACINGS = (1.1, 3.2)  # Å
@@ -162,7 +163,7 @@ class _Rings:
             (self._wanted & (answer > self._least)).flatten(1).any(1)
         )  # most show nothing that could be a peak
         if strong.any():
-            powers[strong] = self._peaks(self.power(image[strong]), answer[strong])
+            powers[strong] = self._peaks(self.power(normalise(image[strong])[:, 0]), answer[strong])
         return powers
 
     def _peaks(self, seen: Tensor, answer: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from importlib import resources
 from pathlib import Path
@@ -28,6 +29,18 @@ def shipped(name: str) -> Path:
     return Path(str(resources.files("facetem.learn").joinpath("weights", f"{name}.safetensors")))
 
 
+def as_saved(model: Network) -> Network:
+    """A copy with the weights that a file keeps, which are of half precision: what is calibrated has to answer as what
+    comes back."""
+    model = copy.deepcopy(model)
+    model.load_state_dict({k: _half(v).to(v.dtype) for k, v in model.state_dict().items()})
+    return model
+
+
+def _half(value: Tensor) -> Tensor:
+    return value.half() if value.is_floating_point() else value
+
+
 def save_weights(
     path: str | Path, kind: str, model: nn.Module, config: dict[str, Any], extra: dict[str, Tensor]
 ) -> None:
@@ -39,7 +52,7 @@ def save_weights(
 
     path = Path(path)
     header = {"format": FORMAT, "kind": kind, **config}
-    tensors = {f"model.{k}": v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    tensors = {f"model.{k}": _half(v) for k, v in model.state_dict().items()}
     tensors |= {f"extra.{k}": v for k, v in extra.items()}
     save_file({k: v.contiguous() for k, v in tensors.items()}, path, metadata={"facetem": json.dumps(header)})
     path.with_suffix(".json").write_text(json.dumps(header, indent=2) + "\n")

@@ -11,6 +11,7 @@ from facetem.analysis.analyze import Analysis, analyze
 from facetem.data.micrograph import Micrograph, micrograph_from_array
 from facetem.learn.orientation import Orientation
 from facetem.learn.support import LatticeSupport, lattice_support
+from facetem.learn.verdict import is_judged, is_known
 
 NAMES = ("truncated_octahedron", "cube", "icosahedron")
 
@@ -35,13 +36,22 @@ class FakePrediction:
     shape: str
     probabilities: dict[str, float]
     confidence: float
-    known: bool
+    familiar: bool
     possible: tuple[str, ...]
     diameter: float = 61.0
     family: str = "single crystal"
     orientation: Orientation = LIES
     facet_ratio: float | None = 0.7
     foreign: float | None = None
+    hidden: str = ""
+
+    @property
+    def judged(self) -> bool:
+        return is_judged(self.foreign, self.hidden)
+
+    @property
+    def known(self) -> bool:
+        return is_known(self.familiar, self.foreign, self.hidden)
 
 
 class FakeRestorer:

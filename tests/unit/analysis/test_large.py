@@ -9,9 +9,11 @@ from facetem.analysis.analyze import ShapeClassifier
 from facetem.analysis.large import MOST, agreed, views_along
 from facetem.analysis.particles import Outline, find_particles
 from facetem.core.pixels import FIELD, PIXEL
+from facetem.learn.matter import Matter
 from facetem.learn.predictor import Prediction
 
 FOREIGN = 3.53  # Å
+GOLD = Matter().widest
 
 
 def bar(length: int, side: int = 700) -> Outline:
@@ -30,7 +32,7 @@ def fringes(spacing: float, rng: np.random.Generator, side: int = 700) -> np.nda
 
 @pytest.fixture
 def prediction(classifier: ShapeClassifier) -> Prediction:
-    return replace(classifier.classify(np.zeros((1, FIELD, FIELD)))[0], foreign=None, known=True)
+    return replace(classifier.classify(np.zeros((1, FIELD, FIELD)))[0], foreign=None, familiar=True)
 
 
 def test_a_particle_that_fits_is_seen_once_and_a_longer_one_all_along() -> None:
@@ -58,11 +60,26 @@ def test_what_most_views_show_is_told_and_what_few_show_is_not(prediction: Predi
     outline = bar(600)
     for rows, told in ((0, False), (250, False), (600, True), (700, True)):
         image = np.where(np.arange(700)[:, None] < rows, other, gold)
-        answer = agreed(prediction, views_along(image, outline))
+        answer = agreed(prediction, views_along(image, outline), widest=GOLD)
         assert answer.known is not told
         assert (answer.foreign == pytest.approx(FOREIGN, rel=0.03)) if told else (answer.foreign is None)
 
 
+def test_a_spot_that_the_middle_shows_and_most_views_do_not_is_no_reason(prediction: Prediction) -> None:
+    """Else it would be "none of these", and nothing would say why."""
+    views = views_along(fringes(2.355, np.random.default_rng(1)), bar(600))
+    answer = agreed(replace(prediction, foreign=FOREIGN), views, widest=GOLD)
+    assert (answer.foreign, answer.known) == (None, True)
+    strange = agreed(replace(prediction, foreign=FOREIGN, familiar=False), views, widest=GOLD)
+    assert (strange.foreign, strange.known) == (None, False)
+
+
+def test_the_lattice_of_a_learnt_metal_is_not_foreign(prediction: Prediction) -> None:
+    views = views_along(fringes(2.95, np.random.default_rng(2)), bar(600))
+    assert agreed(prediction, views, widest=GOLD).foreign == pytest.approx(2.95, rel=0.03)
+    assert agreed(prediction, views, widest=Matter(("Au", "Pb")).widest).foreign is None
+
+
 def test_of_a_particle_that_fits_the_answer_stays(prediction: Prediction) -> None:
-    strange = replace(prediction, foreign=FOREIGN, known=False)
-    assert agreed(strange, np.zeros((1, FIELD, FIELD), dtype=np.float32)) is strange
+    strange = replace(prediction, foreign=FOREIGN)
+    assert agreed(strange, np.zeros((1, FIELD, FIELD), dtype=np.float32), widest=GOLD) is strange

@@ -45,6 +45,16 @@ def test_spacings_are_those_of_the_zone_axis(views: list[tuple[np.ndarray, np.nd
             assert near.sum() == wanted.count(reflection), (found, reflection)
 
 
+@pytest.mark.parametrize("scale", [1e-25, 1e-12, 1e12])
+def test_spacings_do_not_depend_on_the_intensity_scale(
+    views: list[tuple[np.ndarray, np.ndarray]], scale: float
+) -> None:
+    image, inside = views[0]
+    wanted = lattice_spacings(image, inside, sampling=PIXEL)
+    found = lattice_spacings(scale * image.astype(np.float64), inside, sampling=PIXEL)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
 def test_noise_has_no_lattice() -> None:
     rng = np.random.default_rng(0)
     inside = np.hypot(*(np.indices((256, 256)) - 128)) < 60

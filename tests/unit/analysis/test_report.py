@@ -203,7 +203,7 @@ def test_a_micrograph_of_strange_particles_says_so_everywhere(
         limit = 1800.0
 
         def one(self, area: float) -> Any:
-            return replace(super().one(area), known=area < self.limit)
+            return replace(super().one(area), familiar=area < self.limit)
 
     strict = Strict()
     strange = analyze(micrograph, classifier=strict, restorer=restorer)

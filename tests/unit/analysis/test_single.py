@@ -8,6 +8,20 @@ import pytest
 from facetem.analysis.single import Sight, sight_of
 from facetem.core.pixels import FIELD
 from facetem.data.micrograph import Micrograph
+from facetem.learn.matter import Matter
+from facetem.learn.orientation import Orientation
+from facetem.learn.predictor import Prediction
+
+
+class Answering:
+    """A classifier that takes every image for a cube."""
+
+    matter = Matter()
+
+    def classify(self, crops: np.ndarray, *, coverage: float) -> list[Prediction]:
+        lies = Orientation((1.0, 0.0, 0.0, 0.0), None, None, 0.9)
+        return [Prediction("cube", {"cube": 1.0}, 1.0, True, ("cube",), coverage, 60.0, lies) for _ in crops]
+
 
 Discs = list[tuple[float, float, float]]
 
@@ -56,3 +70,20 @@ def test_the_largest_whole_particle_is_looked_at(
     assert bool(seen.hidden) == bool(hidden)
     if place is not None:
         assert divmod(seen.view[FIELD // 2, FIELD // 2], 1000) == pytest.approx(place, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "hidden", "verdict"),
+    [
+        (2.355, "", "accepted"),
+        (2.355, "cut through by the edge", "not judged"),
+        (3.53, "cut through by the edge", "unknown"),  # of another crystal, however little of it is seen
+    ],
+)
+def test_what_is_hidden_is_not_judged_unless_it_is_another_crystal(
+    spacing: float, hidden: str, verdict: str
+) -> None:
+    x = 0.4 * np.arange(FIELD)
+    noise = np.random.default_rng(0).normal(1, 0.1, (3, FIELD, FIELD))
+    views = (noise + 0.2 * np.cos(2 * np.pi * x / spacing)).astype(np.float32)
+    assert Sight(views, hidden).classified(Answering()).verdict == verdict

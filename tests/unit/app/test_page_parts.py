@@ -12,6 +12,7 @@ import pytest
 import tifffile
 
 from facetem.app.web.contained import check_contained
+from facetem.app.web.inspector import spectrum_rings
 from facetem.app.web.jobs import Job, Worker
 from facetem.app.web.labels import labels_csv, load_labels, set_label
 from facetem.app.web.results import Result
@@ -20,6 +21,7 @@ from facetem.app.web.settings import Settings, is_loopback
 from facetem.app.web.solids import solid
 from facetem.app.web.studio import Studio
 from facetem.core.errors import InputError
+from facetem.learn.matter import Matter
 
 WAIT = 60.0
 
@@ -308,3 +310,13 @@ def test_a_token_is_there_where_others_can_come() -> None:
     assert Settings().token == ""
     assert len(Settings(host="0.0.0.0").token) >= 32
     assert Settings(host="0.0.0.0").token != Settings(host="0.0.0.0").token
+
+
+def test_rings_over_a_spectrum_are_those_of_the_metals_that_were_learnt() -> None:
+    told = {"provenance": {"learnt": Matter(("Pt", "Pb")).as_dict()}}
+    learnt = Result(Path("."), told).learnt
+    assert learnt.metal == "platinum or lead"
+    drawn = spectrum_rings(learnt)
+    assert drawn.count("<circle") == 6
+    assert "Pb {111} 2.86 Å" in drawn
+    assert "Au {111} 2.35 Å" in spectrum_rings(Result(Path("."), {}).learnt)

@@ -1,6 +1,7 @@
 """What is printed of a prediction."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,18 +11,37 @@ from facetem.learn.orientation import Orientation
 from facetem.learn.predictor import Prediction
 
 
-def prediction(*, known: bool) -> Prediction:
+def prediction(*, familiar: bool, foreign: float | None = None, hidden: str = "") -> Prediction:
     probabilities = {shape: 0.65 if shape == "decahedron" else 0.05 for shape in SHAPES}
     lies = Orientation((1.0, 0.0, 0.0, 0.0), None, None, 0.9)
-    return Prediction("decahedron", probabilities, 0.65, known, ("decahedron",), 0.9, 57.0, lies)
+    told = Prediction("decahedron", probabilities, 0.65, familiar, ("decahedron",), 0.9, 57.0, lies)
+    return replace(told, foreign=foreign, hidden=hidden)
+
+
+@pytest.mark.parametrize(
+    ("foreign", "verdict", "line"),
+    [(None, "not judged", "not judged: cut by the edge"), (3.5, "unknown", "a reflection of 0.350 nm")],
+)
+def test_of_a_particle_that_is_hidden_nothing_is_said_but_that_it_is_of_another_crystal(
+    foreign: float | None, verdict: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hidden = prediction(familiar=True, foreign=foreign, hidden="cut by the edge")
+    print_prediction(hidden, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["verdict"], told["known"]) == (verdict, False)
+    assert told["not_judged"] == ("cut by the edge" if foreign is None else None)
+    print_prediction(hidden, as_json=False)
+    told = capsys.readouterr().out
+    assert line in told
+    assert "decahedral" not in told
 
 
 def test_family_and_diameter_are_told_of_known_particles_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    print_prediction(prediction(known=True), as_json=False)
+    print_prediction(prediction(familiar=True), as_json=False)
     told = capsys.readouterr().out
     assert "decahedral (0.65)" in told
     assert "5.7 nm, volume-equivalent" in told
-    print_prediction(prediction(known=False), as_json=False)
+    print_prediction(prediction(familiar=False), as_json=False)
     told = capsys.readouterr().out
     assert told.startswith("none of these")
     assert "decahedral" not in told
@@ -29,7 +49,7 @@ def test_family_and_diameter_are_told_of_known_particles_alone(capsys: pytest.Ca
 
 
 def test_json_holds_families_diameter_and_orientation(capsys: pytest.CaptureFixture[str]) -> None:
-    print_prediction(prediction(known=True), as_json=True)
+    print_prediction(prediction(familiar=True), as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert told["families"]["single crystal"] == pytest.approx(5 * 0.05)
     assert told["diameter_nm"] == pytest.approx(5.7)

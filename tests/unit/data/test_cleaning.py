@@ -27,6 +27,17 @@ def test_a_blended_band_is_cut_away_with_its_soft_edge(noise: np.ndarray) -> Non
     assert_array_equal(loaded.image, noise)
 
 
+@pytest.mark.parametrize("scale", [2.0**-60, 2.0**40])
+def test_the_intensity_scale_of_a_file_changes_nothing_that_is_done_to_it(
+    noise: np.ndarray, scale: float
+) -> None:
+    soft = noise[:2] * 0.3
+    image = np.vstack([noise, soft, np.zeros((30, 260))]).astype(np.float32)
+    here, there = (micrograph_from_array(factor * image, 0.2) for factor in (1, np.float32(scale)))
+    assert there.metadata == here.metadata
+    assert_array_equal(there.image, np.float32(scale) * here.image)
+
+
 def test_frames_and_repeated_borders_are_cut_away(noise: np.ndarray) -> None:
     framed = np.pad(np.pad(noise, ((3, 0), (0, 0)), mode="edge"), 4, constant_values=255)
     loaded = micrograph_from_array(framed, 0.4)

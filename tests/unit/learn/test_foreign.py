@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from facetem.learn.foreign import GOLD, foreign_spacings
+from facetem.learn.foreign import foreign_spacings
+from facetem.learn.matter import Matter
 
 SIDE, PIXEL = 256, 0.4
+GOLD = Matter().widest
 
 
 def seen(spacings: dict[float, float], rng: np.random.Generator, *, diameter: float = 60.0) -> np.ndarray:
@@ -24,23 +26,24 @@ def test_noise_and_gold_have_none() -> None:
     rng = np.random.default_rng(0)
     gold = {GOLD: 0.1, GOLD * np.sqrt(3 / 4): 0.07, GOLD * np.sqrt(3 / 8): 0.04}
     images = [seen(kind, rng) for kind in [{}, gold] for _ in range(100)]
-    assert np.isnan(foreign_spacings(images)).all()
+    assert np.isnan(foreign_spacings(images, widest=GOLD)).all()
 
 
 @pytest.mark.parametrize("spacing", [3.28, 3.53])  # bornite {222} of its cell of 10.9 Å, and CdSe {111}
 def test_another_crystal_is_told_by_its_spacing(spacing: float) -> None:
     rng = np.random.default_rng(1)
     images = [seen({spacing: 0.1, 2.13: 0.1}, rng) for _ in range(20)]
-    assert np.abs(foreign_spacings(images) / spacing - 1).max() < 0.04  # two bins of 1 / 102 Å
+    assert np.abs(foreign_spacings(images, widest=GOLD) / spacing - 1).max() < 0.04  # two bins of 1 / 102 Å
 
 
 def test_a_faint_one_beside_the_metals_own_is_no_reason() -> None:
     """Twins make differences of their reflections."""
     rng = np.random.default_rng(2)
-    assert np.isnan(foreign_spacings([seen({3.4: 0.04, GOLD: 0.1}, rng) for _ in range(20)])).all()
+    images = [seen({3.4: 0.04, GOLD: 0.1}, rng) for _ in range(20)]
+    assert np.isnan(foreign_spacings(images, widest=GOLD)).all()
 
 
 def test_what_is_foreign_depends_on_the_metal() -> None:
     image = seen({3.4: 0.1}, np.random.default_rng(3))
-    assert np.isfinite(foreign_spacings(image[None]))[0]
+    assert np.isfinite(foreign_spacings(image[None], widest=GOLD))[0]
     assert np.isnan(foreign_spacings(image[None], widest=3.4))[0]

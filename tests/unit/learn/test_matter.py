@@ -1,3 +1,6 @@
+import pytest
+
+from facetem.core.errors import InputError
 from facetem.data.recipe import Particles, Recipe
 from facetem.learn.matter import Matter
 
@@ -9,6 +12,13 @@ def test_what_was_learnt_is_told_in_words_and_kept_in_a_header() -> None:
     assert matter.size == "2 to 4.5 nm"
     assert Matter.read(matter.as_dict()) == matter
     assert Matter.read(None).metal == "gold"
+
+
+def test_the_widest_spacing_is_that_of_the_widest_lattice() -> None:
+    assert Matter.read(None).widest == pytest.approx(2.354, abs=1e-3)
+    assert Matter(("Cu", "Pb", "Au")).widest == pytest.approx(2.858, abs=1e-3)
+    with pytest.raises(InputError, match="expected an fcc metal"):
+        _ = Matter(("Fe",)).widest
 
 
 def test_projections_of_what_was_learnt_are_within_it() -> None:

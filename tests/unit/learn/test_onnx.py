@@ -16,12 +16,14 @@ from facetem.data.samples import draw_set
 from facetem.learn.folded import folded
 from facetem.learn.foreign import ForeignLattice, foreign_spacings
 from facetem.learn.graphs import CLASSIFIER_OUTPUTS, RESTORER_OUTPUTS
+from facetem.learn.matter import Matter
 from facetem.learn.normalise import normalise
 from facetem.learn.onnx import check_exporter, export_onnx, write_graph
 from facetem.learn.predictor import load_classifier
 from facetem.learn.restorer import FOCUS, ContrastRestorer
 from facetem.learn.weights_file import load_network, shipped
 
+GOLD = Matter().widest
 ort = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
@@ -80,10 +82,10 @@ def test_a_lattice_that_gold_does_not_have_is_seen_as_facetem_sees_it(
     fringes = np.cos(2 * np.pi * (0.6 * x + 0.8 * y) / spacings[:, None, None])
     noise = np.random.default_rng(0).normal(0, 1, fringes.shape)
     stack = np.concatenate([images, *(700 + 30 * (noise + height * fringes) for height in (0.01, 0.1, 1))])
-    wanted = foreign_spacings(stack)
+    wanted = foreign_spacings(stack, widest=GOLD)
     assert 0 < np.isfinite(wanted).sum() < len(stack)
     path = tmp_path / "foreign.onnx"
-    write_graph(ForeignLattice(256), ("there", "spacing"), 256, path, {})
+    write_graph(ForeignLattice(256, GOLD), ("there", "spacing"), 256, path, {})
     told = run(ort.InferenceSession(path, providers=["CPUExecutionProvider"]), stack.astype(np.float32))
     assert told["there"].tolist() == np.isfinite(wanted).tolist()
     np.testing.assert_allclose(told["spacing"][told["there"]], wanted[told["there"]], rtol=1e-6)
@@ -108,8 +110,9 @@ def test_restorer_answers_as_the_network_does(graphs: dict[str, Any], images: np
 
 def test_units_of_the_camera_do_not_matter(graphs: dict[str, Any], images: np.ndarray) -> None:
     one = run(graphs["classifier"], images[:1])["probabilities"]
-    other = run(graphs["classifier"], 3 * images[:1] + 100)["probabilities"]
-    np.testing.assert_allclose(one, other, atol=1e-3)
+    for scaled in (3 * images[:1] + 100, np.float32(1e-12) * images[:1], np.float32(1e12) * images[:1]):
+        other = run(graphs["classifier"], scaled)["probabilities"]
+        np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 def test_graphs_say_what_they_are(graphs: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,13 @@ from facetem.core.errors import InputError
 from facetem.learn.classifier import Answer, ClassifierConfig, ShapeClassifier
 from facetem.learn.conformal import ConformalSets
 from facetem.learn.familiarity import Familiarity
+from facetem.learn.graphs import CLASSIFIER_OUTPUTS, ClassifierGraph
+from facetem.learn.matter import Matter
 from facetem.learn.orientation import turned
 from facetem.learn.predictor import Classifier, load_classifier
 from facetem.learn.restoration import load_restorer
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
+from facetem.learn.stated import Stated
 from facetem.learn.weights_file import load_network, save_weights
 
 SMALL = ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
@@ -30,6 +34,12 @@ def small_classifier() -> ShapeClassifier:
     return ShapeClassifier(SMALL).eval()
 
 
+def everything(answers: Answer, seen: torch.Tensor) -> Familiarity:
+    """To which no image is unfamiliar."""
+    many = Answer(*(part.repeat(10, *[1] * (part.ndim - 1)) for part in answers))
+    return replace(Familiarity.fit((many, seen.repeat(10, 1, 1)), (answers, seen)), threshold=float("inf"))
+
+
 def test_answers_do_not_depend_on_scale_turn_mirror_or_batch(images: np.ndarray) -> None:
     classifier = Classifier(small_classifier())
     together = classifier.answers(images).logits
@@ -38,6 +48,38 @@ def test_answers_do_not_depend_on_scale_turn_mirror_or_batch(images: np.ndarray)
     for other in (7 * images + 3, np.rot90(images, 1, (1, 2)), images[:, :, ::-1]):
         answer = classifier.answers(np.ascontiguousarray(other)).logits
         torch.testing.assert_close(together, answer, atol=1e-3, rtol=1e-3)
+
+
+def test_of_no_images_there_are_no_answers(images: np.ndarray) -> None:
+    model = small_classifier()
+    space = everything(Classifier(model).answers(images), torch.as_tensor(images))
+    classifier = Classifier(model, Stated(space=space))
+    for none in ([], np.empty((0, 256, 256))):
+        assert classifier.classify(none) == []
+        assert classifier.answers(none).logits.shape == (0, len(SHAPES))
+        assert classifier.unfamiliarity(none).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "crops",
+    [
+        np.ones((2, 128, 128)),
+        np.ones((256, 256)),
+        np.full((1, 256, 256), np.nan),
+        np.full((1, 256, 256), -np.inf),
+        [np.ones((256, 256)), np.ones((9, 9))],
+    ],
+)
+def test_crops_that_cannot_be_answered_are_refused_in_one_line(crops: Any) -> None:
+    classifier = Classifier(small_classifier())
+    for ask in (classifier.classify, classifier.answers, classifier.unfamiliarity):
+        with pytest.raises(InputError, match=r"^crops: expected .*256|^crops: expected finite"):
+            ask(crops)
+
+
+def test_saliency_is_asked_of_one_image_of_the_networks_size() -> None:
+    with pytest.raises(InputError, match="crops: expected"):
+        Classifier(small_classifier()).saliency(np.ones((128, 128)), "cube")
 
 
 @pytest.mark.parametrize("turn", range(8))
@@ -58,8 +100,8 @@ def test_probabilities_are_named_and_sum_to_one_and_temperature_softens(images: 
     model = small_classifier()
     with torch.no_grad():
         model.head.weight.mul_(30)
-    sharp = Classifier(model, temperature=1.0).classify(images)
-    soft = Classifier(model, temperature=4.0).classify(images)
+    sharp = Classifier(model, Stated(temperature=1.0)).classify(images)
+    soft = Classifier(model, Stated(temperature=4.0)).classify(images)
     for a, b in zip(sharp, soft, strict=True):
         assert list(a.probabilities) == list(SHAPES)
         assert sum(a.probabilities.values()) == pytest.approx(1, abs=1e-5)
@@ -80,8 +122,24 @@ def test_unfamiliar_images_are_answered_as_unknown(images: np.ndarray) -> None:
     space = Familiarity.fit((many, seen.repeat(10, 1, 1)), (answers, seen))
     lowest = float(space.score(answers, seen).min())
     near, far = (replace(space, threshold=threshold) for threshold in (float("inf"), lowest - 1))
-    assert all(p.known for p in Classifier(model, space=near).classify(images))
-    assert not any(p.known for p in Classifier(model, space=far).classify(images))
+    assert all(p.known for p in Classifier(model, Stated(space=near)).classify(images))
+    assert not any(p.known for p in Classifier(model, Stated(space=far)).classify(images))
+
+
+def test_the_lattice_of_a_metal_that_was_learnt_is_not_foreign(images: np.ndarray) -> None:
+    """Lead's {111} are 2.86 Å apart: as far, within what a small particle's spot is wide, as nothing of gold."""
+    model, seen = small_classifier(), torch.as_tensor(images)
+    space = everything(Classifier(model).answers(images), seen)
+    y, x = np.mgrid[:256, :256] * 0.4 - 51.2
+    fringes = np.cos(2 * np.pi * x / 2.858) * (np.hypot(x, y) < 25)
+    lead = (images + 0.3 * fringes).astype(np.float32)
+    for elements, known in ((("Au",), False), (("Pb",), True), (("Au", "Pb"), True)):
+        stated = Stated(space=space, matter=Matter(elements))
+        answered = Classifier(model, stated).classify(lead)
+        assert [p.known for p in answered] == 3 * [known]
+        graph = ClassifierGraph(model, stated)
+        told = dict(zip(CLASSIFIER_OUTPUTS, graph(torch.as_tensor(lead)), strict=True))
+        assert told["known"].tolist() == 3 * [known]
 
 
 def test_possible_shapes_begin_with_the_named_one_and_grow_with_the_coverage(images: np.ndarray) -> None:
@@ -89,7 +147,7 @@ def test_possible_shapes_begin_with_the_named_one_and_grow_with_the_coverage(ima
     with torch.no_grad():
         model.head.weight.mul_(30)
     sets = ConformalSets(torch.linspace(0, 1, 99))  # of 1 - p: at coverage c, all shapes of p >= 1 - c
-    classifier = Classifier(model, sets=sets)
+    classifier = Classifier(model, Stated(sets=sets))
     for coverage in (0.5, 0.9, 0.98):
         for prediction in classifier.classify(images, coverage=coverage):
             p = prediction.probabilities
@@ -129,7 +187,7 @@ def test_weights_come_back_from_their_file(tmp_path: Path, images: np.ndarray) -
     space = {"means": torch.zeros(8, 16), "precision": torch.eye(16)}
     header = {"network": SMALL.as_dict(), "temperature": 2.0, "threshold": 1e9}
     save_weights(path, "classifier", model, header, space)
-    there = Classifier(model, temperature=2.0).classify(images)
+    there = Classifier(model, Stated(temperature=2.0)).classify(images)
     back = load_classifier(path, device="cpu").classify(images)
     for a, b in zip(there, back, strict=True):
         assert a.shape == b.shape
@@ -186,3 +244,25 @@ def test_weights_for_shapes_in_another_order_are_refused(tmp_path: Path) -> None
 def test_missing_weights_are_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.safetensors"):
         load_restorer(tmp_path / "nowhere.safetensors", device="cpu")
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-9, 1e-6, 1e12])
+def test_a_factor_on_the_image_changes_no_answer(images: np.ndarray, weights: Path, scale: float) -> None:
+    classifier = load_classifier(weights / "classifier.safetensors", device="cpu")
+    here, there = (classifier.classify(some)[0] for some in (images[:1], np.float32(scale) * images[:1]))
+    assert (there.shape, there.known, there.possible) == (here.shape, here.known, here.possible)
+    assert there.probabilities == pytest.approx(here.probabilities, abs=1e-4)
+    restorer = load_restorer(weights / "restorer.safetensors", device="cpu")
+    one, other = (restorer.restore(some, views=2) for some in (images[0], np.float32(scale) * images[0]))
+    np.testing.assert_allclose(other.image, one.image, atol=1e-4)
+    np.testing.assert_allclose(other.denoised / scale, one.denoised, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 123.456, 1e12])
+def test_an_image_without_contrast_is_answered_in_numbers(weights: Path, value: float) -> None:
+    crop = np.full((1, 256, 256), value, dtype=np.float32)
+    answers = load_classifier(weights / "classifier.safetensors", device="cpu").answers(crop)
+    assert all(torch.isfinite(part).all() for part in answers)
+    restored = load_restorer(weights / "restorer.safetensors", device="cpu").restore(crop[0], views=2)
+    assert restored.image.std() < 0.1
+    assert restored.denoised.mean() == pytest.approx(value, rel=1e-4)

@@ -8,8 +8,9 @@ import torch
 
 from facetem.atoms.library import CUBIC_CLASSES
 from facetem.data.samples import Batch
+from facetem.learn.calibration import cross_fitted, fit_temperature
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
-from facetem.learn.conformal import COVERAGE
+from facetem.learn.conformal import COVERAGE, ConformalSets
 from facetem.learn.matter import Matter
 from facetem.learn.orientation import FAMILIES
 from facetem.learn.predictor import load_classifier
@@ -85,6 +86,26 @@ def test_what_was_learnt_and_how_far_orientations_are_off_is_in_the_file(tmp_pat
         orientation = prediction.orientation
         assert orientation.error == pytest.approx(30 - 20 * max(0.0, orientation.fit), abs=1e-4)
         assert (prediction.facet_ratio is None) == (prediction.shape not in CUBIC_CLASSES)
+
+
+def test_what_is_calibrated_is_what_the_file_holds(tmp_path: Path) -> None:
+    """In half precision, a network answers a little differently."""
+    torch.manual_seed(0)
+    model, path, held = ShapeClassifier(SMALL), tmp_path / "classifier.safetensors", samples(48, 1)
+    with torch.no_grad():
+        model.head.weight.mul_(30)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    release_classifier(model, path, calibration=held, familiar=samples(48, 2), training={})
+    loaded = load_classifier(path, device="cpu")
+    logits = loaded.answers(held.noisy).logits
+    assert loaded.stated.temperature == fit_temperature(logits, held.labels)
+    sets, space = loaded.stated.sets, loaded.stated.space
+    assert sets is not None
+    assert space is not None
+    assert torch.equal(sets.scores, ConformalSets.fit(cross_fitted(logits, held.labels), held.labels).scores)
+    assert (loaded.unfamiliarity(held.noisy) <= space.threshold).double().mean() > 0.9
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
 
 
 def test_what_is_none_of_the_classes_calibrates_nothing(tmp_path: Path) -> None:

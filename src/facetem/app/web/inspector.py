@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
@@ -24,11 +25,13 @@ from facetem.app.web.tasks import (
     saliency_picture,
     twin_picture,
 )
+from facetem.atoms.shapes import lattice_constant
 from facetem.core.errors import InputError
+from facetem.learn.matter import Matter
 from facetem.learn.orientation import TOLD
 
 _ENERGY = 300e3  # eV, where the file tells none
-_RINGS = {"{111} 2.35 Å": 2.355, "{200} 2.04 Å": 2.039, "{220} 1.44 Å": 1.442}  # of gold
+_RINGS = {"{111}": 3, "{200}": 4, "{220}": 8}  # h^2 + k^2 + l^2
 
 
 class Inspector:
@@ -87,7 +90,7 @@ class Inspector:
         self._place.clear()
         with self._place:
             self._heading(result, particle)
-            pictures = self._pictures(particle)
+            pictures = self._pictures(particle, result.learnt)
             _bars(result, particle)
             self._label(result, particle)
             _measures(particle)
@@ -103,7 +106,7 @@ class Inspector:
         for remark in p["remarks"]:
             ui.label(remark).classes("soft")
 
-    def _pictures(self, p: dict[str, Any]) -> dict[str, Any]:
+    def _pictures(self, p: dict[str, Any], learnt: Matter) -> dict[str, Any]:
         """Places for the pictures, which come later, and the model."""
         shown = {}
         shape = words(p["shape"])
@@ -115,7 +118,9 @@ class Inspector:
                 diameter = min(max(10 * p["volume_diameter_nm"], 10.0), 120.0)
                 polyhedron = solid(p["shape"], diameter, rotation_of(p["quaternion"]))
                 Solid(polyhedron, half=TWIN_FIELD / 20, title=f"3D model of a {shape}")
-            shown["spectrum"] = _picture("spectrum", "spectrum; rings: gold", _rings())
+            shown["spectrum"] = _picture(
+                "spectrum", f"spectrum; rings: {learnt.metal}", spectrum_rings(learnt)
+            )
             shown["saliency"] = _picture("saliency", "what decided")
         if p["judged"]:
             with ui.element("div").classes("ft-row"):
@@ -210,11 +215,16 @@ def _picture(name: str, caption: str, over: str = "") -> Any:
     return image
 
 
-def _rings() -> str:
-    """Circles where the reflections of gold lie in a spectrum's picture."""
+def spectrum_rings(learnt: Matter) -> str:
+    """Circles where the reflections of the learnt metals lie in a spectrum's picture."""
+    lines = [
+        (f"{element} {name}", lattice_constant(element) / math.sqrt(square))
+        for element in learnt.elements
+        for name, square in _RINGS.items()
+    ]
     circles = "".join(
-        f'<circle cx="50" cy="50" r="{50 * FINEST / d:.2f}"><title>{name}</title></circle>'
-        for name, d in _RINGS.items()
+        f'<circle cx="50" cy="50" r="{50 * FINEST / d:.2f}"><title>{name} {d:.2f} Å</title></circle>'
+        for name, d in lines
     )
     return f'<svg viewBox="0 0 100 100" class="ft-rings">{circles}</svg>'
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from facetem.analysis.report import RESULT, colours_of
+from facetem.learn.matter import Matter
 
 FIELD, RESTORED = "field.tif", "restored.tif"  # at the pixel size of the analysis
 FIELD_PICTURE, RESTORED_PICTURE, DENOISED_PICTURE = "field.png", "restored.png", "denoised.png"
@@ -60,6 +61,11 @@ class Result:
         """Of the beam [eV], if the file tells one that microscopes have."""
         told = self.told["micrograph"]["metadata"].get("beam_energy_kev")
         return 1e3 * told if isinstance(told, (int, float)) and 10 <= told <= 2000 else None
+
+    @property
+    def learnt(self) -> Matter:
+        """What its classifier knows particles of."""
+        return Matter.read(self.told.get("provenance", {}).get("learnt"))
 
     def particle(self, index: int) -> dict[str, Any] | None:
         """The particle of that number."""
