@@ -24,7 +24,8 @@ from facetem.learn.normalise import normalise
 
 # Spacings in units of the widest that a learnt metal has, d of its {111} (gold: 2.354 Å). Wider than those of the gap
 # are the carbon's and the particle's own; beyond are the metal's.
-GAP = (1.25, 1.81)
+# The gap begins beyond a / sqrt(2), where the ends of {111} reflections cut the axis of a cube seen along <111>.
+GAP = (1.30, 1.81)
 BEYOND = (0.5701, 1.06)
 SIGNIFICANT = 25.0  # times the mean of the ring: the largest of 10^5 values of noise is 12 times
 SHARE = 0.5  # of the strongest reflection's power. 1 in 100 simulated images of gold has more in the gap
