@@ -43,4 +43,4 @@ def agreed(prediction: Prediction, views: NDArray[np.float32], *, widest: float)
     spacings = foreign_spacings(views, widest=widest)
     seen = spacings[np.isfinite(spacings)]
     foreign = float(np.median(seen)) if 2 * len(seen) > len(spacings) else None
-    return replace(prediction, foreign=foreign)
+    return replace(prediction, foreign=foreign, hidden="")  # the lattice all around is its own

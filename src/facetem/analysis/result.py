@@ -118,7 +118,7 @@ def particle_result(
     """The row of a particle: `learnt` is what the classifier knows, `seen` the share of the particle that it had in
     view. Lengths are in Å."""
     remarks = []
-    hidden = what_hides(outline, seen)
+    hidden = what_hides(outline, seen) or prediction.hidden
     if hidden:
         remarks.append(hidden)
     elif outline.cut_by_edge:

@@ -41,7 +41,8 @@ class Sight:
     def classified(self, classifier: Classifier, *, coverage: float = COVERAGE) -> Prediction:
         """The prediction, with what hides the particle."""
         told = classifier.classify(self.view[None], coverage=coverage)[0]
-        return replace(agreed(told, self.views, widest=classifier.matter.widest), hidden=self.hidden)
+        told = agreed(told, self.views, widest=classifier.matter.widest)
+        return replace(told, hidden=self.hidden or told.hidden)
 
 
 def sight_of(

@@ -27,6 +27,7 @@ from facetem.learn.normalise import normalise
 from facetem.learn.orientation import FAMILIES, Orientation, find_orientation
 from facetem.learn.saliency import saliency
 from facetem.learn.stated import Stated
+from facetem.learn.surroundings import lattice_around, words_for
 from facetem.learn.verdict import Verdict, is_judged, is_known, verdict
 from facetem.learn.views import TURNS, left_handed, mean_answer, views
 from facetem.learn.weights_file import load_network, shipped
@@ -42,8 +43,8 @@ class Prediction:
 
     `familiar` is False where the image is unlike those of any learnt shape; `foreign` is the spacing [Å] of a
     reflection that no learnt metal has, if it shows one: either way the answer is "none of these". `hidden` says in
-    words what hides a part of the particle, empty if nothing does: then it is not judged, unless it is seen to be of
-    another crystal. Where shapes are claimed, it is `known`.
+    words what hides a part of the particle, or the lattice of a support that it drowns in, empty if nothing does: then
+    it is not judged, unless it is seen to be of another crystal. Where shapes are claimed, it is `known`.
     `possible` are the shapes that the image leaves possible, the most probable first, never none: sets found so hold
     the true shape in a part of at least `coverage` of images like those of the calibration. Weights that state no
     coverage leave the named shape alone.
@@ -154,10 +155,11 @@ class Classifier:
         logits = answers.logits
         probabilities = torch.softmax(logits / self.stated.temperature, dim=1)
         familiar = torch.ones(len(logits), dtype=torch.bool)
-        foreign = np.full(len(logits), np.nan)
+        foreign, around = np.full(len(logits), np.nan), [""] * len(logits)
         if self.stated.space is not None:
             familiar = self.stated.space.known(answers, images)
             foreign = foreign_spacings(images, widest=self.matter.widest)
+            around = [words_for(lattice_around(image)) for image in images]
         possible = functional.one_hot(probabilities.argmax(1), probabilities.shape[1]).bool()
         if self.stated.sets is not None:
             possible = self.stated.sets.possible(probabilities, coverage)
@@ -173,8 +175,9 @@ class Classifier:
                 orientation=self._orientation(SHAPES[int(row.argmax())], lies),
                 facet_ratio=float(ratio.exp()) if SHAPES[int(row.argmax())] in CUBIC_CLASSES else None,
                 foreign=None if np.isnan(other) else float(other),
+                hidden=hidden,
             )
-            for row, fits, inside, size, lies, ratio, other in zip(
+            for row, fits, inside, size, lies, ratio, other, hidden in zip(
                 probabilities,
                 familiar,
                 possible,
@@ -182,6 +185,7 @@ class Classifier:
                 answers.moments.numpy(),
                 answers.log_ratio,
                 foreign,
+                around,
                 strict=True,
             )
         ]
