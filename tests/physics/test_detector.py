@@ -16,6 +16,7 @@ from facetem.hrtem.camera import (
     modulation_transfer,
     noise_transfer,
     record,
+    record_each,
 )
 from facetem.hrtem.cameras import CAMERAS
 from facetem.hrtem.curves import TransferCurve
@@ -244,3 +245,16 @@ def test_binning_that_does_not_fit_is_named() -> None:
         record(clean, GRID, [Camera(binning=3)] * 2, torch.Generator())
     with pytest.raises(InputError, match=r"binning: expected one number .*got \[1, 2\]"):
         record(clean, GRID, [Camera(), Camera(binning=2)], torch.Generator())
+
+
+def test_cameras_of_all_kinds_in_a_batch_give_what_each_gives_alone() -> None:
+    """To the last bit: a sample must not depend on what is recorded beside it."""
+    grid, clean = (
+        Grid((32, 32), 0.4),
+        1 + 0.1 * torch.randn(6, 32, 32, generator=torch.Generator().manual_seed(0)),
+    )
+    measured = [replace(camera, dose=800.0) for camera in CAMERAS.values()]
+    cameras = [Camera(dose=800.0), Camera(dose=800.0, mtf_width=0.4, mtf_floor=0.1, readout=1.0), *measured]
+    together = record_each(clean, grid, cameras, range(6))
+    for i, camera in enumerate(cameras):
+        assert torch.equal(record_each(clean[i : i + 1], grid, [camera], [i])[0], together[i])

@@ -26,10 +26,12 @@ NEIGHBOUR_DISTANCE = (85.0, 150.0)  # px between the middles of the fields of tw
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """The image that specimen `index` has had since the showing number `round`."""
+    """The image that specimen `index` has had since the showing number `round` under the lens of specimen `under`: its
+    own, or the one that it is shown beside."""
 
     index: int
     round: int
+    under: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,12 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """All that chance decides of a showing: its view, its image and lens, and those of a mate shown beside it."""
+    """All that chance decides of a showing: its view, image and lens, and the image of a mate shown beside it."""
 
     view: View
     shot: Shot
     lens: Lens
-    mate: tuple[Shot, Lens] | None
+    mate: Shot | None
 
 
 @dataclass(frozen=True)
@@ -83,18 +85,17 @@ class Chance:
     def _drawn(self, visit: Visit, energy: float, other: float | None) -> Drawn:
         view, shot = self._view(visit), self.shot(visit.index, visit.round)
         mate = None
-        if view.other and visit.mate is not None and other is not None:
-            beside = self.shot(visit.mate, visit.round)
-            mate = beside, self._lens(beside, other)
+        if view.other and visit.mate is not None and other == energy:  # or no micrograph could show both
+            mate = Shot(visit.mate, shot.round, visit.index)
         return Drawn(view, shot, self._lens(shot, energy), mate)
 
     def shot(self, index: int, round: int) -> Shot:
         """The last time, up to `round`, that the specimen was imaged afresh."""
         if self.renewal >= 1 or round == 0:
-            return Shot(index, round)
+            return Shot(index, round, index)
         chances = self._generator(index, RENEWAL).random(round)
         afresh = np.flatnonzero(chances < self.renewal)
-        return Shot(index, int(afresh[-1]) + 1 if len(afresh) else 0)
+        return Shot(index, int(afresh[-1]) + 1 if len(afresh) else 0, index)
 
     def _generator(self, index: int, purpose: int, round: int = 0) -> np.random.Generator:
         """The generator of specimen `index` at its showing number `round`, for one purpose."""

@@ -22,7 +22,7 @@ class Imager:
     def __init__(self, recipe: Recipe, *, renewal: float, device: torch.device, memory: float) -> None:
         self._renewal, self._device, self._memory = renewal, device, memory
         self._grid, self._shape = wave_grid(recipe), image_shape(recipe)
-        self._kept: dict[int, tuple[int, Tensor]] = {}  # of an index: round, image
+        self._kept: dict[int, tuple[Shot, Tensor]] = {}  # of an index, its last one under its own lens
 
     def images(self, items: Mapping[Shot, Item], lenses: Mapping[Shot, Lens]) -> Tensor:
         """Clean image, target, mask and thickness of each (n, 4, y, x)."""
@@ -36,8 +36,8 @@ class Imager:
         clean: dict[Shot, Tensor] = {}
         due: list[Shot] = []
         for shot in items:
-            round, image = self._kept.get(shot.index, (-1, None))
-            if image is not None and round == shot.round:
+            before, image = self._kept.get(shot.index, (None, None))
+            if image is not None and before == shot:
                 clean[shot] = image
             else:
                 due.append(shot)
@@ -79,8 +79,8 @@ class Imager:
     def _keep(self, shot: Shot, image: Tensor) -> None:
         """Keep an image to be shown again. Once the memory is full the specimens in it stay: of those that are
         seen once an epoch, the one to be forgotten is the next to be needed as likely as any."""
-        if self._renewal >= 1:
+        if self._renewal >= 1 or shot.under != shot.index:
             return
         known = shot.index in self._kept
         if known or (len(self._kept) + 1) * image.nbytes <= self._memory:
-            self._kept[shot.index] = shot.round, image.clone()
+            self._kept[shot.index] = shot, image.clone()

@@ -171,8 +171,8 @@ class Microscope(_Part):
     C12: Annotated[Range, AfterValidator(Quantity("nm", 0))] = (0.0, 25.0)
     C21: Annotated[Range, AfterValidator(Quantity("nm", 0))] = (0.0, 350.0)
     C23: Annotated[Range, AfterValidator(Quantity("nm", 0))] = (0.0, 350.0)
-    C30: Annotated[Range, AfterValidator(Quantity("um"))] = (-1.0e5, 0.6e5)
-    focal_spread: Annotated[Range, AfterValidator(Quantity("nm", 0))] = (15.0, 45.0)
+    C30: Annotated[Range, AfterValidator(Quantity("um"))] = (-2.0e5, 1.0e5)
+    focal_spread: Annotated[Range, AfterValidator(Quantity("nm", 0))] = (8.0, 60.0)
     angular_spread: Annotated[Range, AfterValidator(Quantity("mrad", 0))] = (0.03, 0.25)
     aperture: Annotated[Range, AfterValidator(Quantity("mrad", 0, above=True))] = (20.0, 50.0)
     open_aperture: Fraction = 0.75  # of the images, taken without an objective aperture
@@ -227,7 +227,7 @@ class Images(_Part):
     dose: Annotated[Range, AfterValidator(Quantity("per_A2", 0, above=True))] = (200.0, 20000.0)
     coarse: Fraction = 0.3  # of the images, taken with larger pixels or low-pass filtered: they end at `band`
     band: Annotated[Range, AfterValidator(Quantity("per_nm", 0, above=True))] = (0.45, 1.2)
-    neighbour: Fraction = 0.25  # of the images, which show part of a second particle
+    neighbour: Fraction = 0.6  # of the images, which show part of a second particle, if it has the same beam
     drift: Annotated[Range, AfterValidator(Quantity("nm", 0))] = (
         0.0,
         0.0,
@@ -259,8 +259,9 @@ class Recipe(_Part):
         Microscope(weight=0.15, C30=(4.0e6, 1.3e7), scherzer=(0.3, 2.2)),  # without corrector
     )
     cameras: Annotated[tuple[Detector, ...], Field(min_length=1)] = (
-        Detector(weight=0.65),
+        Detector(weight=0.45),
         Detector(weight=0.35, camera=PERFECT),
+        *(Detector(weight=0.05, camera=name) for name in CAMERAS),
     )
     images: Images = Images()
     stored: Stored = Stored()

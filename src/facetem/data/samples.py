@@ -122,9 +122,8 @@ class SampleStream:
         mates: dict[int, Shot] = {}
         for k, (showing, one) in enumerate(zip(showings, drawn, strict=True)):
             if one.mate and showing.mate:
-                mates[k], lens = one.mate
-                items.setdefault(mates[k], showing.mate)
-                lenses.setdefault(mates[k], lens)
+                mates[k] = one.mate
+                items[one.mate], lenses[one.mate] = showing.mate, one.lens
         images = self._imager.images(items, lenses)
         places = {shot: k for k, shot in enumerate(items)}
         samples = self._cut(images, views, [places[shot] for shot in shots])
@@ -170,7 +169,7 @@ class SampleStream:
         shots: list[int],
         mates: dict[int, int],
     ) -> None:
-        """Show the mates' particles where they hide nothing of the first. Both keep the optics they had."""
+        """Show the mates' particles where they hide nothing of the first."""
         some = [views[k] for k in mates]
         mine = self._cut(grown(images[[shots[k] for k in mates], 2])[:, None], some, list(range(len(some))))
         others = images[list(mates.values())]

@@ -195,6 +195,7 @@ class _Exposure:
         steps = (
             (lambda camera: camera.ntf is not None, self._damped),
             (lambda camera: camera.dose < inf, self._counted),
+            (_measured, self._spread_as_measured),
             (_spreads, self._spread),
             (lambda camera: camera.gain_error > 0, self._gained),
             (lambda camera: camera.dose < inf and camera.readout > 0, self._read),
@@ -221,12 +222,13 @@ class _Exposure:
         return torch.stack(drawn) / counts
 
     def _spread(self, images: Tensor, rows: list[int]) -> Tensor:
-        """As NTF says; at once where no camera has a curve."""
-        cameras = [self.cameras[i] for i in rows]
-        if any(camera.mtf is not None or camera.ntf is not None for camera in cameras):
-            return _filtered(images, torch.stack([_noise(camera, self.squared) for camera in cameras]))
-        shapes = images.new_tensor([(camera.mtf_width, camera.mtf_floor) for camera in cameras])
+        """As the MTF of two numbers says, all at once."""
+        shapes = images.new_tensor([(self.cameras[i].mtf_width, self.cameras[i].mtf_floor) for i in rows])
         return _filtered(images, _transfer(self.squared, *shapes.T[..., None, None]))
+
+    def _spread_as_measured(self, images: Tensor, rows: list[int]) -> Tensor:
+        """As NTF says."""
+        return _filtered(images, torch.stack([_noise(self.cameras[i], self.squared) for i in rows]))
 
     def _gained(self, images: Tensor, rows: list[int]) -> Tensor:
         gains = [1 + self.cameras[i].gain_error * _gain_pattern(self.cameras[i], images[0]) for i in rows]
@@ -248,8 +250,12 @@ class _Exposure:
         return self.squared.new_tensor(counts)[:, None, None]
 
 
+def _measured(camera: Camera) -> bool:
+    return camera.mtf is not None or camera.ntf is not None
+
+
 def _spreads(camera: Camera) -> bool:
-    return camera.mtf_width < inf or camera.mtf is not None or camera.ntf is not None
+    return camera.mtf_width < inf and not _measured(camera)
 
 
 def _filtered(images: Tensor, spectra: Tensor) -> Tensor:

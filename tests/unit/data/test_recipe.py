@@ -201,7 +201,7 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"microscopes": [{"scherzer": [1, 2]}]},
-        r"microscopes.0.scherzer: expected a C30_um above 0 with it, got -10",
+        r"microscopes.0.scherzer: expected a C30_um above 0 with it, got -20",
     ),
 ]
 MISTAKES += CONTRADICTIONS

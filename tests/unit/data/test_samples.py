@@ -1,5 +1,6 @@
 """Training samples: one interface over store and live simulator, and what a batch holds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.core.pixels import PIXEL
 from facetem.data import samples
+from facetem.data.chance import Shot
 from facetem.data.generate import make_shard
 from facetem.data.items import Item
 from facetem.data.make import make_store
@@ -170,8 +172,10 @@ def test_the_same_seed_gives_the_same_batch(live: LiveSource) -> None:
 @pytest.mark.parametrize("renewal", [1.0, 0.4])
 def test_a_sample_is_the_same_in_any_batch_and_process(live: LiveSource, renewal: float) -> None:
     """What went before makes no difference either: another process has seen other showings."""
-    always = live.recipe.model_copy(update={"images": Images(neighbour=1.0)})
-    showings = [s for number in range(4) for s in shown(live, [0, 1, 2, 3], number)]
+    one_beam = (Microscope(energies=(200e3,)),)
+    always = live.recipe.model_copy(update={"images": Images(neighbour=1.0), "microscopes": one_beam})
+    alike = LiveSource(always, split="train", n=4, batch=4)
+    showings = [s for number in range(4) for s in shown(alike, [0, 1, 2, 3], number)]
     one = SampleStream(always, split="train", size=SIZE, renewal=renewal)
     whole = one.draw(showings)
     other = SampleStream(always, split="train", size=SIZE, renewal=renewal, memory=0)
@@ -218,7 +222,10 @@ def test_vacuum_is_about_one(live: LiveSource) -> None:
 def test_image_target_and_mask_are_of_the_same_place(live: LiveSource) -> None:
     """The particle is where the mask says, in the target and in the camera image, after shift, turn and mirror."""
     batch = draw(live, [0, 1, 2, 3] * 4)
-    for target, clean, mask in zip(batch.target, batch.clean, batch.mask > 0, strict=True):
+    shown = batch.mask.sum((1, 2)) > 100  # of some windows the particle is but a corner
+    assert shown.sum() > 10
+    parts = (part[shown] for part in (batch.target, batch.clean, batch.mask > 0))
+    for target, clean, mask in zip(*parts, strict=True):
         assert float(target[mask].std()) > 1.5 * float(target[~mask].std())
         mirrored = mask.flip(-1) & ~mask
         if int(mirrored.sum()) > 0.5 * int(mask.sum()):
@@ -255,7 +262,8 @@ def test_an_image_shown_again_has_new_noise(live: LiveSource) -> None:
 
 def test_a_neighbour_comes_with_its_mask_and_target(live: LiveSource) -> None:
     """The second image of a pair shows part of the first's particle: more mask, and the target agrees."""
-    always = live.recipe.model_copy(update={"images": Images(neighbour=1.0)})
+    one_beam = (Microscope(energies=(200e3,)),)
+    always = live.recipe.model_copy(update={"images": Images(neighbour=1.0), "microscopes": one_beam})
     source = LiveSource(always, split="train", n=4, batch=4)
     whole = min(samples.image_shape(always))
     batch = draw(source, [0, 1] * 4, size=whole)
@@ -267,8 +275,31 @@ def test_a_neighbour_comes_with_its_mask_and_target(live: LiveSource) -> None:
         assert float(target[mask].std()) > 1.5 * float(target[~mask].std())
 
 
+def test_both_of_a_pair_are_seen_through_one_lens(live: LiveSource) -> None:
+    """And with one beam: no micrograph shows two particles at different voltages."""
+    two_beams = Microscope(energies=(200e3, 300e3), defocus=(-200.0, 200.0))
+    always = live.recipe.model_copy(update={"images": Images(neighbour=1.0), "microscopes": (two_beams,)})
+    stream = SampleStream(always, split="train", size=SIZE, renewal=0.3)
+    first, mate = (replace(item(live, i), energy=200e3) for i in range(2))
+    for number in range(8):
+        alike = stream.chance.draw([Visit(0, number, 1)], [(first.energy, mate.energy)])[0]
+        assert alike.mate == Shot(1, alike.shot.round, under=0)
+        other = stream.chance.draw([Visit(0, number, 1)], [(first.energy, 300e3)])[0]
+        assert other.mate is None
+        assert (other.view, other.lens) == (alike.view, alike.lens)
+    # What is kept to be shown again is the mate's own image, not the one beside another specimen.
+    beside = stream.draw([Showing(Visit(0, 0, 1), first, mate)])
+    alone = stream.draw([Showing(Visit(1, 0, None), mate)])
+    fresh = SampleStream(always, split="train", size=SIZE, renewal=0.3).draw(
+        [Showing(Visit(1, 0, None), mate)]
+    )
+    assert torch.equal(alone.clean, fresh.clean)
+    assert float(beside.energy[0]) == first.energy
+
+
 def test_a_drawn_set_shows_neighbours_too(recipe: Recipe) -> None:
     """They are what an image must not be called unfamiliar for: sets to calibrate with need them as training does."""
+    recipe = recipe.model_copy(update={"microscopes": (Microscope(energies=(200e3,)),)})
     alone, beside = (
         draw_set(
             recipe.model_copy(update={"images": recipe.images.model_copy(update={"neighbour": part})}),
