@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from facetem.analysis.population import Difference, Fractions, compare_samples, shape_fractions
+from facetem.analysis.table import csv_text, digits_of, particle_of, table_columns, table_row
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 
@@ -32,7 +33,8 @@ class Sample:
     Parameters
     ----------
     table
-        One row for each particle, with the `micrograph` that it is in and its `report`.
+        One row for each particle: the `micrograph` that it is in and its `report`, and what the table of one micrograph
+        says of it (`facetem.analysis.table`).
     shapes, confusion
         The classes, and the classifier's errors on held-out images (true, named); None if its weights do not say.
     micrographs
@@ -48,12 +50,12 @@ class Sample:
     def named(self) -> pd.DataFrame:
         """The particles that resemble a learnt shape, by their most probable one, whether it was claimed or not: to
         leave out those of which one cannot tell would favour the shapes that are easily told."""
-        return self.table.query("judged and known") if len(self.table) else self.table
+        return self.table.query("known == 1")
 
     @property
     def counts(self) -> NDArray[np.int64]:
         """Particles (shape,) by what they were named."""
-        found = Counter(self.named["shape"]) if len(self.named) else Counter()
+        found = Counter(self.named["most_probable_shape"])
         return np.array([found[shape] for shape in self.shapes])
 
     @cached_property
@@ -66,14 +68,19 @@ class Sample:
     @property
     def verdicts(self) -> dict[str, int]:
         """Particles by what is claimed of them."""
-        return dict(Counter(self.table["verdict"]).most_common()) if len(self.table) else {}
+        return dict(Counter(self.table["verdict"]).most_common())
+
+    @property
+    def whole(self) -> pd.DataFrame:
+        """Those of `named` that the edge does not cut."""
+        return self.named.query("cut_by_edge == 0")
 
     def sizes(self) -> pd.DataFrame:
         """Projected and volume-equivalent diameters [nm] of the complete particles of each shape, and of all."""
         rows = []
-        whole = self.named.query("not cut_by_edge") if len(self.named) else self.named
+        whole = self.whole
         for shape in (*self.shapes, "all"):
-            some = whole if shape == "all" else whole[whole["shape"] == shape] if len(whole) else whole
+            some = whole if shape == "all" else whole[whole["most_probable_shape"] == shape]
             if not len(some):
                 continue
             row: dict[str, object] = {"shape": shape, "particles": len(some)}
@@ -127,26 +134,24 @@ def read_sample(reports: Sequence[Path], confusion: NDArray[np.int64] | None) ->
     for folder in reports:
         try:
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-            particles, name = result["particles"], result["micrograph"]["name"]
-        except (OSError, ValueError, KeyError, TypeError):
+            particles = [table_row(particle_of(told)) for told in result["particles"]]
+            name = result["micrograph"]["name"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise InputError(
                 f"{folder}: expected the result of an analysis, found none that is whole"
             ) from None
         names[folder.name] = name
-        rows += [{"micrograph": name, "report": folder.name} | _flat(particle) for particle in particles]
-    return Sample(pd.DataFrame(rows), SHAPES, confusion, names)
+        rows += [{"micrograph": name, "report": folder.name} | particle for particle in particles]
+    return Sample(sample_table(rows), SHAPES, confusion, names)
 
 
-def _flat(particle: dict[str, Any]) -> dict[str, Any]:
-    """A row of plain values."""
-    row = {
-        k: v for k, v in particle.items() if k not in ("contour_nm", "probabilities", "quaternion", "words")
-    }
-    for name in ("possible", "remarks", "spacings_nm"):
-        row[name] = "; ".join(map(str, particle[name]))
-    row["zone"] = None if particle["zone"] is None else " ".join(map(str, particle["zone"]))
-    row |= {f"q{axis}": value for axis, value in zip("wxyz", particle["quaternion"], strict=True)}
-    return row | {f"p_{shape}": chance for shape, chance in particle["probabilities"].items()}
+def sample_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of many micrographs, with the types of their columns whether there is a row or not."""
+    columns = list(
+        dict.fromkeys(["micrograph", "report", *table_columns([]), *(k for row in rows for k in row)])
+    )
+    kinds = {name: float for name in columns if digits_of(name) is not None}
+    return pd.DataFrame(rows, columns=columns).astype(kinds)
 
 
 def save_sample(sample: Sample, folder: Path) -> Path:
@@ -156,7 +161,8 @@ def save_sample(sample: Sample, folder: Path) -> Path:
     from facetem.figures.samples import fraction_bars, sizes_by_shape
 
     sample.table.to_parquet(folder / "particles.parquet")
-    sample.table.to_csv(folder / "particles.csv", index=False)
+    table = csv_text(list(sample.table), sample.table.to_dict("records"))
+    (folder / "particles.csv").write_text(table, encoding="utf-8")
     sample.sizes().to_csv(folder / "sizes.csv", index=False)
     (folder / JSON).write_text(json.dumps(sample.as_dict(), indent=1) + "\n", encoding="utf-8")
     pictures: dict[str, str] = {}
@@ -165,8 +171,11 @@ def save_sample(sample: Sample, folder: Path) -> Path:
         bars = fraction_bars(found.shapes, found.named, [(found.corrected, found.low, found.high)], [""])
         pictures["fractions"] = svg(bars).decode()
     if len(sample.sizes()):
-        whole = sample.named.query("not cut_by_edge")
-        values = {s: whole.loc[whole["shape"] == s, "diameter_nm"].tolist() for s in sample.shapes}
+        whole = sample.whole
+        values = {
+            shape: whole.loc[whole["most_probable_shape"] == shape, "diameter_nm"].tolist()
+            for shape in sample.shapes
+        }
         pictures["sizes"] = svg(sizes_by_shape(values)).decode()
     for name, text in pictures.items():
         (folder / f"{name}.svg").write_text(text, encoding="utf-8")
@@ -243,13 +252,13 @@ nothing of what the simulation leaves out, nor of shapes that were never learnt.
 
 def _page(sample: Sample, pictures: dict[str, str]) -> str:
     style = files("facetem.analysis").joinpath("page.css").read_text(encoding="utf-8")
-    counted = Counter(sample.table["report"]) if len(sample.table) else Counter()
+    counted = Counter(sample.table["report"])
     rows = "".join(
         f'<tr><td><a href="{escape(report)}/report.html">{escape(name)}</a></td><td>{counted[report]}</td></tr>'
         for report, name in sample.micrographs.items()
     )
     drawn = "".join(f"<figure>{text[text.index('<svg') :]}</figure>" for text in pictures.values())
-    claimed = ", ".join(f"{n} × {escape(name)}" for name, n in sample.verdicts.items())
+    claimed = ", ".join(f"{n} × {escape(name.replace('_', ' '))}" for name, n in sample.verdicts.items())
     n = len(sample.table)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
