@@ -38,7 +38,7 @@ class Sample:
     shapes, confusion
         The classes, and the classifier's errors on held-out images (true, named); None if its weights do not say.
     micrographs
-        The name of each by that of its report's folder; those without a particle are among them.
+        The name of each by the path of its report's folder; those without a particle are among them.
     """
 
     table: pd.DataFrame
@@ -121,8 +121,8 @@ class Sample:
         }
 
 
-def read_sample(reports: Sequence[Path], confusion: NDArray[np.int64] | None) -> Sample:
-    """The particles in the folders that `save_analysis` wrote.
+def read_sample(reports: Sequence[Path], root: Path, confusion: NDArray[np.int64] | None) -> Sample:
+    """The particles in the folders that `save_analysis` wrote, all of them within `root`.
 
     Raises
     ------
@@ -140,8 +140,9 @@ def read_sample(reports: Sequence[Path], confusion: NDArray[np.int64] | None) ->
             raise InputError(
                 f"{folder}: expected the result of an analysis, found none that is whole"
             ) from None
-        names[folder.name] = name
-        rows += [{"micrograph": name, "report": folder.name} | particle for particle in particles]
+        report = folder.relative_to(root).as_posix()
+        names[report] = name
+        rows += [{"micrograph": name, "report": report} | particle for particle in particles]
     return Sample(sample_table(rows), SHAPES, confusion, names)
 
 

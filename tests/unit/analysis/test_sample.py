@@ -35,7 +35,7 @@ def reports(report: Path, tmp_path: Path) -> list[Path]:
 def test_a_sample_counts_what_its_micrographs_hold(
     reports: list[Path], analysis: Analysis, tmp_path: Path
 ) -> None:
-    sample = read_sample(reports, CONFUSION)
+    sample = read_sample(reports, tmp_path, CONFUSION)
     known = [p for p in analysis.particles if p.known]
     assert len(sample.table) == 2 * len(analysis.particles)
     assert sample.shapes == SHAPES
@@ -68,7 +68,7 @@ def test_a_sample_counts_what_its_micrographs_hold(
 
 
 def test_the_table_is_that_of_the_micrographs_with_their_names(reports: list[Path], tmp_path: Path) -> None:
-    save_sample(read_sample(reports, CONFUSION), tmp_path)
+    save_sample(read_sample(reports, tmp_path, CONFUSION), tmp_path)
     told, each = (
         list(csv.reader((path / "particles.csv").read_text().splitlines())) for path in (tmp_path, reports[0])
     )
@@ -78,7 +78,7 @@ def test_the_table_is_that_of_the_micrographs_with_their_names(reports: list[Pat
 
 
 def test_nothing_is_told_of_what_the_report_does_not_judge(reports: list[Path], tmp_path: Path) -> None:
-    save_sample(read_sample(reports[:1], CONFUSION), tmp_path)
+    save_sample(read_sample(reports[:1], tmp_path, CONFUSION), tmp_path)
     rows = {
         row["verdict"]: row for row in csv.DictReader((tmp_path / "particles.csv").read_text().splitlines())
     }
@@ -92,7 +92,7 @@ def test_nothing_is_told_of_what_the_report_does_not_judge(reports: list[Path], 
 def test_without_the_errors_of_the_classifier_there_are_no_fractions(
     reports: list[Path], tmp_path: Path
 ) -> None:
-    sample = read_sample(reports, None)
+    sample = read_sample(reports, tmp_path, None)
     assert sample.fractions is None
     save_sample(sample, tmp_path)
     with pytest.raises(InputError, match="does not state its errors"):
@@ -102,7 +102,7 @@ def test_without_the_errors_of_the_classifier_there_are_no_fractions(
 def test_samples_are_compared_if_one_classifier_read_them(reports: list[Path], tmp_path: Path) -> None:
     for name, confusion in (("a", CONFUSION), ("b", CONFUSION), ("c", CONFUSION + 1)):
         (tmp_path / name).mkdir()
-        save_sample(read_sample(reports, confusion), tmp_path / name)
+        save_sample(read_sample(reports, tmp_path, confusion), tmp_path / name)
     same = compare_folders(tmp_path / "a", tmp_path / "b")
     assert same.sure == []
     assert np.abs(same.mean).max() < 1e-9
@@ -126,7 +126,7 @@ def test_a_sample_of_nothing_that_is_known_cannot_be_compared(
 ) -> None:
     for name, report in (("full", reports[0]), ("bare", emptied(reports[1], known=known))):
         (tmp_path / name).mkdir()
-        save_sample(read_sample([report], CONFUSION), tmp_path / name)
+        save_sample(read_sample([report], tmp_path, CONFUSION), tmp_path / name)
     told = json.loads((tmp_path / "bare" / "sample.json").read_text())
     assert told["shapes"] == list(SHAPES)
     assert told["counts"] == [0] * len(SHAPES)
@@ -167,10 +167,10 @@ def test_a_damaged_sample_is_named(tmp_path: Path, damage: str | dict[str, objec
         compare_folders(tmp_path, tmp_path)
 
 
-def test_a_result_that_is_not_whole_is_named(reports: list[Path]) -> None:
+def test_a_result_that_is_not_whole_is_named(reports: list[Path], tmp_path: Path) -> None:
     (reports[0] / "result.json").write_text("{")
     with pytest.raises(InputError, match="one: expected the result of an analysis"):
-        read_sample(reports, CONFUSION)
+        read_sample(reports, tmp_path, CONFUSION)
     shutil.rmtree(reports[0])
     with pytest.raises(InputError, match="one: expected the result of an analysis"):
-        read_sample(reports, CONFUSION)
+        read_sample(reports, tmp_path, CONFUSION)
