@@ -227,6 +227,8 @@ def test_analyze_folder_goes_on_after_a_bad_file(folder: Path, tmp_path: Path) -
     assert (tmp_path / "reports" / "c_good" / "report.html").is_file()
     sample = json.loads((tmp_path / "reports" / "sample.json").read_text())
     assert sample["micrographs"] == 2
+    assert [one["name"] for one in sample["failed"]] == ["b_bad.tif"]
+    assert "b_bad.tif" not in sample["failed"][0]["reason"]
     # Again: what is done stays, another file of the same name is read.
     first, second = (tmp_path / "reports" / name / "result.json" for name in reports)
     stamps = first.stat().st_mtime_ns, second.stat().st_mtime_ns

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from facetem.analysis.population import Difference, Fractions, compare_samples, shape_fractions
+from facetem.analysis.sample_page import sample_page
 from facetem.analysis.table import csv_text, digits_of, particle_of, table_columns, table_row
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
@@ -24,6 +24,21 @@ from facetem.core.errors import InputError
 SCHEMA, SCHEMA_VERSION = "facetem-sample", 1
 JSON, PAGE = "sample.json", "index.html"
 QUANTILES = (0.05, 0.5, 0.95)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A micrograph of a sample: the folder of its `report`, from that of the sample, and what that says of it."""
+
+    report: str
+    name: str
+    pixel_size_nm: float
+    warning: str
+
+    @property
+    def path(self) -> str:
+        """The name after the folders that it was found in."""
+        return (Path(self.report).parent / self.name).as_posix()
 
 
 @dataclass(frozen=True)
@@ -38,13 +53,19 @@ class Sample:
     shapes, confusion
         The classes, and the classifier's errors on held-out images (true, named); None if its weights do not say.
     micrographs
-        The name of each by the path of its report's folder; those without a particle are among them.
+        Those that could be analysed, also where no particle was found.
+    failed
+        The others: name and reason.
+    passed_over
+        The folders that were not looked into, in words.
     """
 
     table: pd.DataFrame
     shapes: tuple[str, ...]
     confusion: NDArray[np.int64] | None
-    micrographs: Mapping[str, str]
+    micrographs: Sequence[Source]
+    failed: Sequence[tuple[str, str]] = ()
+    passed_over: str = ""
 
     @cached_property
     def named(self) -> pd.DataFrame:
@@ -100,6 +121,9 @@ class Sample:
             "schema_version": SCHEMA_VERSION,
             "micrographs": len(self.micrographs),
             "particles": len(self.table),
+            "sources": [asdict(one) for one in self.micrographs],
+            "failed": [{"name": name, "reason": reason} for name, reason in self.failed],
+            "passed_over": self.passed_over,
             "verdicts": self.verdicts,
             "shapes": list(self.shapes),
             "counts": self.counts.tolist(),
@@ -122,7 +146,7 @@ class Sample:
 
 
 def read_sample(reports: Sequence[Path], root: Path, confusion: NDArray[np.int64] | None) -> Sample:
-    """The particles in the folders that `save_analysis` wrote, all of them within `root`.
+    """The particles in the folders that `save_analysis` wrote, all of them within `root`: m2 comes before m10.
 
     Raises
     ------
@@ -130,20 +154,25 @@ def read_sample(reports: Sequence[Path], root: Path, confusion: NDArray[np.int64
         If a folder holds no result.
     """
     rows: list[dict[str, Any]] = []
-    names: dict[str, str] = {}
-    for folder in reports:
+    sources: list[Source] = []
+    for folder in sorted(reports, key=lambda folder: as_counted(folder.relative_to(root).as_posix())):
         try:
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
             particles = [table_row(particle_of(told)) for told in result["particles"]]
-            name = result["micrograph"]["name"]
+            name, pixel = result["micrograph"]["name"], result["micrograph"]["pixel_size_nm"]
+            source = Source(folder.relative_to(root).as_posix(), name, pixel, result["warning"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise InputError(
                 f"{folder}: expected the result of an analysis, found none that is whole"
             ) from None
-        report = folder.relative_to(root).as_posix()
-        names[report] = name
-        rows += [{"micrograph": name, "report": report} | particle for particle in particles]
-    return Sample(sample_table(rows), SHAPES, confusion, names)
+        sources.append(source)
+        rows += [{"micrograph": name, "report": source.report} | particle for particle in particles]
+    return Sample(sample_table(rows), SHAPES, confusion, sources)
+
+
+def as_counted(name: str) -> list[str | int]:
+    """A key to sort names by, the numbers in them as numbers."""
+    return [int(part) if part.isdecimal() else part.casefold() for part in re.split(r"(\d+)", name)]
 
 
 def sample_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -181,7 +210,7 @@ def save_sample(sample: Sample, folder: Path) -> Path:
     for name, text in pictures.items():
         (folder / f"{name}.svg").write_text(text, encoding="utf-8")
     page = folder / PAGE
-    page.write_text(_page(sample, pictures), encoding="utf-8")
+    page.write_text(sample_page(sample, pictures), encoding="utf-8")
     return page
 
 
@@ -243,47 +272,3 @@ def compare_folders(first: Path, second: Path) -> Difference:
                 "there is nothing to compare"
             )
     return compare_samples(shapes, one, other, confusion)
-
-
-_MEANING = """<p>Fractions are of the particles that resemble a learnt shape, each by its most probable one.
-<b>Corrected</b> fractions account for the errors that the classifier made on held-out simulated images; their 95 %
-intervals hold the chance of which particles were seen and what those images do not tell of the errors. They know
-nothing of what the simulation leaves out, nor of shapes that were never learnt. Sizes are of complete particles.</p>"""
-
-
-def _page(sample: Sample, pictures: dict[str, str]) -> str:
-    style = files("facetem.analysis").joinpath("page.css").read_text(encoding="utf-8")
-    counted = Counter(sample.table["report"])
-    rows = "".join(
-        f'<tr><td><a href="{escape(report)}/report.html">{escape(name)}</a></td><td>{counted[report]}</td></tr>'
-        for report, name in sample.micrographs.items()
-    )
-    drawn = "".join(f"<figure>{text[text.index('<svg') :]}</figure>" for text in pictures.values())
-    claimed = ", ".join(f"{n} × {escape(name.replace('_', ' '))}" for name, n in sample.verdicts.items())
-    n = len(sample.table)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{n} particles – facetem</title><style>{style}</style></head><body><main>"
-        f'<header><p class="brand">facetem</p><h1>{n} particles of {len(sample.micrographs)} micrographs</h1>'
-        f'<p class="summary">{claimed or "No particle found"}.</p></header>'
-        f"{drawn}{_fraction_table(sample.fractions)}"
-        f'<section class="prose"><h2>What these numbers mean</h2>{_MEANING}</section>'
-        f"<section><h2>Micrographs</h2><table><thead><tr><th>micrograph</th><th>particles</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></section>"
-        "</main></body></html>\n"
-    )
-
-
-def _fraction_table(found: Fractions | None) -> str:
-    if found is None:
-        return ""
-    rows = "".join(
-        f"<tr><td>{escape(shape.replace('_', ' '))}</td><td>{count}</td><td>{named:.3f}</td>"
-        f"<td>{mean:.3f} ({low:.3f} to {high:.3f})</td></tr>"
-        for shape, count, named, mean, low, high in zip(
-            found.shapes, found.counts, found.named, found.corrected, found.low, found.high, strict=True
-        )
-    )
-    head = "<tr><th>shape</th><th>named</th><th>fraction</th><th>corrected</th></tr>"
-    return f"<section><h2>Shapes</h2><table><thead>{head}</thead><tbody>{rows}</tbody></table></section>"

@@ -13,7 +13,7 @@ import typer
 
 from facetem.analysis.analyze import Progress, analyze
 from facetem.analysis.report import FILES, RESULT, check_output, save_analysis
-from facetem.analysis.sample import read_sample, save_sample
+from facetem.analysis.sample import as_counted, read_sample, save_sample
 from facetem.app.command import (
     TOO_LARGE,
     check_not_input,
@@ -90,7 +90,7 @@ def analyze_batch(
             result = analyze_job(batch[0], settings, progress)
         return int(_said(result).failed)
     waiting = [task for task in batch if not is_done(task, settings)]
-    failed: set[Path] = set()
+    failed: dict[Path, tuple[str, str]] = {}  # name and reason, by the folder of the report
     if len(waiting) < len(batch):
         typer.echo(f"{len(batch) - len(waiting)} of {len(batch)} micrographs were analysed before")
     with (
@@ -98,25 +98,31 @@ def analyze_batch(
         executor_of(min(workers, len(waiting)), dask if waiting else None, output) as executor,
     ):
         show(len(batch) - len(waiting), len(batch))
-        for done, (folder, result) in enumerate(
+        for done, (task, result) in enumerate(
             _results(waiting, settings, executor), len(batch) - len(waiting) + 1
         ):
             if result.hopeless:
                 kept = f"{done - 1 - len(failed)} of {len(batch)} are finished and kept"
                 raise InputError(f"{result.complaint}; stopped: {kept}, the same command goes on")
             if _said(result).failed:
-                failed.add(folder)
+                failed[task.folder] = task.file.name, reason_of(result.complaint, task.file)
             show(done, len(batch))
     reports = [task.folder for task in batch if task.folder not in failed]
     if reports:
         sample = read_sample(
             reports, output, load_classifier(settings.classifier, device=settings.device).confusion
         )
-        page = save_sample(sample, output)
+        notes = sorted(failed.values(), key=lambda one: as_counted(one[0]))
+        page = save_sample(replace(sample, failed=notes, passed_over=asked.passed_over_words), output)
         typer.echo(f"{len(sample.table)} particles of {len(reports)} micrographs: {page}")
     if asked.passed_over:
         typer.echo(f"passed over: {asked.passed_over_words}; --recursive analyses them too")
     return len(failed)
+
+
+def reason_of(complaint: str, file: Path) -> str:
+    """What is said of a file, without its path."""
+    return complaint.partition(f"{file.name}: ")[2] or complaint
 
 
 def _said(done: Done) -> Done:
@@ -129,17 +135,17 @@ def _said(done: Done) -> Done:
 
 def _results(
     waiting: list[Task], settings: Settings, executor: Executor | None
-) -> Iterator[tuple[Path, Done]]:
+) -> Iterator[tuple[Task, Done]]:
     if executor is None:
         for task in waiting:
-            yield task.folder, analyze_job(task, settings)
+            yield task, analyze_job(task, settings)
         return
     begun = {executor.submit(analyze_job, _resolved(task), settings): task for task in waiting}
     try:
         for future in as_completed(begun):
             task = begun[future]
             try:
-                yield task.folder, future.result()
+                yield task, future.result()
             except lost():
                 raise InputError(
                     f"{task.file}: a process that worked on it was killed, for want of memory perhaps; the same goes on"

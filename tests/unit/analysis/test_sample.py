@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,37 @@ def test_nothing_is_told_of_what_the_report_does_not_judge(reports: list[Path], 
     assert all(rows["cube"][name] for name in claims)
 
 
+def changed(report: Path, **changes: object) -> Path:
+    told = json.loads((report / "result.json").read_text())
+    (report / "result.json").write_text(json.dumps(told | changes))
+    return report
+
+
+def test_the_page_tells_what_became_of_every_file(report: Path, tmp_path: Path) -> None:
+    names = ("m10", "m2", "day 1/m#3")
+    reports = [shutil.copytree(report, tmp_path / name) for name in names]
+    changed(reports[0], warning="check the pixel <size>")
+    sample = read_sample(reports, tmp_path, CONFUSION)
+    assert [one.report for one in sample.micrographs] == ["day 1/m#3", "m2", "m10"]
+    assert sample.table["report"].unique().tolist() == ["day 1/m#3", "m2", "m10"]
+    sample = replace(sample, failed=[("torn.tif", "expected a tif, got <noise>")], passed_over="old (3)")
+    page = save_sample(sample, tmp_path).read_text()
+    rows = page[page.index("<h2>Micrographs") :].split("<tr>")[2:]
+    assert 'href="day%201/m%233/report.html">day 1/discs &amp; &lt;co&gt;.dm4</a>' in rows[0]
+    short = "1 × cube, 1 × icosahedron, 1 × none of these, 1 × not judged"
+    assert f"<td>4</td><td>{short}</td><td>0.05</td><td></td>" in rows[1]
+    assert "<td>check the pixel &lt;size&gt;</td>" in rows[2]
+    assert "<td>torn.tif</td><td>expected a tif, got &lt;noise&gt;</td>" in page
+    head = page[: page.index("</header>")]
+    assert "1 of 4 files could not be analysed" in head
+    assert "1 of 4 files came with a warning" in head
+    assert "passed over: old (3)" in head
+    assert "td a { color: var(--accent); text-decoration: underline; }" in head
+    told = json.loads((tmp_path / "sample.json").read_text())
+    assert told["failed"] == [{"name": "torn.tif", "reason": "expected a tif, got <noise>"}]
+    assert [one["warning"] for one in told["sources"]] == ["", "", "check the pixel <size>"]
+
+
 def test_without_the_errors_of_the_classifier_there_are_no_fractions(
     reports: list[Path], tmp_path: Path
 ) -> None:
@@ -154,7 +186,7 @@ def test_a_sample_of_nothing_that_is_known_cannot_be_compared(
     ids=str,
 )
 def test_a_damaged_sample_is_named(tmp_path: Path, damage: str | dict[str, object]) -> None:
-    told = Sample(sample_table([]), SHAPES, CONFUSION, {}).as_dict()
+    told = Sample(sample_table([]), SHAPES, CONFUSION, []).as_dict()
     if isinstance(damage, str):
         del told[damage]
     else:
