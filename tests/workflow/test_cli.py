@@ -226,7 +226,8 @@ def test_analyze_folder_goes_on_after_a_bad_file(folder: Path, tmp_path: Path) -
     assert reports == ["a_good", "c_good"]
     assert (tmp_path / "reports" / "c_good" / "report.html").is_file()
     sample = json.loads((tmp_path / "reports" / "sample.json").read_text())
-    assert sample["micrographs"] == 2
+    assert sample["micrographs"] == 1
+    assert "1 of 2 files identical to another, not counted again: c_good (same as a_good)" in result.stdout
     assert [one["name"] for one in sample["failed"]] == ["b_bad.tif"]
     assert "b_bad.tif" not in sample["failed"][0]["reason"]
     # Again: what is done stays, another file of the same name is read.

@@ -28,12 +28,14 @@ QUANTILES = (0.05, 0.5, 0.95)
 
 @dataclass(frozen=True)
 class Source:
-    """A micrograph of a sample: the folder of its `report`, from that of the sample, and what that says of it."""
+    """A micrograph of a sample: the folder of its `report`, from that of the sample, what that says of it, and the
+    report of an earlier one that has the same contents."""
 
     report: str
     name: str
     pixel_size_nm: float
     warning: str
+    duplicate_of: str = ""
 
     @property
     def path(self) -> str:
@@ -48,8 +50,8 @@ class Sample:
     Parameters
     ----------
     table
-        One row for each particle: the `micrograph` that it is in and its `report`, and what the table of one micrograph
-        says of it (`facetem.analysis.table`).
+        One row for each particle: the `micrograph` that it is in, its `report`, whether that is a `duplicate_of`
+        another, and what the table of one micrograph says of it (`facetem.analysis.table`).
     shapes, confusion
         The classes, and the classifier's errors on held-out images (true, named); None if its weights do not say.
     micrographs
@@ -68,10 +70,33 @@ class Sample:
     passed_over: str = ""
 
     @cached_property
+    def distinct(self) -> pd.DataFrame:
+        """The particles, those of identical micrographs once: seen twice, they are no further evidence."""
+        return self.table.query("duplicate_of.isnull()", engine="python")
+
+    @property
+    def duplicates(self) -> list[Source]:
+        """The micrographs that have the contents of an earlier one."""
+        return [one for one in self.micrographs if one.duplicate_of]
+
+    @property
+    def contents(self) -> str:
+        """How many particles of how many micrographs count, in words."""
+        n, of = len(self.distinct), len(self.micrographs) - len(self.duplicates)
+        return f"{n} particle{'' if n == 1 else 's'} of {of} micrograph{'' if of == 1 else 's'}"
+
+    @property
+    def duplicates_words(self) -> str:
+        """Which micrographs have the same contents; empty if all differ."""
+        told = ", ".join(f"{one.report} (same as {one.duplicate_of})" for one in self.duplicates)
+        number = f"{len(self.duplicates)} of {len(self.micrographs)} files"
+        return told and f"{number} identical to another, not counted again: {told}"
+
+    @cached_property
     def named(self) -> pd.DataFrame:
         """The particles that resemble a learnt shape, by their most probable one, whether it was claimed or not: to
         leave out those of which one cannot tell would favour the shapes that are easily told."""
-        return self.table.query("known == 1")
+        return self.distinct.query("known == 1")
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -89,7 +114,7 @@ class Sample:
     @property
     def verdicts(self) -> dict[str, int]:
         """Particles by what is claimed of them."""
-        return dict(Counter(self.table["verdict"]).most_common())
+        return dict(Counter(self.distinct["verdict"]).most_common())
 
     @property
     def whole(self) -> pd.DataFrame:
@@ -119,8 +144,8 @@ class Sample:
         return {
             "schema": SCHEMA,
             "schema_version": SCHEMA_VERSION,
-            "micrographs": len(self.micrographs),
-            "particles": len(self.table),
+            "micrographs": len(self.micrographs) - len(self.duplicates),
+            "particles": len(self.distinct),
             "sources": [asdict(one) for one in self.micrographs],
             "failed": [{"name": name, "reason": reason} for name, reason in self.failed],
             "passed_over": self.passed_over,
@@ -155,18 +180,26 @@ def read_sample(reports: Sequence[Path], root: Path, confusion: NDArray[np.int64
     """
     rows: list[dict[str, Any]] = []
     sources: list[Source] = []
+    seen: dict[tuple[str, int | None], str] = {}
     for folder in sorted(reports, key=lambda folder: as_counted(folder.relative_to(root).as_posix())):
         try:
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
             particles = [table_row(particle_of(told)) for told in result["particles"]]
             name, pixel = result["micrograph"]["name"], result["micrograph"]["pixel_size_nm"]
-            source = Source(folder.relative_to(root).as_posix(), name, pixel, result["warning"])
+            report = folder.relative_to(root).as_posix()
+            contents = (
+                result["provenance"].get("sha256", report),
+                result["micrograph"]["metadata"].get("frame"),
+            )
+            first = seen.setdefault(contents, report)
+            source = Source(report, name, pixel, result["warning"], "" if first == report else first)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise InputError(
                 f"{folder}: expected the result of an analysis, found none that is whole"
             ) from None
         sources.append(source)
-        rows += [{"micrograph": name, "report": source.report} | particle for particle in particles]
+        of = {"micrograph": name, "report": report, "duplicate_of": source.duplicate_of or None}
+        rows += [of | particle for particle in particles]
     return Sample(sample_table(rows), SHAPES, confusion, sources)
 
 
@@ -178,7 +211,9 @@ def as_counted(name: str) -> list[str | int]:
 def sample_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows of many micrographs, with the types of their columns whether there is a row or not."""
     columns = list(
-        dict.fromkeys(["micrograph", "report", *table_columns([]), *(k for row in rows for k in row)])
+        dict.fromkeys(
+            ["micrograph", "report", "duplicate_of", *table_columns([]), *(k for row in rows for k in row)]
+        )
     )
     kinds = {name: float for name in columns if digits_of(name) is not None}
     return pd.DataFrame(rows, columns=columns).astype(kinds)

@@ -24,12 +24,11 @@ def sample_page(sample: Sample, pictures: dict[str, str]) -> str:
     """The page as HTML text; `pictures` are SVG files by their names."""
     style = files("facetem.analysis").joinpath("page.css").read_text(encoding="utf-8")
     drawn = "".join(f"<figure>{text[text.index('<svg') :]}</figure>" for text in pictures.values())
-    n = len(sample.table)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{n} particles – facetem</title><style>{style}{_STYLE}</style></head><body><main>"
-        f'<header><p class="brand">facetem</p><h1>{n} particles of {len(sample.micrographs)} micrographs</h1>'
+        f"<title>{sample.contents} – facetem</title><style>{style}{_STYLE}</style></head><body><main>"
+        f'<header><p class="brand">facetem</p><h1>{sample.contents}</h1>'
         f'<p class="summary">{verdicts_in_short(sample.verdicts) or "No particle found"}.</p>{_notes(sample)}</header>'
         f"{drawn}{_fraction_table(sample.fractions)}"
         f'<section class="prose"><h2>What these numbers mean</h2>{_MEANING}</section>'
@@ -49,6 +48,8 @@ def _notes(sample: Sample) -> str:
     for n, words in ((len(sample.failed), "could not be analysed"), (warned, "came with a warning")):
         if n:
             told.append(f"{n} of {len(sample.micrographs) + len(sample.failed)} files {words}: see below.")
+    if sample.duplicates:
+        told.append(f"{escape(sample.duplicates_words)}.")
     if sample.passed_over:
         told.append(f"Folders that were passed over: {escape(sample.passed_over)}.")
     return "".join(f'<p class="warning" role="note">{text}</p>' for text in told)
@@ -71,7 +72,7 @@ def _micrographs(sample: Sample) -> str:
             str(len(found)),
             verdicts_in_short(dict(Counter(found).most_common())),
             f"{one.pixel_size_nm:.4g}",
-            escape(one.warning),
+            escape(f"not counted: the same file as {one.duplicate_of}" if one.duplicate_of else one.warning),
         )
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     heads = ("micrograph", "particles", "what they are", "pixel (nm)", "warning")

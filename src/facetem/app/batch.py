@@ -114,7 +114,9 @@ def analyze_batch(
         )
         notes = sorted(failed.values(), key=lambda one: as_counted(one[0]))
         page = save_sample(replace(sample, failed=notes, passed_over=asked.passed_over_words), output)
-        typer.echo(f"{len(sample.table)} particles of {len(reports)} micrographs: {page}")
+        typer.echo(f"{sample.contents}: {page}")
+        if sample.duplicates:
+            typer.echo(sample.duplicates_words)
     if asked.passed_over:
         typer.echo(f"passed over: {asked.passed_over_words}; --recursive analyses them too")
     return len(failed)

@@ -73,8 +73,8 @@ def test_the_table_is_that_of_the_micrographs_with_their_names(reports: list[Pat
     told, each = (
         list(csv.reader((path / "particles.csv").read_text().splitlines())) for path in (tmp_path, reports[0])
     )
-    assert told[0] == ["micrograph", "report", *each[0]]
-    assert [row[2:] for row in told[1:]] == 2 * each[1:]
+    assert told[0] == ["micrograph", "report", "duplicate_of", *each[0]]
+    assert [row[3:] for row in told[1:]] == 2 * each[1:]
     assert {tuple(row[:2]) for row in told[1:]} == {("discs & <co>.dm4", "one"), ("discs & <co>.dm4", "two")}
 
 
@@ -119,6 +119,37 @@ def test_the_page_tells_what_became_of_every_file(report: Path, tmp_path: Path) 
     told = json.loads((tmp_path / "sample.json").read_text())
     assert told["failed"] == [{"name": "torn.tif", "reason": "expected a tif, got <noise>"}]
     assert [one["warning"] for one in told["sources"]] == ["", "", "check the pixel <size>"]
+
+
+def with_contents(report: Path, sha256: str, frame: int | None = None) -> Path:
+    told = json.loads((report / "result.json").read_text())
+    metadata = told["micrograph"]["metadata"] | {"frame": frame}
+    micrograph = told["micrograph"] | {"metadata": metadata}
+    return changed(report, provenance=told["provenance"] | {"sha256": sha256}, micrograph=micrograph)
+
+
+def test_identical_files_count_once(report: Path, tmp_path: Path) -> None:
+    names = ("a", "b", "c", "frame-0", "frame-1")
+    a, b, c, *frames = (shutil.copytree(report, tmp_path / name) for name in names)
+    kept = [with_contents(a, "1"), with_contents(c, "2")]
+    kept += [with_contents(frame, "3", k) for k, frame in enumerate(frames)]
+    alone, sample = (
+        read_sample(reports, tmp_path, CONFUSION) for reports in (kept, [*kept, with_contents(b, "1")])
+    )
+    assert alone.duplicates_words == ""
+    assert sample.duplicates_words == "1 of 5 files identical to another, not counted again: b (same as a)"
+    assert sample.contents == alone.contents == "16 particles of 4 micrographs"
+    assert (sample.counts.tolist(), sample.verdicts) == (alone.counts.tolist(), alone.verdicts)
+    pd.testing.assert_frame_equal(sample.sizes(), alone.sizes())
+    assert sample.table.query("duplicate_of == 'a'")["report"].tolist() == 4 * ["b"]  # still in the table
+    page = save_sample(sample, tmp_path).read_text()
+    assert (
+        "1 of 5 files identical to another, not counted again: b (same as a)."
+        in page[: page.index("</header>")]
+    )
+    told = json.loads((tmp_path / "sample.json").read_text())
+    assert (told["micrographs"], told["particles"]) == (4, 16)
+    assert [one["duplicate_of"] for one in told["sources"]] == ["", "a", "", "", ""]
 
 
 def test_without_the_errors_of_the_classifier_there_are_no_fractions(
