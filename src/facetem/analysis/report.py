@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from facetem.analysis.analyze import Analysis
-from facetem.analysis.result import NOT_JUDGED, ParticleResult
+from facetem.analysis.result import NOT_JUDGED, ParticleResult, left_out_words
 from facetem.analysis.table import table_csv
 from facetem.core.errors import InputError
 from facetem.core.pixels import FIELD
@@ -182,8 +182,14 @@ def figure_parts(analysis: Analysis) -> tuple[list[Any], list[Any]]:
 
 
 def complete(particles: Sequence[ParticleResult]) -> list[ParticleResult]:
-    """Those that the edge does not cut: only their sizes are the particles' own."""
-    return [p for p in particles if not p.cut_by_edge]
+    """The whole ones: only their sizes are a particle's own."""
+    return [p for p in particles if p.whole]
+
+
+def left_out(particles: Sequence[ParticleResult]) -> str:
+    """How many are not among them, in words."""
+    cut = sum(p.cut_by_edge for p in particles)
+    return left_out_words(cut, len(particles) - cut - len(complete(particles)))
 
 
 def diameters_by_verdict(analysis: Analysis) -> dict[str, list[float]]:
@@ -205,6 +211,7 @@ def result_dict(analysis: Analysis) -> dict[str, Any]:
                 "verdict": particle.verdict,
                 "words": particle.words,
                 "lies": particle.lies,
+                "whole": particle.whole,
                 "contour_nm": contour,
             }
         )

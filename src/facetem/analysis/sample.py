@@ -118,11 +118,17 @@ class Sample:
 
     @property
     def whole(self) -> pd.DataFrame:
-        """Those of `named` that the edge does not cut."""
-        return self.named.query("cut_by_edge == 0")
+        """Those of `named` whose outline and size are one whole particle's."""
+        return self.named.query("whole == 1")
+
+    @property
+    def left_out(self) -> tuple[int, int]:
+        """The others of `named`: those that the edge cuts, and those of doubtful outline."""
+        cut = len(self.named.query("cut_by_edge == 1"))
+        return cut, len(self.named) - cut - len(self.whole)
 
     def sizes(self) -> pd.DataFrame:
-        """Projected and volume-equivalent diameters [nm] of the complete particles of each shape, and of all."""
+        """Projected and volume-equivalent diameters [nm] of the whole particles of each shape, and of all."""
         rows = []
         whole = self.whole
         for shape in (*self.shapes, "all"):
@@ -166,6 +172,7 @@ class Sample:
                     strict=True,
                 )
             ],
+            "sizes_left_out": dict(zip(("cut_by_edge", "doubtful_outline"), self.left_out, strict=True)),
             "sizes": json.loads(self.sizes().to_json(orient="records") or "[]"),
         }
 

@@ -9,6 +9,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from facetem.analysis.result import left_out_words
+
 if TYPE_CHECKING:
     from facetem.analysis.population import Fractions
     from facetem.analysis.sample import Sample
@@ -17,7 +19,7 @@ _STYLE = "td a { color: var(--accent); text-decoration: underline; } .files td {
 _MEANING = """<p>Fractions are of the particles that resemble a learnt shape, each by its most probable one.
 <b>Corrected</b> fractions account for the errors that the classifier made on held-out simulated images; their 95 %
 intervals hold the chance of which particles were seen and what those images do not tell of the errors. They know
-nothing of what the simulation leaves out, nor of shapes that were never learnt. Sizes are of complete particles.</p>"""
+nothing of what the simulation leaves out, nor of shapes that were never learnt.</p>"""
 
 
 def sample_page(sample: Sample, pictures: dict[str, str]) -> str:
@@ -31,7 +33,7 @@ def sample_page(sample: Sample, pictures: dict[str, str]) -> str:
         f'<header><p class="brand">facetem</p><h1>{sample.contents}</h1>'
         f'<p class="summary">{verdicts_in_short(sample.verdicts) or "No particle found"}.</p>{_notes(sample)}</header>'
         f"{drawn}{_fraction_table(sample.fractions)}"
-        f'<section class="prose"><h2>What these numbers mean</h2>{_MEANING}</section>'
+        f'<section class="prose"><h2>What these numbers mean</h2>{_MEANING}{_sizes(sample)}</section>'
         f"{_failures(sample.failed)}{_micrographs(sample)}</main></body></html>\n"
     )
 
@@ -53,6 +55,13 @@ def _notes(sample: Sample) -> str:
     if sample.passed_over:
         told.append(f"Folders that were passed over: {escape(sample.passed_over)}.")
     return "".join(f'<p class="warning" role="note">{text}</p>' for text in told)
+
+
+def _sizes(sample: Sample) -> str:
+    return (
+        f"<p>Sizes are of the {len(sample.whole)} whole ones among these particles; "
+        f"{left_out_words(*sample.left_out)}.</p>"
+    )
 
 
 def _failures(failed: Sequence[tuple[str, str]]) -> str:

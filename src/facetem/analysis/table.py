@@ -22,7 +22,7 @@ def table_columns(shapes: Sequence[str]) -> list[str]:
     """The names of the columns; `shapes` are those that the classifier gives a probability."""
     return [
         "index", "verdict", "possible", "confidence", "most_probable_shape", "known", "x_nm", "y_nm", "diameter_nm",
-        "feret_nm", "circularity", "cut_by_edge", "family", "volume_diameter_nm", "facet_ratio", "zone",
+        "feret_nm", "circularity", "cut_by_edge", "whole", "family", "volume_diameter_nm", "facet_ratio", "zone",
         "zone_angle_deg", "orientation_error_deg", "spacings_nm", "contrast", "out_of_focus_nm", "remarks",
         "qw", "qx", "qy", "qz", *(f"{CHANCE}{shape}" for shape in shapes),
     ]  # fmt: skip
@@ -39,7 +39,7 @@ def table_row(p: ParticleResult) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(table_columns(list(p.probabilities)))
     row |= {
         "index": p.index, "verdict": p.verdict.replace(" ", "_"), "known": int(p.known),
-        "cut_by_edge": int(p.cut_by_edge), "remarks": "; ".join(p.remarks),
+        "cut_by_edge": int(p.cut_by_edge), "whole": int(p.whole), "remarks": "; ".join(p.remarks),
         "spacings_nm": " ".join(f"{d:.4f}" for d in p.spacings_nm),
     }  # fmt: skip
     measured = ["x_nm", "y_nm", "diameter_nm", "feret_nm", "circularity", "contrast", "out_of_focus_nm"]

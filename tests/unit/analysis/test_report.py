@@ -20,6 +20,7 @@ from facetem.analysis import report
 from facetem.analysis.analyze import Analysis, analyze
 from facetem.analysis.page import page
 from facetem.analysis.report import check_output, save_analysis
+from facetem.analysis.result import _NOT_CONVEX, _TOO_LARGE
 from facetem.analysis.table import table_csv
 from facetem.core.errors import InputError
 from facetem.data.micrograph import Micrograph, load_micrograph
@@ -163,6 +164,20 @@ def test_statistics_leave_out_what_the_edge_cuts(analysis: Analysis, text: str) 
     assert "cube133 %" in statistics  # one whole cube of three whole particles; the cut one is not counted
     whole = [p.diameter_nm for p in analysis.particles if not p.cut_by_edge]
     assert f"{np.mean(whole):.2f} ± {np.std(whole, ddof=1):.2f}" in statistics
+
+
+def test_statistics_leave_out_what_is_not_a_whole_particle(analysis: Analysis) -> None:
+    large, torn, *others = analysis.particles
+    doubted = [replace(large, remarks=(_TOO_LARGE,)), replace(torn, remarks=("dim", _NOT_CONVEX)), *others]
+    assert [p.whole for p in doubted] == [False, False, True, False]
+    two = [*doubted, others[0]]
+    outlines = [*analysis.outlines, analysis.outlines[2]]
+    text = Page(page(replace(analysis, particles=two, outlines=outlines))).text
+    statistics = text[text.index("Statistics") : text.index("Gallery")]
+    assert "none of these2100 %" in statistics
+    assert "Left out: 1 cut by the edge, 2 with an outline that may be a part's" in statistics
+    diameter = others[0].diameter_nm
+    assert f"Projected diameter {diameter:.2f} nm in the median ({diameter:.2f} to" in text
 
 
 def test_the_table_can_be_read(analysis: Analysis, saved: Path) -> None:

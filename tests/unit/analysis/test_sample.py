@@ -152,6 +152,26 @@ def test_identical_files_count_once(report: Path, tmp_path: Path) -> None:
     assert [one["duplicate_of"] for one in told["sources"]] == ["", "a", "", "", ""]
 
 
+def test_sizes_are_of_whole_particles(report: Path, tmp_path: Path) -> None:
+    reports = [shutil.copytree(report, tmp_path / name) for name in ("a", "b")]
+    first, *others = json.loads((report / "result.json").read_text())["particles"]
+    assert first["known"]
+    torn = first | {"remarks": ["not convex: particles that overlap, or none"]}
+    cut = first | {"cut_by_edge": True}
+    changed(reports[1], particles=[torn, torn, cut, *others])
+    one, both = (read_sample(some, tmp_path, CONFUSION) for some in (reports[:1], reports))
+    n = len(one.whole)
+    assert (one.left_out, both.left_out) == ((0, 0), (1, 2))
+    assert both.sizes().set_index("shape").loc["all", "particles"] == 2 * n - 1
+    page = save_sample(both, tmp_path).read_text()
+    words = (
+        f"Sizes are of the {2 * n - 1} whole ones among these particles; left out: 1 cut by the edge, 2 with"
+    )
+    assert words in page
+    told = json.loads((tmp_path / "sample.json").read_text())
+    assert told["sizes_left_out"] == {"cut_by_edge": 1, "doubtful_outline": 2}
+
+
 def test_without_the_errors_of_the_classifier_there_are_no_fractions(
     reports: list[Path], tmp_path: Path
 ) -> None:
