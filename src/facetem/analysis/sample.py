@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from facetem.analysis.population import Difference, Fractions, compare_samples, shape_fractions
+from facetem.analysis.population import Fractions, shape_fractions
 from facetem.analysis.sample_page import sample_page
 from facetem.analysis.table import csv_text, digits_of, particle_of, table_columns, table_row
 from facetem.atoms.shapes import SHAPES
@@ -254,63 +254,3 @@ def save_sample(sample: Sample, folder: Path) -> Path:
     page = folder / PAGE
     page.write_text(sample_page(sample, pictures), encoding="utf-8")
     return page
-
-
-def load_counts(folder: Path) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
-    """Shapes, counts (shape,) and confusion (true, named) of the sample in a folder.
-
-    Raises
-    ------
-    InputError
-        If there is none that is whole, or its classifier does not state its errors.
-    """
-    path = folder / JSON if folder.is_dir() else folder
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected the {JSON} of facetem analyze: {error}") from None
-    if not isinstance(told, dict) or told.get("schema") != SCHEMA:
-        raise InputError(f"{path}: expected the {JSON} of facetem analyze, got something else")
-    try:
-        shapes, confusion = tuple(told["shapes"]), told["confusion"]
-        counts = np.array(told["counts"], dtype=np.int64)
-        table = None if confusion is None else np.array(confusion, dtype=np.int64)
-    except (KeyError, TypeError, ValueError):
-        raise _not_whole(path) from None
-    if table is None:
-        raise InputError(f"{path}: its classifier does not state its errors; analyse it with one that does")
-    k = len(shapes)
-    if not k or counts.shape != (k,) or table.shape != (k, k) or min(counts.min(), table.min()) < 0:
-        raise _not_whole(path)
-    return shapes, counts, table
-
-
-def _not_whole(path: Path) -> InputError:
-    return InputError(
-        f"{path}: expected the counts and the errors of every shape, found none that are whole; "
-        "run facetem analyze again"
-    )
-
-
-def compare_folders(first: Path, second: Path) -> Difference:
-    """How the sample in the second folder differs from that in the first.
-
-    Raises
-    ------
-    InputError
-        If a folder has no sample, none of its particles resembles a learnt shape, or they were read by different
-        classifiers.
-    """
-    shapes, one, confusion = load_counts(first)
-    others, other, its = load_counts(second)
-    if shapes != others or not np.array_equal(confusion, its):
-        raise InputError(
-            f"{second}: expected a sample that the classifier of {first} has read, got another's"
-        )
-    for folder, counts in ((first, one), (second, other)):
-        if not counts.sum():
-            raise InputError(
-                f"{folder}: expected at least one particle that resembles a learnt shape, got none; "
-                "there is nothing to compare"
-            )
-    return compare_samples(shapes, one, other, confusion)

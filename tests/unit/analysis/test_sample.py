@@ -12,7 +12,7 @@ import pytest
 
 from facetem.analysis.analyze import Analysis
 from facetem.analysis.report import save_analysis
-from facetem.analysis.sample import Sample, compare_folders, read_sample, sample_table, save_sample
+from facetem.analysis.sample import read_sample, save_sample
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 
@@ -178,76 +178,7 @@ def test_without_the_errors_of_the_classifier_there_are_no_fractions(
     sample = read_sample(reports, tmp_path, None)
     assert sample.fractions is None
     save_sample(sample, tmp_path)
-    with pytest.raises(InputError, match="does not state its errors"):
-        compare_folders(tmp_path, tmp_path)
-
-
-def test_samples_are_compared_if_one_classifier_read_them(reports: list[Path], tmp_path: Path) -> None:
-    for name, confusion in (("a", CONFUSION), ("b", CONFUSION), ("c", CONFUSION + 1)):
-        (tmp_path / name).mkdir()
-        save_sample(read_sample(reports, tmp_path, confusion), tmp_path / name)
-    same = compare_folders(tmp_path / "a", tmp_path / "b")
-    assert same.sure == []
-    assert np.abs(same.mean).max() < 1e-9
-    with pytest.raises(InputError, match="expected a sample that the classifier of"):
-        compare_folders(tmp_path / "a", tmp_path / "c")
-    with pytest.raises(InputError, match=r"expected the sample\.json of facetem analyze"):
-        compare_folders(tmp_path / "a", tmp_path / "nowhere")
-
-
-def emptied(report: Path, *, known: bool | None = None) -> Path:
-    """A report whose particles are none of these, or, without `known`, not there."""
-    result = json.loads((report / "result.json").read_text())
-    particles = [] if known is None else [p | {"known": known} for p in result["particles"]]
-    (report / "result.json").write_text(json.dumps(result | {"particles": particles}))
-    return report
-
-
-@pytest.mark.parametrize("known", [None, False], ids=["no particle", "none of these"])
-def test_a_sample_of_nothing_that_is_known_cannot_be_compared(
-    reports: list[Path], tmp_path: Path, known: bool | None
-) -> None:
-    for name, report in (("full", reports[0]), ("bare", emptied(reports[1], known=known))):
-        (tmp_path / name).mkdir()
-        save_sample(read_sample([report], tmp_path, CONFUSION), tmp_path / name)
-    told = json.loads((tmp_path / "bare" / "sample.json").read_text())
-    assert told["shapes"] == list(SHAPES)
-    assert told["counts"] == [0] * len(SHAPES)
-    for pair in (("full", "bare"), ("bare", "full")):
-        with pytest.raises(
-            InputError, match="bare: expected at least one particle that resembles a learnt shape"
-        ):
-            compare_folders(*(tmp_path / name for name in pair))
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        {"counts": None},
-        {"shapes": None},
-        {"shapes": []},
-        {"confusion": [[1, 2], [3]]},
-        {"confusion": [[1]]},
-        {"counts": ["many"] * len(SHAPES)},
-        {"counts": [-1] * len(SHAPES)},
-        "shapes",
-        "counts",
-        "confusion",
-    ],
-    ids=str,
-)
-def test_a_damaged_sample_is_named(tmp_path: Path, damage: str | dict[str, object]) -> None:
-    told = Sample(sample_table([]), SHAPES, CONFUSION, []).as_dict()
-    if isinstance(damage, str):
-        del told[damage]
-    else:
-        told |= damage
-    (tmp_path / "sample.json").write_text(json.dumps(told))
-    with pytest.raises(InputError, match=r"sample\.json: expected the counts and the errors of every shape"):
-        compare_folders(tmp_path, tmp_path)
-    (tmp_path / "sample.json").write_text("[]")
-    with pytest.raises(InputError, match=r"sample\.json: expected the sample\.json of facetem analyze"):
-        compare_folders(tmp_path, tmp_path)
+    assert json.loads((tmp_path / "sample.json").read_text())["fractions"] is None
 
 
 def test_a_result_that_is_not_whole_is_named(reports: list[Path], tmp_path: Path) -> None:
