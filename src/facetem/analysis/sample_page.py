@@ -53,7 +53,7 @@ def _notes(sample: Sample) -> str:
     if sample.duplicates:
         told.append(f"{escape(sample.duplicates_words)}.")
     if sample.passed_over:
-        told.append(f"Folders that were passed over: {escape(sample.passed_over)}.")
+        told.append(f"Folders that were passed over without --recursive: {escape(sample.passed_over)}.")
     return "".join(f'<p class="warning" role="note">{text}</p>' for text in told)
 
 
@@ -76,12 +76,13 @@ def _micrographs(sample: Sample) -> str:
     verdicts = sample.table.groupby("report")["verdict"].apply(list).to_dict()
     for one in sample.micrographs:
         found = verdicts.get(one.report, [])
+        same = f"not counted: the same file as {one.duplicate_of}" if one.duplicate_of else ""
         cells = (
             f'<a href="{quote(one.report)}/report.html">{escape(one.path)}</a>',
             str(len(found)),
             verdicts_in_short(dict(Counter(found).most_common())),
             f"{one.pixel_size_nm:.4g}",
-            escape(f"not counted: the same file as {one.duplicate_of}" if one.duplicate_of else one.warning),
+            escape("; ".join(text for text in (same, one.warning) if text)),
         )
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     heads = ("micrograph", "particles", "what they are", "pixel (nm)", "warning")

@@ -114,7 +114,7 @@ def test_the_page_tells_what_became_of_every_file(report: Path, tmp_path: Path) 
     head = page[: page.index("</header>")]
     assert "1 of 4 files could not be analysed" in head
     assert "1 of 4 files came with a warning" in head
-    assert "passed over: old (3)" in head
+    assert "passed over without --recursive: old (3)" in head
     assert "td a { color: var(--accent); text-decoration: underline; }" in head
     told = json.loads((tmp_path / "sample.json").read_text())
     assert told["failed"] == [{"name": "torn.tif", "reason": "expected a tif, got <noise>"}]
@@ -147,6 +147,7 @@ def test_identical_files_count_once(report: Path, tmp_path: Path) -> None:
         "1 of 5 files identical to another, not counted again: b (same as a)."
         in page[: page.index("</header>")]
     )
+    assert "<td>not counted: the same file as a</td>" in page
     told = json.loads((tmp_path / "sample.json").read_text())
     assert (told["micrographs"], told["particles"]) == (4, 16)
     assert [one["duplicate_of"] for one in told["sources"]] == ["", "a", "", "", ""]
