@@ -215,16 +215,22 @@ def test_analyze_folder_goes_on_after_a_bad_file(folder: Path, tmp_path: Path) -
     (mixed / "b_bad.tif").write_bytes(b"torn")
     (mixed / "c_good.tif").write_bytes((folder / "image.tif").read_bytes())
     (mixed / "notes.txt").write_text("not an image")
+    (mixed / "deeper").mkdir()
+    (mixed / "deeper" / "d.tif").touch()
     words = ("analyze", mixed, "-o", tmp_path / "reports", "--device", "cpu", "--workers", 1)
     result = run(*words, status=1)
     assert "b_bad.tif" in result.stderr
     assert "a_good.tif" not in result.stderr
     assert "notes.txt" in result.stderr  # passed over, and said
+    assert "deeper (1 micrograph); --recursive" in result.stdout
     reports = sorted(path.name for path in (tmp_path / "reports").iterdir() if path.is_dir())
     assert reports == ["a_good", "c_good"]
     assert (tmp_path / "reports" / "c_good" / "report.html").is_file()
     sample = json.loads((tmp_path / "reports" / "sample.json").read_text())
-    assert sample["micrographs"] == 2
+    assert sample["micrographs"] == 1
+    assert "1 of 2 files identical to another, not counted again: c_good (same as a_good)" in result.stdout
+    assert [one["name"] for one in sample["failed"]] == ["b_bad.tif"]
+    assert "b_bad.tif" not in sample["failed"][0]["reason"]
     # Again: what is done stays, another file of the same name is read.
     first, second = (tmp_path / "reports" / name / "result.json" for name in reports)
     stamps = first.stat().st_mtime_ns, second.stat().st_mtime_ns
@@ -250,29 +256,6 @@ def test_analyze_only_bad_files_is_bad_input_and_leaves_nothing(tmp_path: Path) 
     (tmp_path / "bad.tif").write_bytes(b"torn")
     run("analyze", tmp_path / "bad.tif", "-o", tmp_path / "report", status=2)
     assert not (tmp_path / "report").exists()
-
-
-@pytest.mark.usefixtures("weights")
-def test_reports_of_files_of_one_name_do_not_meet(folder: Path, tmp_path: Path) -> None:
-    from facetem.app.batch import find_micrographs
-
-    for name in ("one.tif", "one.png", "two.tif"):
-        (tmp_path / name).touch()
-    batch = find_micrographs([tmp_path], tmp_path / "out")
-    assert [task.folder.name for task in batch] == ["one.png", "one.tif", "two"]
-
-
-@pytest.mark.usefixtures("weights")
-def test_the_pixels_of_an_emi_are_in_its_ser_files(tmp_path: Path) -> None:
-    from facetem.app.batch import find_micrographs
-
-    for name in ("a.emi", "a_1.ser", "a_2.ser", "b.emi"):
-        (tmp_path / name).touch()
-    assert [task.file.name for task in find_micrographs([tmp_path], tmp_path)] == [
-        "a_1.ser",
-        "a_2.ser",
-        "b.emi",
-    ]
 
 
 @pytest.mark.usefixtures("weights")

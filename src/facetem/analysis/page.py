@@ -98,7 +98,7 @@ def _summary(analysis: Analysis) -> str:
     ):
         shapes += [f"{n} {words}"] if n else []
     text = f"<b>{_number(len(particles), 'particle')}</b>: {', '.join(shapes)}."
-    whole = [p.diameter_nm for p in particles if not p.cut_by_edge]
+    whole = [p.diameter_nm for p in particles if p.whole]
     if len(whole) == 1:
         text += f" Projected diameter {whole[0]:.2f} nm."
     elif whole:
@@ -225,7 +225,7 @@ def _nothing(analysis: Analysis) -> str:
 
 
 def _statistics(analysis: Analysis, colours: dict[str, str]) -> str:
-    from facetem.analysis.report import complete, diameters_by_verdict
+    from facetem.analysis.report import complete, diameters_by_verdict, left_out
     from facetem.figures import png, size_histogram
 
     whole = complete(analysis.particles)
@@ -246,7 +246,8 @@ def _statistics(analysis: Analysis, colours: dict[str, str]) -> str:
     )
     chart = _embed(png(size_histogram(diameters_by_verdict(analysis), colours), dpi=170))
     return (
-        '<section class="wide"><h2>Statistics of the complete particles</h2><div class="stats"><table><thead><tr>'
+        '<section class="wide"><h2>Statistics of the complete particles</h2><p class="soft">'
+        f'{left_out(analysis.particles).capitalize()}.</p><div class="stats"><table><thead><tr>'
         "<th>Shape</th><th>Number</th><th>Share</th><th>Diameter (nm), mean ± s.d.</th></tr></thead>"
         f'<tbody>{rows}{total}</tbody></table><img alt="size histogram" src="{chart}"></div></section>'
     )

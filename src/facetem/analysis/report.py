@@ -3,8 +3,6 @@ rois.zip and the figures."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import shutil
@@ -15,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from facetem.analysis.analyze import Analysis
-from facetem.analysis.result import ParticleResult
+from facetem.analysis.result import ParticleResult, left_out_words
+from facetem.analysis.table import table_csv
 from facetem.core.errors import InputError
 from facetem.core.pixels import FIELD
 from facetem.data.crop import crop
@@ -187,55 +186,20 @@ def figure_parts(analysis: Analysis) -> tuple[list[Any], list[Any]]:
 
 
 def complete(particles: Sequence[ParticleResult]) -> list[ParticleResult]:
-    """Those that the edge does not cut: only their sizes are the particles' own."""
-    return [p for p in particles if not p.cut_by_edge]
+    """The whole ones: only their sizes are a particle's own."""
+    return [p for p in particles if p.whole]
+
+
+def left_out(particles: Sequence[ParticleResult]) -> str:
+    """How many are not among them, in words."""
+    cut = sum(p.cut_by_edge for p in particles)
+    return left_out_words(cut, len(particles) - cut - len(complete(particles)))
 
 
 def diameters_by_verdict(analysis: Analysis) -> dict[str, list[float]]:
     """Diameters [nm] of the complete particles of each verdict."""
     whole = complete(analysis.particles)
     return {name: [p.diameter_nm for p in whole if p.verdict == name] for name in verdict_colours(analysis)}
-
-
-def table_csv(particles: Sequence[ParticleResult]) -> str:
-    """The table with one row per particle; a column for each probability, named p_<shape>."""
-    shapes = list(particles[0].probabilities) if particles else []
-    columns = ["index", "verdict", "possible", "confidence", "most_probable_shape", "known", "x_nm", "y_nm",
-               "diameter_nm", "feret_nm", "circularity", "cut_by_edge", "family", "volume_diameter_nm", "facet_ratio",
-               "zone", "zone_angle_deg", "orientation_error_deg", "spacings_nm", "contrast", "out_of_focus_nm",
-               "remarks", *(f"p_{s}" for s in shapes)]  # fmt: skip
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    for p in particles:
-        row: dict[str, Any] = {
-            "index": p.index, "verdict": p.verdict.replace(" ", "_"), "possible": " ".join(p.possible),
-            "most_probable_shape": p.shape, "known": int(p.known),
-            "cut_by_edge": int(p.cut_by_edge), "remarks": "; ".join(p.remarks),
-            "spacings_nm": " ".join(f"{d:.4f}" for d in p.spacings_nm),
-        }  # fmt: skip
-        row |= {
-            name: f"{getattr(p, name):.3f}"
-            for name in ("x_nm", "y_nm", "diameter_nm", "feret_nm", "circularity")
-        }
-        row |= {
-            name: f"{value:.2f}"
-            for name in ("contrast", "out_of_focus_nm")
-            if (value := getattr(p, name)) is not None
-        }
-        row |= {"confidence": f"{p.confidence:.4f}"} | {
-            f"p_{s}": f"{v:.4f}" for s, v in p.probabilities.items()
-        }
-        if p.known:  # of what it has not learnt the network knows none of these
-            row |= {"family": p.family, "volume_diameter_nm": f"{p.volume_diameter_nm:.3f}"}
-            if p.facet_ratio is not None:
-                row["facet_ratio"] = f"{p.facet_ratio:.3f}"
-            if p.orientation_error_deg is not None:
-                row["orientation_error_deg"] = f"{p.orientation_error_deg:.1f}"
-            if p.zone is not None and p.zone_angle_deg is not None:
-                row |= {"zone": " ".join(map(str, p.zone)), "zone_angle_deg": f"{p.zone_angle_deg:.1f}"}
-        writer.writerow(row)
-    return text.getvalue()
 
 
 def result_dict(analysis: Analysis) -> dict[str, Any]:
@@ -251,6 +215,7 @@ def result_dict(analysis: Analysis) -> dict[str, Any]:
                 "verdict": particle.verdict,
                 "words": particle.words,
                 "lies": particle.lies,
+                "whole": particle.whole,
                 "contour_nm": contour,
             }
         )

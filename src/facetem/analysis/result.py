@@ -21,6 +21,7 @@ _LEAST_SEEN = 0.85  # a tetrahedron of 80 Å has a tenth of its area outside the
 _TOO_LARGE = (
     f"larger than the {FIELD * PIXEL / 10:.1f} nm that the networks see: outline and size may be a part's"
 )
+_NOT_CONVEX = "not convex: particles that overlap, or none"
 _CONVEX = 0.85  # of its convex hull that a particle fills: Marks decahedra with deep notches have 0.9
 _FARTHEST = 180.0  # Å from focus; the networks learnt up to 200
 
@@ -71,6 +72,12 @@ class ParticleResult:
         return verdict(self.judged, self.known, self.possible) == "accepted"
 
     @property
+    def whole(self) -> bool:
+        """Whether outline and size are one whole particle's, as far as the report knows: the edge does not cut it, the
+        networks saw all of it, and it is convex."""
+        return not self.cut_by_edge and not {_TOO_LARGE, _NOT_CONVEX} & set(self.remarks)
+
+    @property
     def verdict(self) -> str:
         """What is claimed, in words: the shape, "cannot tell", "none of these", or "not judged"."""
         told = verdict(self.judged, self.known, self.possible)
@@ -92,6 +99,14 @@ class ParticleResult:
     def words(self) -> str:
         """The verdict, and between which shapes one cannot tell."""
         return verdict_words(verdict(self.judged, self.known, self.possible), self.possible)
+
+
+def left_out_words(cut: int, doubtful: int) -> str:
+    """How many particles have no part in statistics of sizes, and why."""
+    told = [f"{cut} cut by the edge"] if cut else []
+    if doubtful:
+        told.append(f"{doubtful} with an outline that may be a part's, of several or of none")
+    return f"left out: {', '.join(told) or 'none'}"
 
 
 def what_hides(outline: Outline, seen: float) -> str:
@@ -126,7 +141,7 @@ def particle_result(
     elif not learnt.holds(outline.equivalent_diameter):
         remarks.append(f"outside the {learnt.size} of the training")
     if outline.solidity < _CONVEX:
-        remarks.append("not convex: particles that overlap, or none")
+        remarks.append(_NOT_CONVEX)
     if out_of_focus is not None and out_of_focus > _FARTHEST:
         remarks.append(f"about {out_of_focus / 10:.0f} nm from focus, at the end of what the networks learnt")
     if prediction.foreign is not None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from facetem.analysis.population import Difference, Fractions, compare_samples, shape_fractions
+from facetem.analysis.population import Fractions, shape_fractions
+from facetem.analysis.sample_page import sample_page
+from facetem.analysis.table import csv_text, digits_of, particle_of, table_columns, table_row
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 
@@ -26,34 +27,81 @@ QUANTILES = (0.05, 0.5, 0.95)
 
 
 @dataclass(frozen=True)
+class Source:
+    """A micrograph of a sample: the folder of its `report`, from that of the sample, what that says of it, and the
+    report of an earlier one that has the same contents."""
+
+    report: str
+    name: str
+    pixel_size_nm: float
+    warning: str
+    duplicate_of: str = ""
+
+    @property
+    def path(self) -> str:
+        """The name after the folders that it was found in."""
+        return (Path(self.report).parent / self.name).as_posix()
+
+
+@dataclass(frozen=True)
 class Sample:
     """Particles of one or many micrographs.
 
     Parameters
     ----------
     table
-        One row for each particle, with the `micrograph` that it is in and its `report`.
+        One row for each particle: the `micrograph` that it is in, its `report`, whether that is a `duplicate_of`
+        another, and what the table of one micrograph says of it (`facetem.analysis.table`).
     shapes, confusion
         The classes, and the classifier's errors on held-out images (true, named); None if its weights do not say.
     micrographs
-        The name of each by that of its report's folder; those without a particle are among them.
+        Those that could be analysed, also where no particle was found.
+    failed
+        The others: name and reason.
+    passed_over
+        The folders that were not looked into, in words.
     """
 
     table: pd.DataFrame
     shapes: tuple[str, ...]
     confusion: NDArray[np.int64] | None
-    micrographs: Mapping[str, str]
+    micrographs: Sequence[Source]
+    failed: Sequence[tuple[str, str]] = ()
+    passed_over: str = ""
+
+    @cached_property
+    def distinct(self) -> pd.DataFrame:
+        """The particles, those of identical micrographs once: seen twice, they are no further evidence."""
+        return self.table.query("duplicate_of.isnull()", engine="python")
+
+    @property
+    def duplicates(self) -> list[Source]:
+        """The micrographs that have the contents of an earlier one."""
+        return [one for one in self.micrographs if one.duplicate_of]
+
+    @property
+    def contents(self) -> str:
+        """How many particles of how many micrographs count, in words."""
+        n, of = len(self.distinct), len(self.micrographs) - len(self.duplicates)
+        return f"{n} particle{'' if n == 1 else 's'} of {of} micrograph{'' if of == 1 else 's'}"
+
+    @property
+    def duplicates_words(self) -> str:
+        """Which micrographs have the same contents; empty if all differ."""
+        told = ", ".join(f"{one.report} (same as {one.duplicate_of})" for one in self.duplicates)
+        number = f"{len(self.duplicates)} of {len(self.micrographs)} files"
+        return told and f"{number} identical to another, not counted again: {told}"
 
     @cached_property
     def named(self) -> pd.DataFrame:
         """The particles that resemble a learnt shape, by their most probable one, whether it was claimed or not: to
         leave out those of which one cannot tell would favour the shapes that are easily told."""
-        return self.table.query("judged and known") if len(self.table) else self.table
+        return self.distinct.query("known == 1")
 
     @property
     def counts(self) -> NDArray[np.int64]:
         """Particles (shape,) by what they were named."""
-        found = Counter(self.named["shape"]) if len(self.named) else Counter()
+        found = Counter(self.named["most_probable_shape"])
         return np.array([found[shape] for shape in self.shapes])
 
     @cached_property
@@ -66,14 +114,25 @@ class Sample:
     @property
     def verdicts(self) -> dict[str, int]:
         """Particles by what is claimed of them."""
-        return dict(Counter(self.table["verdict"]).most_common()) if len(self.table) else {}
+        return dict(Counter(self.distinct["verdict"]).most_common())
+
+    @property
+    def whole(self) -> pd.DataFrame:
+        """Those of `named` whose outline and size are one whole particle's."""
+        return self.named.query("whole == 1")
+
+    @property
+    def left_out(self) -> tuple[int, int]:
+        """The others of `named`: those that the edge cuts, and those of doubtful outline."""
+        cut = len(self.named.query("cut_by_edge == 1"))
+        return cut, len(self.named) - cut - len(self.whole)
 
     def sizes(self) -> pd.DataFrame:
-        """Projected and volume-equivalent diameters [nm] of the complete particles of each shape, and of all."""
+        """Projected and volume-equivalent diameters [nm] of the whole particles of each shape, and of all."""
         rows = []
-        whole = self.named.query("not cut_by_edge") if len(self.named) else self.named
+        whole = self.whole
         for shape in (*self.shapes, "all"):
-            some = whole if shape == "all" else whole[whole["shape"] == shape] if len(whole) else whole
+            some = whole if shape == "all" else whole[whole["most_probable_shape"] == shape]
             if not len(some):
                 continue
             row: dict[str, object] = {"shape": shape, "particles": len(some)}
@@ -91,8 +150,11 @@ class Sample:
         return {
             "schema": SCHEMA,
             "schema_version": SCHEMA_VERSION,
-            "micrographs": len(self.micrographs),
-            "particles": len(self.table),
+            "micrographs": len(self.micrographs) - len(self.duplicates),
+            "particles": len(self.distinct),
+            "sources": [asdict(one) for one in self.micrographs],
+            "failed": [{"name": name, "reason": reason} for name, reason in self.failed],
+            "passed_over": self.passed_over,
             "verdicts": self.verdicts,
             "shapes": list(self.shapes),
             "counts": self.counts.tolist(),
@@ -110,12 +172,13 @@ class Sample:
                     strict=True,
                 )
             ],
+            "sizes_left_out": dict(zip(("cut_by_edge", "doubtful_outline"), self.left_out, strict=True)),
             "sizes": json.loads(self.sizes().to_json(orient="records") or "[]"),
         }
 
 
-def read_sample(reports: Sequence[Path], confusion: NDArray[np.int64] | None) -> Sample:
-    """The particles in the folders that `save_analysis` wrote.
+def read_sample(reports: Sequence[Path], root: Path, confusion: NDArray[np.int64] | None) -> Sample:
+    """The particles in the folders that `save_analysis` wrote, all of them within `root`: m2 comes before m10.
 
     Raises
     ------
@@ -123,30 +186,44 @@ def read_sample(reports: Sequence[Path], confusion: NDArray[np.int64] | None) ->
         If a folder holds no result.
     """
     rows: list[dict[str, Any]] = []
-    names: dict[str, str] = {}
-    for folder in reports:
+    sources: list[Source] = []
+    seen: dict[tuple[str, int | None], str] = {}
+    for folder in sorted(reports, key=lambda folder: as_counted(folder.relative_to(root).as_posix())):
         try:
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-            particles, name = result["particles"], result["micrograph"]["name"]
-        except (OSError, ValueError, KeyError, TypeError):
+            particles = [table_row(particle_of(told)) for told in result["particles"]]
+            name, pixel = result["micrograph"]["name"], result["micrograph"]["pixel_size_nm"]
+            report = folder.relative_to(root).as_posix()
+            contents = (
+                result["provenance"].get("sha256", report),
+                result["micrograph"]["metadata"].get("frame"),
+            )
+            first = seen.setdefault(contents, report)
+            source = Source(report, name, pixel, result["warning"], "" if first == report else first)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise InputError(
                 f"{folder}: expected the result of an analysis, found none that is whole"
             ) from None
-        names[folder.name] = name
-        rows += [{"micrograph": name, "report": folder.name} | _flat(particle) for particle in particles]
-    return Sample(pd.DataFrame(rows), SHAPES, confusion, names)
+        sources.append(source)
+        of = {"micrograph": name, "report": report, "duplicate_of": source.duplicate_of or None}
+        rows += [of | particle for particle in particles]
+    return Sample(sample_table(rows), SHAPES, confusion, sources)
 
 
-def _flat(particle: dict[str, Any]) -> dict[str, Any]:
-    """A row of plain values."""
-    row = {
-        k: v for k, v in particle.items() if k not in ("contour_nm", "probabilities", "quaternion", "words")
-    }
-    for name in ("possible", "remarks", "spacings_nm"):
-        row[name] = "; ".join(map(str, particle[name]))
-    row["zone"] = None if particle["zone"] is None else " ".join(map(str, particle["zone"]))
-    row |= {f"q{axis}": value for axis, value in zip("wxyz", particle["quaternion"], strict=True)}
-    return row | {f"p_{shape}": chance for shape, chance in particle["probabilities"].items()}
+def as_counted(name: str) -> list[str | int]:
+    """A key to sort names by, the numbers in them as numbers."""
+    return [int(part) if part.isdecimal() else part.casefold() for part in re.split(r"(\d+)", name)]
+
+
+def sample_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of many micrographs, with the types of their columns whether there is a row or not."""
+    columns = list(
+        dict.fromkeys(
+            ["micrograph", "report", "duplicate_of", *table_columns([]), *(k for row in rows for k in row)]
+        )
+    )
+    kinds = {name: float for name in columns if digits_of(name) is not None}
+    return pd.DataFrame(rows, columns=columns).astype(kinds)
 
 
 def save_sample(sample: Sample, folder: Path) -> Path:
@@ -156,7 +233,8 @@ def save_sample(sample: Sample, folder: Path) -> Path:
     from facetem.figures.samples import fraction_bars, sizes_by_shape
 
     sample.table.to_parquet(folder / "particles.parquet")
-    sample.table.to_csv(folder / "particles.csv", index=False)
+    table = csv_text(list(sample.table), sample.table.to_dict("records"))
+    (folder / "particles.csv").write_text(table, encoding="utf-8")
     sample.sizes().to_csv(folder / "sizes.csv", index=False)
     (folder / JSON).write_text(json.dumps(sample.as_dict(), indent=1) + "\n", encoding="utf-8")
     pictures: dict[str, str] = {}
@@ -165,115 +243,14 @@ def save_sample(sample: Sample, folder: Path) -> Path:
         bars = fraction_bars(found.shapes, found.named, [(found.corrected, found.low, found.high)], [""])
         pictures["fractions"] = svg(bars).decode()
     if len(sample.sizes()):
-        whole = sample.named.query("not cut_by_edge")
-        values = {s: whole.loc[whole["shape"] == s, "diameter_nm"].tolist() for s in sample.shapes}
+        whole = sample.whole
+        values = {
+            shape: whole.loc[whole["most_probable_shape"] == shape, "diameter_nm"].tolist()
+            for shape in sample.shapes
+        }
         pictures["sizes"] = svg(sizes_by_shape(values)).decode()
     for name, text in pictures.items():
         (folder / f"{name}.svg").write_text(text, encoding="utf-8")
     page = folder / PAGE
-    page.write_text(_page(sample, pictures), encoding="utf-8")
+    page.write_text(sample_page(sample, pictures), encoding="utf-8")
     return page
-
-
-def load_counts(folder: Path) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
-    """Shapes, counts (shape,) and confusion (true, named) of the sample in a folder.
-
-    Raises
-    ------
-    InputError
-        If there is none that is whole, or its classifier does not state its errors.
-    """
-    path = folder / JSON if folder.is_dir() else folder
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected the {JSON} of facetem analyze: {error}") from None
-    if not isinstance(told, dict) or told.get("schema") != SCHEMA:
-        raise InputError(f"{path}: expected the {JSON} of facetem analyze, got something else")
-    try:
-        shapes, confusion = tuple(told["shapes"]), told["confusion"]
-        counts = np.array(told["counts"], dtype=np.int64)
-        table = None if confusion is None else np.array(confusion, dtype=np.int64)
-    except (KeyError, TypeError, ValueError):
-        raise _not_whole(path) from None
-    if table is None:
-        raise InputError(f"{path}: its classifier does not state its errors; analyse it with one that does")
-    k = len(shapes)
-    if not k or counts.shape != (k,) or table.shape != (k, k) or min(counts.min(), table.min()) < 0:
-        raise _not_whole(path)
-    return shapes, counts, table
-
-
-def _not_whole(path: Path) -> InputError:
-    return InputError(
-        f"{path}: expected the counts and the errors of every shape, found none that are whole; "
-        "run facetem analyze again"
-    )
-
-
-def compare_folders(first: Path, second: Path) -> Difference:
-    """How the sample in the second folder differs from that in the first.
-
-    Raises
-    ------
-    InputError
-        If a folder has no sample, none of its particles resembles a learnt shape, or they were read by different
-        classifiers.
-    """
-    shapes, one, confusion = load_counts(first)
-    others, other, its = load_counts(second)
-    if shapes != others or not np.array_equal(confusion, its):
-        raise InputError(
-            f"{second}: expected a sample that the classifier of {first} has read, got another's"
-        )
-    for folder, counts in ((first, one), (second, other)):
-        if not counts.sum():
-            raise InputError(
-                f"{folder}: expected at least one particle that resembles a learnt shape, got none; "
-                "there is nothing to compare"
-            )
-    return compare_samples(shapes, one, other, confusion)
-
-
-_MEANING = """<p>Fractions are of the particles that resemble a learnt shape, each by its most probable one.
-<b>Corrected</b> fractions account for the errors that the classifier made on held-out simulated images; their 95 %
-intervals hold the chance of which particles were seen and what those images do not tell of the errors. They know
-nothing of what the simulation leaves out, nor of shapes that were never learnt. Sizes are of complete particles.</p>"""
-
-
-def _page(sample: Sample, pictures: dict[str, str]) -> str:
-    style = files("facetem.analysis").joinpath("page.css").read_text(encoding="utf-8")
-    counted = Counter(sample.table["report"]) if len(sample.table) else Counter()
-    rows = "".join(
-        f'<tr><td><a href="{escape(report)}/report.html">{escape(name)}</a></td><td>{counted[report]}</td></tr>'
-        for report, name in sample.micrographs.items()
-    )
-    drawn = "".join(f"<figure>{text[text.index('<svg') :]}</figure>" for text in pictures.values())
-    claimed = ", ".join(f"{n} × {escape(name)}" for name, n in sample.verdicts.items())
-    n = len(sample.table)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{n} particles – facetem</title><style>{style}</style></head><body><main>"
-        f'<header><p class="brand">facetem</p><h1>{n} particles of {len(sample.micrographs)} micrographs</h1>'
-        f'<p class="summary">{claimed or "No particle found"}.</p></header>'
-        f"{drawn}{_fraction_table(sample.fractions)}"
-        f'<section class="prose"><h2>What these numbers mean</h2>{_MEANING}</section>'
-        f"<section><h2>Micrographs</h2><table><thead><tr><th>micrograph</th><th>particles</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></section>"
-        "</main></body></html>\n"
-    )
-
-
-def _fraction_table(found: Fractions | None) -> str:
-    if found is None:
-        return ""
-    rows = "".join(
-        f"<tr><td>{escape(shape.replace('_', ' '))}</td><td>{count}</td><td>{named:.3f}</td>"
-        f"<td>{mean:.3f} ({low:.3f} to {high:.3f})</td></tr>"
-        for shape, count, named, mean, low, high in zip(
-            found.shapes, found.counts, found.named, found.corrected, found.low, found.high, strict=True
-        )
-    )
-    head = "<tr><th>shape</th><th>named</th><th>fraction</th><th>corrected</th></tr>"
-    return f"<section><h2>Shapes</h2><table><thead>{head}</thead><tbody>{rows}</tbody></table></section>"

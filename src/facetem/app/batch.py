@@ -1,8 +1,7 @@
-"""`facetem analyze` over many files: what to read, where to write, and going on after a bad one."""
+"""`facetem analyze` over many files: side by side, going on after a bad one, and what is done is not done again."""
 
 import errno
 import json
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ import typer
 
 from facetem.analysis.analyze import Progress, analyze
 from facetem.analysis.report import FILES, RESULT, check_output, save_analysis
-from facetem.analysis.sample import read_sample, save_sample
+from facetem.analysis.sample import as_counted, read_sample, save_sample
 from facetem.app.command import (
     TOO_LARGE,
     check_not_input,
@@ -23,11 +22,11 @@ from facetem.app.command import (
     say_error,
     step_progress,
 )
+from facetem.app.micrographs import Batch, Task
 from facetem.app.pace import pace
 from facetem.app.results import particle_table
 from facetem.core.errors import InputError
 from facetem.data.digest import digest_of
-from facetem.data.formats import EXTENSIONS, frames_in
 from facetem.data.movies import movie_words
 from facetem.data.pool import executor_of, lost
 from facetem.learn.predictor import Classifier, load_classifier
@@ -42,71 +41,6 @@ def check_folder(folder: Path) -> None:
 
 
 GONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN)
-
-
-@dataclass(frozen=True)
-class Task:
-    """A micrograph to analyse, one frame of it if it is a movie taken apart, and the folder for its report."""
-
-    file: Path
-    folder: Path
-    frame: int | None = None
-
-
-def find_micrographs(paths: list[Path], output: Path, *, frames: bool = False) -> list[Task]:
-    """The micrographs among `paths` and in the folders among them, with `frames` every frame of a movie by itself.
-
-    The report of a single one goes into `output` itself, those of several into a folder each, named after the
-    file and the frame. Files of other types in a folder are passed over, with a note.
-
-    Raises
-    ------
-    InputError
-        If a path does not exist, or a folder holds no micrograph.
-    """
-    files: list[Path] = []
-    for path in paths:
-        files += _micrographs_in(path) if path.is_dir() and path.suffix.lower() != ".zspy" else [path]
-    if len(paths) == 1 and files == paths and not frames:
-        return [Task(paths[0], output)]
-    stems = Counter(file.stem for file in files)
-    names = [file.stem if stems[file.stem] == 1 else file.name for file in files]
-    twice = [name for name, n in Counter(names).items() if n > 1]
-    if twice:
-        raise InputError(
-            f"input: expected files of different names, got {twice[0]} more than once; analyse them apart"
-        )
-    named = zip(files, names, strict=True)
-    return [
-        task
-        for file, name in named
-        for task in (_frames(file, output / name) if frames else [Task(file, output / name)])
-    ]
-
-
-def _frames(file: Path, folder: Path) -> list[Task]:
-    """Every frame of a file; the file as it is if it has one, or cannot be read, which is said when its turn comes."""
-    try:
-        number = frames_in(file)
-    except InputError:
-        number = 1
-    if number == 1:
-        return [Task(file, folder)]
-    return [Task(file, folder.with_name(f"{folder.name}-{frame:04d}"), frame) for frame in range(number)]
-
-
-def _micrographs_in(folder: Path) -> list[Path]:
-    visible = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-    found = [p for p in visible if p.suffix.lower().lstrip(".") in EXTENSIONS]
-    series = {p.stem.rpartition("_")[0] for p in found if p.suffix.lower() == ".ser"}
-    # The emi of TIA holds no pixels but those of the ser files beside it.
-    found = [p for p in found if p.suffix.lower() != ".emi" or p.stem not in series]
-    if not found:
-        raise InputError(f"{folder}: expected files of type {', '.join(EXTENSIONS)}, got none")
-    others = [p.name for p in visible if p not in found and p.is_file()]
-    if others:
-        say_error(f"{folder}: passed over {', '.join(others)}, not of a type that is read")
-    return found
 
 
 @dataclass(frozen=True)
@@ -132,7 +66,7 @@ class Done:
 
 
 def analyze_batch(
-    batch: list[Task],
+    asked: Batch,
     output: Path,
     settings: Settings,
     *,
@@ -149,13 +83,14 @@ def analyze_batch(
     InputError
         If a report would be written over one of the micrographs, or no report can be written any more.
     """
+    batch = asked.tasks
     check_not_input([task.folder / name for task in batch for name in FILES], [task.file for task in batch])
     if [task.folder for task in batch] == [output]:  # one file, which fills the folder
         with step_progress(batch[0].file.name) as progress:
             result = analyze_job(batch[0], settings, progress)
         return int(_said(result).failed)
     waiting = [task for task in batch if not is_done(task, settings)]
-    failed: set[Path] = set()
+    failed: dict[Path, tuple[str, str]] = {}  # name and reason, by the folder of the report
     if len(waiting) < len(batch):
         typer.echo(f"{len(batch) - len(waiting)} of {len(batch)} micrographs were analysed before")
     with (
@@ -163,23 +98,33 @@ def analyze_batch(
         executor_of(min(workers, len(waiting)), dask if waiting else None, output) as executor,
     ):
         show(len(batch) - len(waiting), len(batch))
-        for done, (folder, result) in enumerate(
+        for done, (task, result) in enumerate(
             _results(waiting, settings, executor), len(batch) - len(waiting) + 1
         ):
             if result.hopeless:
                 kept = f"{done - 1 - len(failed)} of {len(batch)} are finished and kept"
                 raise InputError(f"{result.complaint}; stopped: {kept}, the same command goes on")
             if _said(result).failed:
-                failed.add(folder)
+                failed[task.folder] = task.file.name, reason_of(result.complaint, task.file)
             show(done, len(batch))
     reports = [task.folder for task in batch if task.folder not in failed]
     if reports:
         sample = read_sample(
-            reports, load_classifier(settings.classifier, device=settings.device).stated.confusion
+            reports, output, load_classifier(settings.classifier, device=settings.device).stated.confusion
         )
-        page = save_sample(sample, output)
-        typer.echo(f"{len(sample.table)} particles of {len(reports)} micrographs: {page}")
+        notes = sorted(failed.values(), key=lambda one: as_counted(one[0]))
+        page = save_sample(replace(sample, failed=notes, passed_over=asked.passed_over_words), output)
+        typer.echo(f"{sample.contents}: {page}")
+        if sample.duplicates:
+            typer.echo(sample.duplicates_words)
+    if asked.passed_over:
+        typer.echo(f"passed over: {asked.passed_over_words}; --recursive analyses them too")
     return len(failed)
+
+
+def reason_of(complaint: str, file: Path) -> str:
+    """What is said of a file, without its path."""
+    return complaint.partition(f"{file.name}: ")[2] or complaint
 
 
 def _said(done: Done) -> Done:
@@ -192,17 +137,17 @@ def _said(done: Done) -> Done:
 
 def _results(
     waiting: list[Task], settings: Settings, executor: Executor | None
-) -> Iterator[tuple[Path, Done]]:
+) -> Iterator[tuple[Task, Done]]:
     if executor is None:
         for task in waiting:
-            yield task.folder, analyze_job(task, settings)
+            yield task, analyze_job(task, settings)
         return
     begun = {executor.submit(analyze_job, _resolved(task), settings): task for task in waiting}
     try:
         for future in as_completed(begun):
             task = begun[future]
             try:
-                yield task.folder, future.result()
+                yield task, future.result()
             except lost():
                 raise InputError(
                     f"{task.file}: a process that worked on it was killed, for want of memory perhaps; the same goes on"

@@ -333,14 +333,18 @@ def analyze(
     frames: Annotated[
         bool, typer.Option("--frames", help="Every frame of a movie by itself; otherwise they are summed.")
     ] = False,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="Also what lies in the folders of a folder, however deep.")
+    ] = False,
 ) -> None:
     """Find, classify and measure every particle of one or many micrographs, and restore them. Several are summed up,
     and those analysed before are not analysed again."""
-    from facetem.app.batch import Settings, analyze_batch, check_folder, find_micrographs
+    from facetem.app.batch import Settings, analyze_batch, check_folder
+    from facetem.app.micrographs import find_micrographs
 
     hands = processes(workers, dask, device)
     check_folder(output)
-    batch = find_micrographs(paths, output, frames=frames)
+    batch = find_micrographs(paths, output, frames=frames, recursive=recursive)
     failed = analyze_batch(
         batch,
         output,
@@ -354,9 +358,9 @@ def analyze(
         dask=dask,
     )
     if failed:
-        if len(batch) > 1:
-            say_error(f"{failed} of {len(batch)} micrographs could not be analysed")
-        raise typer.Exit(1 if failed < len(batch) else 2)
+        if len(batch.tasks) > 1:
+            say_error(f"{failed} of {len(batch.tasks)} micrographs could not be analysed")
+        raise typer.Exit(1 if failed < len(batch.tasks) else 2)
 
 
 @app.command()

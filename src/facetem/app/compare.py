@@ -6,30 +6,28 @@ from pathlib import Path
 
 import typer
 
-from facetem.analysis.population import shape_fractions
-from facetem.analysis.sample import compare_folders, load_counts
+from facetem.analysis.comparing import compare_folders
 from facetem.app.command import check_suffix, whole_file
-from facetem.app.results import print_difference
+from facetem.app.results import print_comparison
 
 
 def run_compare(first: Path, second: Path, output: Path | None) -> None:
     """Print how the second sample differs from the first, and draw both."""
     if output is not None:
         check_suffix(output, (".svg", ".png"))
-    difference = compare_folders(first, second)
-    samples = [load_counts(folder) for folder in (first, second)]
-    print_difference(difference, (int(samples[0][1].sum()), int(samples[1][1].sum())))
+    found = compare_folders(first, second)
+    print_comparison(found)
     if output is None:
         return
     from facetem.figures import png, svg
     from facetem.figures.samples import fraction_bars
 
-    found = [shape_fractions(*sample) for sample in samples]
+    both = (found.first, found.second)
     figure = fraction_bars(
-        difference.shapes,
+        found.difference.shapes,
         None,
-        [(one.corrected, one.low, one.high) for one in found],
-        [first.name, second.name],
+        [(one.fractions.corrected, one.fractions.low, one.fractions.high) for one in both],
+        [f"{one.name}, n = {one.n}" for one in both],
     )
     with whole_file(output) as path:
         path.write_bytes(svg(figure) if output.suffix.lower() == ".svg" else png(figure))

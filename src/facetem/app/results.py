@@ -13,7 +13,7 @@ from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, NOT_JUDGED, listed
 
 if TYPE_CHECKING:
     from facetem.analysis.analyze import Analysis
-    from facetem.analysis.population import Difference
+    from facetem.analysis.comparing import Comparison
     from facetem.learn.predictor import Prediction
     from facetem.study.evaluation import Evaluation
 
@@ -94,16 +94,36 @@ def particle_table(analysis: "Analysis") -> str:
     return text.getvalue().rstrip()
 
 
-def print_difference(difference: "Difference", n: tuple[int, int]) -> None:
-    """How two samples differ, shape by shape."""
-    table = Table("shape", "second - first", "95 % interval", "")
-    for shape, mean, low, high in zip(
-        difference.shapes, difference.mean, difference.low, difference.high, strict=True
-    ):
-        sure = "differs" if shape in difference.sure else ""
-        table.add_row(shape_words(shape), f"{mean:+.3f}", f"{low:+.3f} to {high:+.3f}", sure)
-    Console().print(table)
-    typer.echo(f"{n[0]} particles in the first sample, {n[1]} in the second")
+def print_comparison(found: "Comparison") -> None:
+    """Two samples and their difference, shape by shape, and what to have in mind."""
+    one, other = found.first, found.second
+    table = Table(
+        "shape",
+        *(f"{sample.name}\n{sample.n} particles" for sample in (one, other)),
+        f"difference\n{other.name} - {one.name}",
+        "beyond\nchance",
+        title="Corrected fractions, with 95 % intervals",
+    )
+    difference = found.difference
+    for i, shape in enumerate(difference.shapes):
+        table.add_row(
+            shape_words(shape),
+            *(
+                f"{part.corrected[i]:.3f} ({part.low[i]:.3f} to {part.high[i]:.3f})"
+                for part in (one.fractions, other.fractions)
+            ),
+            f"{signed(difference.mean[i])} ({signed(difference.low[i])} to {signed(difference.high[i])})",
+            "differs" if shape in difference.sure else "",
+        )
+    Console(width=max(120, Console().width)).print(table)  # a broken table cannot be read
+    for note in found.notes:
+        typer.echo(f"note: {note}")
+
+
+def signed(value: float) -> str:
+    """A number with its sign, unless it is too small to have one."""
+    text = f"{value:+.3f}"
+    return text if float(text) else text[1:]
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:

@@ -19,7 +19,9 @@ from rsciio import hspy
 from facetem.analysis import report
 from facetem.analysis.analyze import Analysis, analyze
 from facetem.analysis.page import page
-from facetem.analysis.report import save_analysis, table_csv
+from facetem.analysis.report import save_analysis
+from facetem.analysis.result import _NOT_CONVEX, _TOO_LARGE
+from facetem.analysis.table import table_csv
 from facetem.data.micrograph import Micrograph, load_micrograph
 from facetem.learn.conformal import COVERAGE
 from facetem.learn.orientation import TOLD
@@ -136,6 +138,20 @@ def test_statistics_leave_out_what_the_edge_cuts(analysis: Analysis, text: str) 
     assert f"{np.mean(whole):.2f} ± {np.std(whole, ddof=1):.2f}" in statistics
 
 
+def test_statistics_leave_out_what_is_not_a_whole_particle(analysis: Analysis) -> None:
+    large, torn, *others = analysis.particles
+    doubted = [replace(large, remarks=(_TOO_LARGE,)), replace(torn, remarks=("dim", _NOT_CONVEX)), *others]
+    assert [p.whole for p in doubted] == [False, False, True, False]
+    two = [*doubted, others[0]]
+    outlines = [*analysis.outlines, analysis.outlines[2]]
+    text = Page(page(replace(analysis, particles=two, outlines=outlines))).text
+    statistics = text[text.index("Statistics") : text.index("Gallery")]
+    assert "none of these2100 %" in statistics
+    assert "Left out: 1 cut by the edge, 2 with an outline that may be a part's" in statistics
+    diameter = others[0].diameter_nm
+    assert f"Projected diameter {diameter:.2f} nm in the median ({diameter:.2f} to" in text
+
+
 def test_the_table_can_be_read(analysis: Analysis, saved: Path) -> None:
     with (saved / "particles.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
@@ -143,7 +159,7 @@ def test_the_table_can_be_read(analysis: Analysis, saved: Path) -> None:
     for row, particle in zip(rows, analysis.particles, strict=True):
         assert float(row["diameter_nm"]) == pytest.approx(particle.diameter_nm, abs=1e-3)
         assert float(row["x_nm"]) == pytest.approx(particle.x_nm, abs=1e-3)
-        assert float(row["p_cube"]) == pytest.approx(particle.probabilities["cube"], abs=1e-4)
+        assert row["p_cube"] == (f"{particle.probabilities['cube']:.4f}" if particle.judged else "")
         told = (row["family"], row["volume_diameter_nm"], row["zone"], row["zone_angle_deg"])
         assert told == (("single crystal", "6.100", "1 1 0", "12.3") if particle.known else 4 * ("",))
 

@@ -1,7 +1,9 @@
 """Samples: what several micrographs hold together."""
 
+import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 from facetem.analysis.analyze import Analysis
 from facetem.analysis.report import save_analysis
-from facetem.analysis.sample import Sample, compare_folders, read_sample, save_sample
+from facetem.analysis.sample import read_sample, save_sample
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 
@@ -34,7 +36,7 @@ def reports(report: Path, tmp_path: Path) -> list[Path]:
 def test_a_sample_counts_what_its_micrographs_hold(
     reports: list[Path], analysis: Analysis, tmp_path: Path
 ) -> None:
-    sample = read_sample(reports, CONFUSION)
+    sample = read_sample(reports, tmp_path, CONFUSION)
     known = [p for p in analysis.particles if p.known]
     assert len(sample.table) == 2 * len(analysis.particles)
     assert sample.shapes == SHAPES
@@ -46,7 +48,7 @@ def test_a_sample_counts_what_its_micrographs_hold(
     whole = [p for p in known if not p.cut_by_edge]
     assert sizes.loc["all", "particles"] == 2 * len(whole)
     assert sizes.loc["all", "diameter_nm_mean"] == pytest.approx(
-        np.mean([p.diameter_nm for p in whole]), abs=1e-6
+        np.mean([p.diameter_nm for p in whole]), abs=1e-3
     )
 
     page = save_sample(sample, tmp_path).read_text()
@@ -57,96 +59,133 @@ def test_a_sample_counts_what_its_micrographs_hold(
         "http://creativecommons.org", ""
     )
     table = pd.read_parquet(tmp_path / "particles.parquet")
+    kept = ["x_nm", "most_probable_shape", "confidence"]
     pd.testing.assert_frame_equal(
-        pd.read_csv(tmp_path / "particles.csv")[["x_nm", "shape"]], table[["x_nm", "shape"]]
+        pd.read_csv(tmp_path / "particles.csv")[kept], table[kept], check_dtype=False
     )
     told = json.loads((tmp_path / "sample.json").read_text())
     assert told["counts"] == sample.counts.tolist()
     assert sum(row["corrected"] for row in told["fractions"]) == pytest.approx(1)
 
 
-def test_without_the_errors_of_the_classifier_there_are_no_fractions(
-    reports: list[Path], tmp_path: Path
-) -> None:
-    sample = read_sample(reports, None)
-    assert sample.fractions is None
-    save_sample(sample, tmp_path)
-    with pytest.raises(InputError, match="does not state its errors"):
-        compare_folders(tmp_path, tmp_path)
+def test_the_table_is_that_of_the_micrographs_with_their_names(reports: list[Path], tmp_path: Path) -> None:
+    save_sample(read_sample(reports, tmp_path, CONFUSION), tmp_path)
+    told, each = (
+        list(csv.reader((path / "particles.csv").read_text().splitlines())) for path in (tmp_path, reports[0])
+    )
+    assert told[0] == ["micrograph", "report", "duplicate_of", *each[0]]
+    assert [row[3:] for row in told[1:]] == 2 * each[1:]
+    assert {tuple(row[:2]) for row in told[1:]} == {("discs & <co>.dm4", "one"), ("discs & <co>.dm4", "two")}
 
 
-def test_samples_are_compared_if_one_classifier_read_them(reports: list[Path], tmp_path: Path) -> None:
-    for name, confusion in (("a", CONFUSION), ("b", CONFUSION), ("c", CONFUSION + 1)):
-        (tmp_path / name).mkdir()
-        save_sample(read_sample(reports, confusion), tmp_path / name)
-    same = compare_folders(tmp_path / "a", tmp_path / "b")
-    assert same.sure == []
-    assert np.abs(same.mean).max() < 1e-9
-    with pytest.raises(InputError, match="expected a sample that the classifier of"):
-        compare_folders(tmp_path / "a", tmp_path / "c")
-    with pytest.raises(InputError, match=r"expected the sample\.json of facetem analyze"):
-        compare_folders(tmp_path / "a", tmp_path / "nowhere")
+def test_nothing_is_told_of_what_the_report_does_not_judge(reports: list[Path], tmp_path: Path) -> None:
+    save_sample(read_sample(reports[:1], tmp_path, CONFUSION), tmp_path)
+    rows = {
+        row["verdict"]: row for row in csv.DictReader((tmp_path / "particles.csv").read_text().splitlines())
+    }
+    claims = ["confidence", "possible", "family", "volume_diameter_nm", "facet_ratio", "zone", "qw"]
+    assert [rows["not_judged"][name] for name in (*claims, "most_probable_shape", "p_cube")] == 9 * [""]
+    assert [rows["none_of_these"][name] for name in claims] == 7 * [""]
+    assert rows["none_of_these"]["most_probable_shape"] == "icosahedron"  # the nearest, as the report says
+    assert all(rows["cube"][name] for name in claims)
 
 
-def emptied(report: Path, *, known: bool | None = None) -> Path:
-    """A report whose particles are none of these, or, without `known`, not there."""
-    result = json.loads((report / "result.json").read_text())
-    particles = [] if known is None else [p | {"known": known} for p in result["particles"]]
-    (report / "result.json").write_text(json.dumps(result | {"particles": particles}))
+def changed(report: Path, **changes: object) -> Path:
+    told = json.loads((report / "result.json").read_text())
+    (report / "result.json").write_text(json.dumps(told | changes))
     return report
 
 
-@pytest.mark.parametrize("known", [None, False], ids=["no particle", "none of these"])
-def test_a_sample_of_nothing_that_is_known_cannot_be_compared(
-    reports: list[Path], tmp_path: Path, known: bool | None
+def test_the_page_tells_what_became_of_every_file(report: Path, tmp_path: Path) -> None:
+    names = ("m10", "m2", "day 1/m#3")
+    reports = [shutil.copytree(report, tmp_path / name) for name in names]
+    changed(reports[0], warning="check the pixel <size>")
+    sample = read_sample(reports, tmp_path, CONFUSION)
+    assert [one.report for one in sample.micrographs] == ["day 1/m#3", "m2", "m10"]
+    assert sample.table["report"].unique().tolist() == ["day 1/m#3", "m2", "m10"]
+    sample = replace(sample, failed=[("torn.tif", "expected a tif, got <noise>")], passed_over="old (3)")
+    page = save_sample(sample, tmp_path).read_text()
+    rows = page[page.index("<h2>Micrographs") :].split("<tr>")[2:]
+    assert 'href="day%201/m%233/report.html">day 1/discs &amp; &lt;co&gt;.dm4</a>' in rows[0]
+    short = "1 × cube, 1 × icosahedron, 1 × none of these, 1 × not judged"
+    assert f"<td>4</td><td>{short}</td><td>0.05</td><td></td>" in rows[1]
+    assert "<td>check the pixel &lt;size&gt;</td>" in rows[2]
+    assert "<td>torn.tif</td><td>expected a tif, got &lt;noise&gt;</td>" in page
+    head = page[: page.index("</header>")]
+    assert "1 of 4 files could not be analysed" in head
+    assert "1 of 4 files came with a warning" in head
+    assert "passed over without --recursive: old (3)" in head
+    assert "td a { color: var(--accent); text-decoration: underline; }" in head
+    told = json.loads((tmp_path / "sample.json").read_text())
+    assert told["failed"] == [{"name": "torn.tif", "reason": "expected a tif, got <noise>"}]
+    assert [one["warning"] for one in told["sources"]] == ["", "", "check the pixel <size>"]
+
+
+def with_contents(report: Path, sha256: str, frame: int | None = None) -> Path:
+    told = json.loads((report / "result.json").read_text())
+    metadata = told["micrograph"]["metadata"] | {"frame": frame}
+    micrograph = told["micrograph"] | {"metadata": metadata}
+    return changed(report, provenance=told["provenance"] | {"sha256": sha256}, micrograph=micrograph)
+
+
+def test_identical_files_count_once(report: Path, tmp_path: Path) -> None:
+    names = ("a", "b", "c", "frame-0", "frame-1")
+    a, b, c, *frames = (shutil.copytree(report, tmp_path / name) for name in names)
+    kept = [with_contents(a, "1"), with_contents(c, "2")]
+    kept += [with_contents(frame, "3", k) for k, frame in enumerate(frames)]
+    alone, sample = (
+        read_sample(reports, tmp_path, CONFUSION) for reports in (kept, [*kept, with_contents(b, "1")])
+    )
+    assert alone.duplicates_words == ""
+    assert sample.duplicates_words == "1 of 5 files identical to another, not counted again: b (same as a)"
+    assert sample.contents == alone.contents == "16 particles of 4 micrographs"
+    assert (sample.counts.tolist(), sample.verdicts) == (alone.counts.tolist(), alone.verdicts)
+    pd.testing.assert_frame_equal(sample.sizes(), alone.sizes())
+    assert sample.table.query("duplicate_of == 'a'")["report"].tolist() == 4 * ["b"]  # still in the table
+    page = save_sample(sample, tmp_path).read_text()
+    assert (
+        "1 of 5 files identical to another, not counted again: b (same as a)."
+        in page[: page.index("</header>")]
+    )
+    assert "<td>not counted: the same file as a</td>" in page
+    told = json.loads((tmp_path / "sample.json").read_text())
+    assert (told["micrographs"], told["particles"]) == (4, 16)
+    assert [one["duplicate_of"] for one in told["sources"]] == ["", "a", "", "", ""]
+
+
+def test_sizes_are_of_whole_particles(report: Path, tmp_path: Path) -> None:
+    reports = [shutil.copytree(report, tmp_path / name) for name in ("a", "b")]
+    first, *others = json.loads((report / "result.json").read_text())["particles"]
+    assert first["known"]
+    torn = first | {"remarks": ["not convex: particles that overlap, or none"]}
+    cut = first | {"cut_by_edge": True}
+    changed(reports[1], particles=[torn, torn, cut, *others])
+    one, both = (read_sample(some, tmp_path, CONFUSION) for some in (reports[:1], reports))
+    n = len(one.whole)
+    assert (one.left_out, both.left_out) == ((0, 0), (1, 2))
+    assert both.sizes().set_index("shape").loc["all", "particles"] == 2 * n - 1
+    page = save_sample(both, tmp_path).read_text()
+    words = (
+        f"Sizes are of the {2 * n - 1} whole ones among these particles; left out: 1 cut by the edge, 2 with"
+    )
+    assert words in page
+    told = json.loads((tmp_path / "sample.json").read_text())
+    assert told["sizes_left_out"] == {"cut_by_edge": 1, "doubtful_outline": 2}
+
+
+def test_without_the_errors_of_the_classifier_there_are_no_fractions(
+    reports: list[Path], tmp_path: Path
 ) -> None:
-    for name, report in (("full", reports[0]), ("bare", emptied(reports[1], known=known))):
-        (tmp_path / name).mkdir()
-        save_sample(read_sample([report], CONFUSION), tmp_path / name)
-    told = json.loads((tmp_path / "bare" / "sample.json").read_text())
-    assert told["shapes"] == list(SHAPES)
-    assert told["counts"] == [0] * len(SHAPES)
-    for pair in (("full", "bare"), ("bare", "full")):
-        with pytest.raises(
-            InputError, match="bare: expected at least one particle that resembles a learnt shape"
-        ):
-            compare_folders(*(tmp_path / name for name in pair))
+    sample = read_sample(reports, tmp_path, None)
+    assert sample.fractions is None
+    save_sample(sample, tmp_path)
+    assert json.loads((tmp_path / "sample.json").read_text())["fractions"] is None
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        {"counts": None},
-        {"shapes": None},
-        {"shapes": []},
-        {"confusion": [[1, 2], [3]]},
-        {"confusion": [[1]]},
-        {"counts": ["many"] * len(SHAPES)},
-        {"counts": [-1] * len(SHAPES)},
-        "shapes",
-        "counts",
-        "confusion",
-    ],
-    ids=str,
-)
-def test_a_damaged_sample_is_named(tmp_path: Path, damage: str | dict[str, object]) -> None:
-    told = Sample(pd.DataFrame(), SHAPES, CONFUSION, {}).as_dict()
-    if isinstance(damage, str):
-        del told[damage]
-    else:
-        told |= damage
-    (tmp_path / "sample.json").write_text(json.dumps(told))
-    with pytest.raises(InputError, match=r"sample\.json: expected the counts and the errors of every shape"):
-        compare_folders(tmp_path, tmp_path)
-    (tmp_path / "sample.json").write_text("[]")
-    with pytest.raises(InputError, match=r"sample\.json: expected the sample\.json of facetem analyze"):
-        compare_folders(tmp_path, tmp_path)
-
-
-def test_a_result_that_is_not_whole_is_named(reports: list[Path]) -> None:
+def test_a_result_that_is_not_whole_is_named(reports: list[Path], tmp_path: Path) -> None:
     (reports[0] / "result.json").write_text("{")
     with pytest.raises(InputError, match="one: expected the result of an analysis"):
-        read_sample(reports, CONFUSION)
+        read_sample(reports, tmp_path, CONFUSION)
     shutil.rmtree(reports[0])
     with pytest.raises(InputError, match="one: expected the result of an analysis"):
-        read_sample(reports, CONFUSION)
+        read_sample(reports, tmp_path, CONFUSION)

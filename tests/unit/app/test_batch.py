@@ -11,7 +11,8 @@ import torch
 
 from facetem.analysis.analyze import _provenance
 from facetem.app import batch
-from facetem.app.batch import Done, Settings, Task, analyze_job, is_done
+from facetem.app.batch import Done, Settings, analyze_job, is_done
+from facetem.app.micrographs import Task
 from facetem.data.digest import digest_of
 from facetem.learn.weights_file import shipped
 

@@ -3,9 +3,12 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from facetem.app.results import print_prediction
+from facetem.analysis.comparing import Comparison, Counted
+from facetem.analysis.population import compare_samples
+from facetem.app.results import print_comparison, print_prediction, signed
 from facetem.atoms.shapes import SHAPES
 from facetem.learn.orientation import Orientation
 from facetem.learn.predictor import Prediction
@@ -60,3 +63,34 @@ def test_json_holds_families_diameter_and_orientation(capsys: pytest.CaptureFixt
         "fit": 0.9,
         "error_deg": None,
     }
+
+
+def test_two_samples_are_told_with_names_numbers_fractions_and_their_difference(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    errors = 36 * np.eye(len(SHAPES), dtype=int) + 1
+    counts = [np.array([{"cube": a, "twin": b}.get(s, 0) for s in SHAPES]) for a, b in ((40, 0), (2, 6))]
+    one, other = (
+        Counted(name, SHAPES, some, errors) for name, some in zip(("mon", "tue"), counts, strict=True)
+    )
+    print_comparison(Comparison(one, other, compare_samples(SHAPES, *counts, errors)))
+    told = capsys.readouterr().out
+    for words in (
+        "mon",
+        "40 particles",
+        "tue",
+        "tue - mon",
+        "beyond",
+        "note: 8 particles in tue: of fewer than 10",
+    ):
+        assert words in told
+    row = next(line for line in told.splitlines() if "cube " in line)
+    found, cube = one.fractions, SHAPES.index("cube")
+    assert f"{found.corrected[cube]:.3f} ({found.low[cube]:.3f} to {found.high[cube]:.3f})" in row
+    assert "differs" in row
+    assert "-0.000" not in told
+
+
+def test_nothing_has_no_sign() -> None:
+    told = [signed(x) for x in (-0.0004, 0.0, 0.0004, -0.001, 0.12)]
+    assert told == ["0.000", "0.000", "0.000", "-0.001", "+0.120"]
