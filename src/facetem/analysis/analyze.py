@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facetem.analysis.large import agreed, views_along
-from facetem.analysis.lattice import LatticeScale, lattice_scale, lattice_spacings
+from facetem.analysis.lattice import LatticeScale, lattice_scale, lattice_spots
 from facetem.analysis.particles import BLUR, SMALLEST, Outline, find_particles
 from facetem.analysis.result import ParticleResult, particle_result
 from facetem.analysis.view import View, beam_energy, contrast_around, out_of_focus
 from facetem.core.pixels import FIELD, PIXEL
 from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_of, resample
 from facetem.data.signals import Signal
-from facetem.learn.matter import Matter, metal_name
+from facetem.learn.matter import Matter
 
 if TYPE_CHECKING:
     from facetem.learn.predictor import Prediction
@@ -113,12 +113,7 @@ class Analysis:
     def _of_scale(self) -> str:
         if self.scale is None or not self.scale.disagrees:
             return ""
-        size = self.micrograph.sampling * self.scale.ratio / 10
-        return (
-            f"the lattice is that of {metal_name(self.scale.element)} if a pixel is {size:.4g} nm and not "
-            f"{self.micrograph.sampling / 10:.4g} nm: check the pixel size, or the metal; --sampling-nm {size:.4g} "
-            "analyses it so"
-        )
+        return self.scale.doubt(self.micrograph.sampling)
 
     @property
     def _of_pixels(self) -> str:
@@ -194,9 +189,7 @@ def analyze(
         2.2 * micrograph.sampling
     )  # a tenth above what its pixels could hold: there is no noise to compare with
     views = [View.of(outline, image.shape) for outline in outlines]
-    spacings = [
-        lattice_spacings(image[view.box], view.inside, sampling=PIXEL, finest=finest) for view in views
-    ]
+    spots = [lattice_spots(image[view.box], view.inside, sampling=PIXEL, finest=finest) for view in views]
     energy = beam_energy(micrograph)
     particles = [
         particle_result(
@@ -204,12 +197,12 @@ def analyze(
             prediction,
             learnt=learnt,
             seen=view.share_within(FIELD / 2, outline.centroid),
-            spacings=lattice,
+            spots=lattice,
             invented=restoration.support.within(view.inside, view.corner).invented,
             contrast=contrast_around(image[view.box], restoration.mask[view.box], view.inside),
             out_of_focus=out_of_focus(restoration, outline, energy),
         )
-        for outline, prediction, view, lattice in zip(outlines, predictions, views, spacings, strict=True)
+        for outline, prediction, view, lattice in zip(outlines, predictions, views, spots, strict=True)
     ]
     return Analysis(
         micrograph=micrograph,
@@ -219,7 +212,7 @@ def analyze(
         spread=np.asarray(restoration.spread, dtype=np.float32),
         mask=np.asarray(restoration.mask, dtype=np.float32),
         support=restoration.support,
-        scale=lattice_scale(spacings, learnt.elements),
+        scale=lattice_scale(spots, learnt.elements),
         particles=particles,
         outlines=outlines,
         learnt=learnt,

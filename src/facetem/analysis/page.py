@@ -17,6 +17,7 @@ from facetem.analysis.particles import SMALLEST
 from facetem.analysis.result import ParticleResult
 from facetem.data.movies import movie_words
 from facetem.learn.conformal import COVERAGE
+from facetem.learn.matter import metal_name
 
 _FAINT = "#9aa3ad"
 _WIDEST = 1200  # px of an image of the field on the page; restored.tif has all pixels
@@ -64,7 +65,9 @@ def _header(analysis: Analysis) -> str:
     facts = [
         f"{x:.1f} × {y:.1f} nm field",
         f"{nx} × {ny} px",
-        f"{micrograph.sampling / 10:.4g} nm/px" + (f" ({origin})" if origin else ""),
+        f"{micrograph.sampling / 10:.4g} nm/px"
+        + (f" ({origin})" if origin else "")
+        + f", {_checked(analysis)}",
     ]
     movie = movie_words(micrograph.metadata)
     if movie:
@@ -77,6 +80,17 @@ def _header(analysis: Analysis) -> str:
         f'<p class="facts">{" · ".join(facts)}</p><p class="summary">{_summary(analysis)}</p>'
         f"{_warning(analysis)}</header>"
     )
+
+
+def _checked(analysis: Analysis) -> str:
+    """Whether the lattice of the particles has anything to say of the pixel size."""
+    scale = analysis.scale
+    if scale is not None and scale.disagrees:
+        return "which the lattice contradicts"
+    if scale is None or not scale.agrees:
+        return "not checked: no lattice clear enough"
+    metal = f"{metal_name(scale.element)} {scale.metal_spacings[0] / 10:.4f} nm"
+    return f"which the lattice agrees with ({scale.spacing / 10:.4f} nm; {metal})"
 
 
 def _warning(analysis: Analysis) -> str:

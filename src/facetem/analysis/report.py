@@ -198,8 +198,8 @@ def table_csv(particles: Sequence[ParticleResult]) -> str:
     shapes = list(particles[0].probabilities) if particles else []
     columns = ["index", "verdict", "possible", "confidence", "most_probable_shape", "known", "x_nm", "y_nm",
                "diameter_nm", "feret_nm", "circularity", "cut_by_edge", "family", "volume_diameter_nm", "facet_ratio",
-               "zone", "zone_angle_deg", "orientation_error_deg", "spacings_nm", "contrast", "out_of_focus_nm",
-               "remarks", *(f"p_{s}" for s in shapes)]  # fmt: skip
+               "zone", "zone_angle_deg", "orientation_error_deg", "spacings_nm", "spot_signals", "contrast",
+               "out_of_focus_nm", "remarks", *(f"p_{s}" for s in shapes)]  # fmt: skip
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -209,6 +209,7 @@ def table_csv(particles: Sequence[ParticleResult]) -> str:
             "most_probable_shape": p.shape, "known": int(p.known),
             "cut_by_edge": int(p.cut_by_edge), "remarks": "; ".join(p.remarks),
             "spacings_nm": " ".join(f"{d:.4f}" for d in p.spacings_nm),
+            "spot_signals": " ".join(f"{signal:.0f}" for signal in p.spot_signals),
         }  # fmt: skip
         row |= {
             name: f"{getattr(p, name):.3f}"
@@ -265,7 +266,8 @@ def result_dict(analysis: Analysis) -> dict[str, Any]:
         "warning": analysis.warning,
         "lattice_scale": None
         if analysis.scale is None
-        else _plain(asdict(analysis.scale)) | {"disagrees": analysis.scale.disagrees},
+        else _plain(asdict(analysis.scale))
+        | {"agrees": analysis.scale.agrees, "disagrees": analysis.scale.disagrees},
         "lattice_windows": {
             "size_nm": round(analysis.support.window * scale, 4),
             "with_lattice": int((analysis.support.lattice > 0).sum()),

@@ -142,8 +142,8 @@ def _flat(particle: dict[str, Any]) -> dict[str, Any]:
     row = {
         k: v for k, v in particle.items() if k not in ("contour_nm", "probabilities", "quaternion", "words")
     }
-    for name in ("possible", "remarks", "spacings_nm"):
-        row[name] = "; ".join(map(str, particle[name]))
+    for name in ("possible", "remarks", "spacings_nm", "spot_signals"):
+        row[name] = "; ".join(map(str, particle.get(name, ())))  # signals are not in reports of before
     row["zone"] = None if particle["zone"] is None else " ".join(map(str, particle["zone"]))
     row |= {f"q{axis}": value for axis, value in zip("wxyz", particle["quaternion"], strict=True)}
     return row | {f"p_{shape}": chance for shape, chance in particle["probabilities"].items()}

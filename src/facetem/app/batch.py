@@ -15,6 +15,7 @@ import typer
 from facetem.analysis.analyze import Progress, analyze
 from facetem.analysis.report import FILES, RESULT, check_output, save_analysis
 from facetem.analysis.sample import read_sample, save_sample
+from facetem.analysis.sample_scale import sample_doubts
 from facetem.app.command import (
     TOO_LARGE,
     check_not_input,
@@ -177,6 +178,8 @@ def analyze_batch(
         sample = read_sample(reports, load_classifier(settings.classifier, device=settings.device).confusion)
         page = save_sample(sample, output)
         typer.echo(f"{len(sample.table)} particles of {len(reports)} micrographs: {page}")
+        for doubt in sample_doubts(reports):
+            say_error(doubt)
     return len(failed)
 
 
