@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from facetem.analysis.page_parts import number
 from facetem.analysis.population import Difference, Fractions, compare_samples, shape_fractions
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
@@ -254,8 +255,9 @@ def _page(sample: Sample, pictures: dict[str, str]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{n} particles – facetem</title><style>{style}</style></head><body><main>"
-        f'<header><p class="brand">facetem</p><h1>{n} particles of {len(sample.micrographs)} micrographs</h1>'
+        f"<title>{number(n, 'particle')} – facetem</title><style>{style}</style></head><body><main>"
+        f'<header><p class="brand">facetem</p><h1>{number(n, "particle")} of '
+        f"{number(len(sample.micrographs), 'micrograph')}</h1>"
         f'<p class="summary">{claimed or "No particle found"}.</p></header>'
         f"{drawn}{_fraction_table(sample.fractions)}"
         f'<section class="prose"><h2>What these numbers mean</h2>{_MEANING}</section>'

@@ -13,6 +13,7 @@ from pathlib import Path
 import typer
 
 from facetem.analysis.analyze import Progress, analyze
+from facetem.analysis.page_parts import number
 from facetem.analysis.report import FILES, RESULT, check_output, save_analysis
 from facetem.analysis.sample import read_sample, save_sample
 from facetem.analysis.sample_scale import sample_doubts
@@ -177,7 +178,7 @@ def analyze_batch(
     if reports:
         sample = read_sample(reports, load_classifier(settings.classifier, device=settings.device).confusion)
         page = save_sample(sample, output)
-        typer.echo(f"{len(sample.table)} particles of {len(reports)} micrographs: {page}")
+        typer.echo(f"{number(len(sample.table), 'particle')} of {number(len(reports), 'micrograph')}: {page}")
         for doubt in sample_doubts(reports):
             say_error(doubt)
     return len(failed)

@@ -157,7 +157,7 @@ def test_where_no_lattice_is_clear_enough_the_pixel_size_is_said_to_be_unchecked
 ) -> None:
     found = analyze(micrograph, **networks)
     assert found.scale is None
-    assert "not checked: no lattice clear enough" in page(found)
+    assert "not checked: no lattice is clear enough" in page(found)
     assert found.warning == ""
 
 

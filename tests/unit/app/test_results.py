@@ -1,10 +1,14 @@
 """What is printed of a prediction."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from facetem.app.results import print_prediction
+from facetem.analysis.analyze import Analysis
+from facetem.app.results import particle_table, print_prediction
 from facetem.atoms.shapes import SHAPES
 from facetem.learn.orientation import Orientation
 from facetem.learn.predictor import Prediction
@@ -40,3 +44,36 @@ def test_json_holds_families_diameter_and_orientation(capsys: pytest.CaptureFixt
         "fit": 0.9,
         "error_deg": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("coverage", "told"), [(0.9, "90%"), (0.95, "95%"), (0.999, "99.9%"), (0.9999, "99.99%")]
+)
+def test_a_coverage_is_not_rounded_to_a_promise_of_all(
+    coverage: float, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torn = replace(prediction(known=True), possible=("decahedron", "twin"), coverage=coverage)
+    print_prediction(torn, as_json=False)
+    assert f"(possible at {told} coverage)" in capsys.readouterr().out
+
+
+def test_the_table_has_both_diameters_of_known_particles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    row = {
+        "index": 1,
+        "x_nm": 5.0,
+        "y_nm": 5.0,
+        "diameter_nm": 5.63,
+        "volume_diameter_nm": 5.02,
+        "words": "cube",
+    }
+    rows = [SimpleNamespace(**row, known=known, confidence=0.98, remarks=()) for known in (True, False)]
+    told = particle_table(cast(Analysis, SimpleNamespace(particles=rows)))
+    assert "proj. (nm)" in told
+    assert "vol. (nm)" in told
+    assert [
+        ("5.6" in line, "5.0 " in line.split("│")[4]) for line in told.splitlines() if "cube" in line
+    ] == [
+        (True, True),
+        (True, False),
+    ]
