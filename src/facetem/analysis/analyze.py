@@ -65,6 +65,8 @@ class Analysis:
         In the same order.
     learnt : Matter
         What the classifier knows particles of.
+    inverted : bool
+        Whether nothing was found in the field, and particles in its negative.
     provenance : dict
         Version, weights, device, and what the file was: enough to repeat it.
     """
@@ -82,6 +84,7 @@ class Analysis:
     learnt: Matter
     provenance: dict[str, Any]
     sampling: float = PIXEL
+    inverted: bool = False
 
     def signal(self, name: str = "restored", *, outlines: bool = True) -> Any:
         """One of the images as a HyperSpy Signal2D, with the names, unit and place of the micrograph's axes.
@@ -107,13 +110,24 @@ class Analysis:
     def warning(self) -> str:
         """A sentence if the lattice contradicts the pixel size, and one if the micrograph as a whole looks unlike what
         the networks learnt from; else empty."""
-        return "; ".join(text for text in (self._of_scale, self._of_pixels, self._of_shapes) if text)
+        return "; ".join(
+            text for text in (self._of_scale, self._of_contrast, self._of_pixels, self._of_shapes) if text
+        )
 
     @property
     def _of_scale(self) -> str:
         if self.scale is None or not self.scale.disagrees:
             return ""
         return self.scale.doubt(self.micrograph.sampling)
+
+    @property
+    def _of_contrast(self) -> str:
+        if not self.inverted:
+            return ""
+        return (
+            "no particle was found, but the negative of this image shows some: the contrast may be inverted, so give "
+            "the image as the camera recorded it"
+        )
 
     @property
     def _of_pixels(self) -> str:
@@ -176,6 +190,7 @@ def analyze(
         image, progress=lambda done, total: tell("restore", done, total), views=RESTORER_VIEWS
     )
     outlines = outlines_in(restoration.mask)
+    inverted = not outlines and _particles_in_negative(image, restorer)
     classifier = classifier or _shipped_classifier(device)
     learnt: Matter = getattr(classifier, "matter", None) or Matter()  # others' need not say
     predictions: list[Prediction] = []
@@ -217,7 +232,14 @@ def analyze(
         outlines=outlines,
         learnt=learnt,
         provenance=_provenance(source, classifier, restorer) | {"learnt": learnt.as_dict()},
+        inverted=inverted,
     )
+
+
+def _particles_in_negative(image: NDArray[np.float32], restorer: ContrastRestorer) -> bool:
+    """Whether the restorer marks particles in the image with dark and bright exchanged."""
+    negative = 2 * image.mean(dtype=np.float64) - image
+    return bool(outlines_in(restorer.restore(negative.astype(image.dtype), views=RESTORER_VIEWS).mask))
 
 
 def outlines_in(mask: NDArray[np.float32]) -> list[Outline]:

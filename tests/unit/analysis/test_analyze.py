@@ -161,6 +161,19 @@ def test_where_no_lattice_is_clear_enough_the_pixel_size_is_said_to_be_unchecked
     assert found.warning == ""
 
 
+def test_an_inverted_image_is_suspected_where_its_negative_shows_particles(
+    micrograph: Micrograph, networks: dict[str, Any]
+) -> None:
+    bright = analyze(200 - micrograph.image, sampling=micrograph.sampling, **networks)
+    assert bright.particles == []
+    assert bright.inverted
+    assert "the contrast may be inverted" in bright.warning
+    empty = np.random.default_rng(0).normal(100, 4, (300, 300))
+    found = analyze(empty, sampling=0.4, **networks)
+    assert (found.particles, found.inverted, found.warning) == ([], False, "")
+    assert not analyze(micrograph, **networks).inverted
+
+
 def test_a_report_names_the_metal_that_its_classifier_has_learnt(
     micrograph: Micrograph, networks: dict[str, Any]
 ) -> None:
