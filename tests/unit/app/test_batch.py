@@ -89,3 +89,18 @@ def test_the_line_of_a_movie_says_what_was_summed(task: Task, monkeypatch: pytes
     monkeypatch.setattr(batch, "save_analysis", lambda found, folder: None)
     line = analyze_job(task, Settings()).line
     assert line.startswith("a.tif (sum of 6 frames, drift 43.8 × 3.9 px): 0 particles; report in")
+
+
+def test_what_many_micrographs_say_of_their_pixel_size_is_printed_with_singulars_where_they_belong(
+    task: Task, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample = SimpleNamespace(table=[1])
+    monkeypatch.setattr(batch, "is_done", lambda task, settings: True)
+    monkeypatch.setattr(batch, "load_classifier", lambda *args, **options: SimpleNamespace(confusion=None))
+    monkeypatch.setattr(batch, "read_sample", lambda reports, confusion: sample)
+    monkeypatch.setattr(batch, "save_sample", lambda sample, folder: folder / "index.html")
+    monkeypatch.setattr(batch, "sample_doubts", lambda reports: ["2 micrographs together: too large"])
+    assert batch.analyze_batch([task], task.folder.parent, Settings()) == 0
+    told = capsys.readouterr()
+    assert "1 particle of 1 micrograph:" in told.out
+    assert "2 micrographs together: too large" in told.err
