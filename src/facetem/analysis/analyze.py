@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facetem.analysis.large import agreed, views_along
-from facetem.analysis.lattice import LatticeScale, lattice_scale, lattice_spacings
+from facetem.analysis.lattice import LatticeScale, lattice_scale, lattice_spots
 from facetem.analysis.particles import BLUR, SMALLEST, Outline, find_particles
 from facetem.analysis.result import ParticleResult, particle_result
 from facetem.analysis.view import View, beam_energy, contrast_around, out_of_focus
 from facetem.core.pixels import FIELD, PIXEL
 from facetem.data.micrograph import Micrograph, micrograph_of, resample
 from facetem.data.signals import Signal
-from facetem.learn.matter import Matter, metal_name
+from facetem.learn.matter import Matter
 
 if TYPE_CHECKING:
     from facetem.learn.predictor import Prediction
@@ -65,6 +65,8 @@ class Analysis:
         In the same order.
     learnt : Matter
         What the classifier knows particles of.
+    inverted : bool
+        Whether nothing was found in the field, and particles in its negative.
     provenance : dict
         Version, weights, device, and what the file was: enough to repeat it.
     """
@@ -82,6 +84,7 @@ class Analysis:
     learnt: Matter
     provenance: dict[str, Any]
     sampling: float = PIXEL
+    inverted: bool = False
 
     def signal(self, name: str = "restored", *, outlines: bool = True) -> Any:
         """One of the images as a HyperSpy Signal2D, with the names, unit and place of the micrograph's axes.
@@ -107,17 +110,23 @@ class Analysis:
     def warning(self) -> str:
         """A sentence if the lattice contradicts the pixel size, and one if the micrograph as a whole looks unlike what
         the networks learnt from; else empty."""
-        return "; ".join(text for text in (self._of_scale, self._of_pixels, self._of_shapes) if text)
+        return "; ".join(
+            text for text in (self._of_scale, self._of_contrast, self._of_pixels, self._of_shapes) if text
+        )
 
     @property
     def _of_scale(self) -> str:
         if self.scale is None or not self.scale.disagrees:
             return ""
-        size = self.micrograph.sampling * self.scale.ratio / 10
+        return self.scale.doubt(self.micrograph.sampling)
+
+    @property
+    def _of_contrast(self) -> str:
+        if not self.inverted:
+            return ""
         return (
-            f"the lattice is that of {metal_name(self.scale.element)} if a pixel is {size:.4g} nm and not "
-            f"{self.micrograph.sampling / 10:.4g} nm: check the pixel size, or the metal; --sampling-nm {size:.4g} "
-            "analyses it so"
+            "no particle was found, but the negative of this image shows some: the contrast may be inverted, so give "
+            "the image as the camera recorded it"
         )
 
     @property
@@ -181,6 +190,7 @@ def analyze(
         image, progress=lambda done, total: tell("restore", done, total), views=RESTORER_VIEWS
     )
     outlines = outlines_in(restoration.mask)
+    inverted = not outlines and _particles_in_negative(image, restorer)
     classifier = classifier or _shipped_classifier(device)
     learnt: Matter = getattr(classifier, "matter", None) or Matter()  # others' need not say
     predictions: list[Prediction] = []
@@ -196,9 +206,7 @@ def analyze(
         2.2 * micrograph.sampling
     )  # a tenth above what its pixels could hold: there is no noise to compare with
     views = [View.of(outline, image.shape) for outline in outlines]
-    spacings = [
-        lattice_spacings(image[view.box], view.inside, sampling=PIXEL, finest=finest) for view in views
-    ]
+    spots = [lattice_spots(image[view.box], view.inside, sampling=PIXEL, finest=finest) for view in views]
     energy = beam_energy(micrograph)
     particles = [
         particle_result(
@@ -206,12 +214,12 @@ def analyze(
             prediction,
             learnt=learnt,
             seen=view.share_within(FIELD / 2, outline.centroid),
-            spacings=lattice,
+            spots=lattice,
             invented=restoration.support.within(view.inside, view.corner).invented,
             contrast=contrast_around(image[view.box], restoration.mask[view.box], view.inside),
             out_of_focus=out_of_focus(restoration, outline, energy),
         )
-        for outline, prediction, view, lattice in zip(outlines, predictions, views, spacings, strict=True)
+        for outline, prediction, view, lattice in zip(outlines, predictions, views, spots, strict=True)
     ]
     return Analysis(
         micrograph=micrograph,
@@ -221,12 +229,19 @@ def analyze(
         spread=np.asarray(restoration.spread, dtype=np.float32),
         mask=np.asarray(restoration.mask, dtype=np.float32),
         support=restoration.support,
-        scale=lattice_scale(spacings, learnt.elements),
+        scale=lattice_scale(spots, learnt.elements),
         particles=particles,
         outlines=outlines,
         learnt=learnt,
         provenance=_provenance(source, classifier, restorer) | {"learnt": learnt.as_dict()},
+        inverted=inverted,
     )
+
+
+def _particles_in_negative(image: NDArray[np.float32], restorer: ContrastRestorer) -> bool:
+    """Whether the restorer marks particles in the image with dark and bright exchanged."""
+    negative = 2 * image.mean(dtype=np.float64) - image
+    return bool(outlines_in(restorer.restore(negative.astype(image.dtype), views=RESTORER_VIEWS).mask))
 
 
 def outlines_in(mask: NDArray[np.float32]) -> list[Outline]:

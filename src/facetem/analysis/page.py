@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections import Counter
 from html import escape
 from importlib.resources import files
@@ -13,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facetem.analysis.analyze import Analysis
+from facetem.analysis.page_parts import dot, embed, meter, number, picture, shape_words
 from facetem.analysis.particles import SMALLEST
 from facetem.analysis.result import ParticleResult
 from facetem.data.movies import movie_words
 from facetem.learn.conformal import COVERAGE
+from facetem.learn.matter import metal_name
 
 _FAINT = "#9aa3ad"
-_WIDEST = 1200  # px of an image of the field on the page; restored.tif has all pixels
 
 
 def page(analysis: Analysis) -> str:
@@ -64,7 +64,9 @@ def _header(analysis: Analysis) -> str:
     facts = [
         f"{x:.1f} × {y:.1f} nm field",
         f"{nx} × {ny} px",
-        f"{micrograph.sampling / 10:.4g} nm/px" + (f" ({origin})" if origin else ""),
+        f"{micrograph.sampling / 10:.4g} nm/px"
+        + (f" ({origin})" if origin else "")
+        + f", {_checked(analysis)}",
     ]
     movie = movie_words(micrograph.metadata)
     if movie:
@@ -77,6 +79,17 @@ def _header(analysis: Analysis) -> str:
         f'<p class="facts">{" · ".join(facts)}</p><p class="summary">{_summary(analysis)}</p>'
         f"{_warning(analysis)}</header>"
     )
+
+
+def _checked(analysis: Analysis) -> str:
+    """Whether the lattice of the particles has anything to say of the pixel size."""
+    scale = analysis.scale
+    if scale is not None and scale.disagrees:
+        return "which the lattice contradicts"
+    if scale is None or not scale.agrees:
+        return "not checked: no lattice is clear enough"
+    metal = f"{metal_name(scale.element)} {scale.metal_spacings[0] / 10:.4f} nm"
+    return f"which the lattice agrees with ({scale.spacing / 10:.4f} nm; {metal})"
 
 
 def _warning(analysis: Analysis) -> str:
@@ -97,19 +110,20 @@ def _summary(analysis: Analysis) -> str:
         ("not judged", sum(not p.judged for p in particles)),
     ):
         shapes += [f"{n} {words}"] if n else []
-    text = f"<b>{_number(len(particles), 'particle')}</b>: {', '.join(shapes)}."
+    text = f"<b>{number(len(particles), 'particle')}</b>: {', '.join(shapes)}."
     whole = [p.diameter_nm for p in particles if p.whole]
     if len(whole) == 1:
         text += f" Projected diameter {whole[0]:.2f} nm."
     elif whole:
         text += f" Projected diameter {median(whole):.2f} nm in the median ({min(whole):.2f} to {max(whole):.2f} nm)."
+    volume = [p.volume_diameter_nm for p in particles if p.known and not p.cut_by_edge]
+    if volume:
+        text += f" Volume-equivalent {median(volume):.2f} nm" + (
+            " in the median." if len(volume) > 1 else "."
+        )
     if cut:
-        text += f" {_number(cut, 'particle')} cut by the edge."
+        text += f" {number(cut, 'particle')} cut by the edge."
     return text
-
-
-def _number(n: int, noun: str) -> str:
-    return f"{n} {noun}" + ("" if n == 1 else "s")
 
 
 def _fields(analysis: Analysis, colours: dict[str, str]) -> str:
@@ -133,13 +147,13 @@ def _fields(analysis: Analysis, colours: dict[str, str]) -> str:
         ),
     )
     panels = "".join(
-        f'<figure><div class="field"><img alt="{title}" src="{_image(image, levels)}">'
+        f'<figure><div class="field"><img alt="{title}" src="{picture(image, levels)}">'
         f'<svg viewBox="-0.5 -0.5 {nx} {ny}" style="--u:{nx / 100:.2f}px">{paths}'
         f"{_scale_bar(nx, ny, analysis.sampling)}</svg></div><figcaption>{title}{note}</figcaption></figure>"
         for title, image, levels, note in pictures
     )
     present = [v for v in colours if any(p.verdict == v for p in analysis.particles)]
-    legend = "".join(f"<li>{_dot(colours[v])}{escape(v)}</li>" for v in present)
+    legend = "".join(f"<li>{dot(colours[v])}{escape(v)}</li>" for v in present)
     switch = (
         '<label class="switch"><input type="checkbox" id="outlines" checked> outlines</label>'
         if present
@@ -173,7 +187,8 @@ def _tooltip(p: ParticleResult) -> str:
 def _table(particles: list[ParticleResult], colours: dict[str, str]) -> str:
     heads = [
         ("#", "number"), ("Shape", "text"), ("Confidence", "number"), ("Second best", "text"),
-        ("Diameter (nm)", "number"), ("Feret (nm)", "number"), ("Circularity", "number"),
+        ("Projected (nm)", "number"), ("Volume-eq. (nm)", "number"), ("Feret (nm)", "number"),
+        ("Circularity", "number"),
         ("x, y (nm)", ""), ("Remarks", "text"),
     ]  # fmt: skip
     head = "".join(
@@ -191,18 +206,19 @@ def _row(p: ParticleResult, colour: str) -> str:
     ranked = sorted(p.probabilities.items(), key=lambda item: -item[1])
     best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
     if p.known:
-        sure = f"{_meter(p.confidence, colour)}{p.confidence:.0%}"
-        other = f"{_words(second[0])} {second[1]:.0%}" if second and second[1] >= 0.005 else "–"
+        sure = f"{meter(p.confidence, colour)}{p.confidence:.0%}"
+        other = f"{shape_words(second[0])} {second[1]:.0%}" if second and second[1] >= 0.005 else "–"
     elif not p.judged:
         sure, other = "–", "–"
     else:
-        sure, other = "–", f'<span class="soft">nearest: {_words(best[0])} {best[1]:.0%}</span>'
+        sure, other = "–", f'<span class="soft">nearest: {shape_words(best[0])} {best[1]:.0%}</span>'
     cells = [
         (p.index, f'<a href="#p{p.index}">{p.index}</a>', "n"),
-        (p.words, _dot(colour) + escape(p.words), ""),
+        (p.words, dot(colour) + escape(p.words), ""),
         (p.confidence if p.known else -1, sure, "n"),
         ("", other, ""),
         (p.diameter_nm, f"{p.diameter_nm:.2f}", "n"),
+        (p.volume_diameter_nm if p.known else -1, f"{p.volume_diameter_nm:.2f}" if p.known else "–", "n"),
         (p.feret_nm, f"{p.feret_nm:.2f}", "n"),
         (p.circularity, f"{p.circularity:.2f}", "n"),
         ("", f"{p.x_nm:.1f}, {p.y_nm:.1f}", "n"),
@@ -219,7 +235,9 @@ def _nothing(analysis: Analysis) -> str:
     return (
         '<section class="prose"><h2>Particles</h2><p>The restorer marked no particle of at least '
         f"{SMALLEST / 10:g} nm in this field. "
-        "If there is one, check the pixel size first; the networks know particles of "
+        f"If there is one, the pixel size may be wrong (it is said to be {analysis.micrograph.sampling / 10:.4g} nm), "
+        "or the image inverted: the networks expect bright field, as the camera records it, and not its negative. They "
+        "know particles of "
         f"{escape(analysis.learnt.metal)} of {analysis.learnt.size} on amorphous carbon.</p></section>"
     )
 
@@ -236,7 +254,7 @@ def _statistics(analysis: Analysis, colours: dict[str, str]) -> str:
         if diameters:
             share = 100 * len(diameters) / len(whole)
             rows += (
-                f'<tr><td>{_dot(colours[verdict])}{escape(verdict)}</td><td class="n">{len(diameters)}</td>'
+                f'<tr><td>{dot(colours[verdict])}{escape(verdict)}</td><td class="n">{len(diameters)}</td>'
                 f'<td class="n">{share:.0f} %</td><td class="n">{_mean_sd(diameters)}</td></tr>'
             )
     every = [p.diameter_nm for p in whole]
@@ -244,12 +262,12 @@ def _statistics(analysis: Analysis, colours: dict[str, str]) -> str:
         f'<tr class="total"><td>all</td><td class="n">{len(whole)}</td><td class="n">100 %</td>'
         f'<td class="n">{_mean_sd(every)}</td></tr>'
     )
-    chart = _embed(png(size_histogram(diameters_by_verdict(analysis), colours), dpi=170))
+    chart = embed(png(size_histogram(diameters_by_verdict(analysis), colours), dpi=170))
     return (
         '<section class="wide"><h2>Statistics of the complete particles</h2><p class="soft">'
-        f'{left_out(analysis.particles).capitalize()}.</p><div class="stats"><table><thead><tr>'
-        "<th>Shape</th><th>Number</th><th>Share</th><th>Diameter (nm), mean ± s.d.</th></tr></thead>"
-        f'<tbody>{rows}{total}</tbody></table><img alt="size histogram" src="{chart}"></div></section>'
+        f'{left_out(analysis.particles).capitalize()}.</p><div class="stats"><div class="scroll"><table><thead><tr>'
+        "<th>Shape</th><th>Number</th><th>Share</th><th>Projected diameter (nm), mean ± s.d.</th></tr></thead>"
+        f'<tbody>{rows}{total}</tbody></table></div><img alt="size histogram" src="{chart}"></div></section>'
     )
 
 
@@ -258,16 +276,25 @@ def _mean_sd(values: list[float]) -> str:
 
 
 def _measures(p: ParticleResult) -> str:
-    told = [f"{p.diameter_nm:.2f} nm", f"Feret {p.feret_nm:.2f} nm"]
-    if p.contrast is not None:
-        told.append(f"contrast {p.contrast:.1f}")
-    if p.out_of_focus_nm is not None:
-        told.append(f"about {p.out_of_focus_nm:.0f} nm from focus")
+    """What was measured of a particle, and what the network says of one that it knows, by their names."""
+    told = {"Projected diameter": f"{p.diameter_nm:.2f} nm"}
+    if p.known:
+        told |= {"Volume-equivalent": f"{p.volume_diameter_nm:.2f} nm", "Family": p.family}
+    told["Feret diameter"] = f"{p.feret_nm:.2f} nm"
+    if p.spacings_nm:
+        # Several spots of a kind have one spacing.
+        shown = dict.fromkeys(f"{spacing:.3f}" for spacing in p.spacings_nm)
+        told["Lattice spacings"] = f"{', '.join(shown)} nm"
     if p.lies:
-        told.append(p.lies)
+        told["Orientation"] = p.lies
     if p.known and p.facet_ratio is not None:
-        told.append(f"d{{100}}/d{{111}} {p.facet_ratio:.2f}")
-    return " · ".join(told)
+        told["d{100}/d{111}"] = f"{p.facet_ratio:.2f}"
+    if p.contrast is not None:
+        told["Contrast"] = f"{p.contrast:.1f}"
+    if p.out_of_focus_nm is not None:
+        told["From focus"] = f"about {p.out_of_focus_nm:.0f} nm"
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in told.items())
+    return f'<dl class="measures">{rows}</dl>'
 
 
 def _gallery(analysis: Analysis, colours: dict[str, str]) -> str:
@@ -278,8 +305,8 @@ def _gallery(analysis: Analysis, colours: dict[str, str]) -> str:
     cards = ""
     for p, card in zip(analysis.particles, figure_parts(analysis)[1], strict=True):
         bars = "".join(
-            f"<li><span>{_words(name)}</span>"
-            f"{_meter(value, colours[p.verdict] if p.known and name in p.possible else _FAINT)}"
+            f"<li><span>{shape_words(name)}</span>"
+            f"{meter(value, colours[p.verdict] if p.known and name in p.possible else _FAINT)}"
             f'<span class="n">{value:.0%}</span></li>'
             for name, value in p.probabilities.items()
         )
@@ -288,10 +315,10 @@ def _gallery(analysis: Analysis, colours: dict[str, str]) -> str:
         note = f'<p class="soft">{escape("; ".join(p.remarks))}</p>' if p.remarks else ""
         cards += (
             f'<article id="p{p.index}" data-p="{p.index}"><h3><span class="no">{p.index}</span>'
-            f"{_dot(colours[p.verdict])}{escape(p.words)}{sure}</h3>"
-            f'<div class="crops"><img alt="micrograph" src="{_image(card.noisy)}">'
-            f'<img alt="restored" src="{_image(card.restored)}"></div>{bars}'
-            f'<p class="soft">{_measures(p)}</p>{note}</article>'
+            f"{dot(colours[p.verdict])}{escape(p.words)}{sure}</h3>"
+            f'<div class="crops"><img alt="micrograph" src="{picture(card.noisy)}">'
+            f'<img alt="restored" src="{picture(card.restored)}"></div>{bars}'
+            f"{_measures(p)}{note}</article>"
         )
     size = analysis.sampling * len(figure_parts(analysis)[1][0].noisy) / 10
     return (
@@ -302,8 +329,9 @@ def _gallery(analysis: Analysis, colours: dict[str, str]) -> str:
 
 
 def _provenance(analysis: Analysis) -> str:
-    words = {"facetem": "facetem version", "sha256": "SHA-256 of the file"}
+    words = {"facetem": "facetem version", "sha256": "SHA-256 of the file", "learnt": "particles learnt from"}
     told: dict[str, Any] = dict(analysis.provenance)
+    told["learnt"] = f"{analysis.learnt.metal}, {analysis.learnt.size}"
     told |= {key.replace("_", " "): value for key, value in analysis.micrograph.metadata.items()}
     rows = "".join(
         f"<dt>{escape(words.get(key, key))}</dt><dd>{_value(value)}</dd>" for key, value in told.items()
@@ -317,25 +345,3 @@ def _value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return " × ".join(_value(v) for v in value)
     return escape(f"{value:g}" if isinstance(value, float) else str(value))
-
-
-def _words(shape: str) -> str:
-    return escape(shape.replace("_", " "))
-
-
-def _meter(share: float, colour: str) -> str:
-    return f'<span class="meter"><i style="width:{100 * share:.1f}%;background:{colour}"></i></span>'
-
-
-def _dot(colour: str) -> str:
-    return f'<i class="dot" style="background:{colour}"></i>'
-
-
-def _image(image: NDArray[np.float32], levels: tuple[float, float] | None = None) -> str:
-    from facetem.figures import grey_png
-
-    return _embed(grey_png(image, levels, widest=_WIDEST))
-
-
-def _embed(data: bytes) -> str:
-    return "data:image/png;base64," + b64encode(data).decode("ascii")

@@ -234,7 +234,8 @@ def result_dict(analysis: Analysis) -> dict[str, Any]:
         "warning": analysis.warning,
         "lattice_scale": None
         if analysis.scale is None
-        else _plain(asdict(analysis.scale)) | {"disagrees": analysis.scale.disagrees},
+        else _plain(asdict(analysis.scale))
+        | {"agrees": analysis.scale.agrees, "disagrees": analysis.scale.disagrees},
         "lattice_windows": {
             "size_nm": round(analysis.support.window * scale, 4),
             "with_lattice": int((analysis.support.lattice > 0).sum()),

@@ -33,7 +33,8 @@ class ParticleResult:
     `diameter_nm` is that of the disc of the same projected area; `confidence` is calibrated on simulated images;
     `judged` is False if the classifier could not see enough of the particle; `known` is False then, and also if the
     image resembles none of the shapes. `possible` are the shapes that the image leaves possible, the most probable
-    first. `spacings_nm` are those of the lattice that its spectrum shows, the largest first. `contrast` is that of the
+    first. `spacings_nm` are those of the lattice that its spectrum shows, the largest first, and `spot_signals` how
+    many times the noise their spots are. `contrast` is that of the
     micrograph around it (`facetem.core.contrast`), `out_of_focus_nm` how far the restorer reads it to be from focus, on
     either side; None where the file does not tell the beam energy. `family`, the volume-equivalent
     `volume_diameter_nm`, the `facet_ratio` of cubic shapes (`Prediction`) and how the particle lies (`Orientation`),
@@ -62,6 +63,7 @@ class ParticleResult:
     orientation_error_deg: float | None = None
     facet_ratio: float | None = None
     spacings_nm: tuple[float, ...] = ()
+    spot_signals: tuple[float, ...] = ()
     contrast: float | None = None
     out_of_focus_nm: float | None = None
     remarks: tuple[str, ...] = ()
@@ -125,13 +127,13 @@ def particle_result(
     *,
     learnt: Matter,
     seen: float,
-    spacings: NDArray[np.float64],
+    spots: NDArray[np.float64],
     invented: bool,
     contrast: float | None,
     out_of_focus: float | None,
 ) -> ParticleResult:
     """The row of a particle: `learnt` is what the classifier knows, `seen` the share of the particle that it had in
-    view. Lengths are in Å."""
+    view, `spots` (n, 2) what `lattice_spots` finds in its spectrum. Lengths are in Å."""
     remarks = []
     hidden = what_hides(outline, seen) or prediction.hidden
     if hidden:
@@ -170,7 +172,8 @@ def particle_result(
         zone_angle_deg=prediction.orientation.zone_angle,
         orientation_error_deg=prediction.orientation.error,
         facet_ratio=prediction.facet_ratio,
-        spacings_nm=tuple(round(float(d) / 10, 4) for d in spacings),
+        spacings_nm=tuple(round(float(d) / 10, 4) for d in spots[:, 0]),
+        spot_signals=tuple(round(float(signal), 1) for signal in spots[:, 1]),
         contrast=contrast,
         out_of_focus_nm=None if out_of_focus is None else out_of_focus / 10,
         remarks=tuple(remarks),

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from facetem.analysis.page_parts import number
 from facetem.analysis.population import Fractions, shape_fractions
 from facetem.analysis.sample_page import sample_page
 from facetem.analysis.table import csv_text, digits_of, particle_of, table_columns, table_row
@@ -60,6 +61,8 @@ class Sample:
         The others: name and reason.
     passed_over
         The folders that were not looked into, in words.
+    doubts
+        What the lattices of several micrographs together have against their pixel size.
     """
 
     table: pd.DataFrame
@@ -68,6 +71,7 @@ class Sample:
     micrographs: Sequence[Source]
     failed: Sequence[tuple[str, str]] = ()
     passed_over: str = ""
+    doubts: Sequence[str] = ()
 
     @cached_property
     def distinct(self) -> pd.DataFrame:
@@ -83,7 +87,7 @@ class Sample:
     def contents(self) -> str:
         """How many particles of how many micrographs count, in words."""
         n, of = len(self.distinct), len(self.micrographs) - len(self.duplicates)
-        return f"{n} particle{'' if n == 1 else 's'} of {of} micrograph{'' if of == 1 else 's'}"
+        return f"{number(n, 'particle')} of {number(of, 'micrograph')}"
 
     @property
     def duplicates_words(self) -> str:

@@ -50,6 +50,7 @@ def _notes(sample: Sample) -> str:
     for n, words in ((len(sample.failed), "could not be analysed"), (warned, "came with a warning")):
         if n:
             told.append(f"{n} of {len(sample.micrographs) + len(sample.failed)} files {words}: see below.")
+    told += [escape(doubt) for doubt in sample.doubts]
     if sample.duplicates:
         told.append(f"{escape(sample.duplicates_words)}.")
     if sample.passed_over:

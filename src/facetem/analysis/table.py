@@ -23,8 +23,8 @@ def table_columns(shapes: Sequence[str]) -> list[str]:
     return [
         "index", "verdict", "possible", "confidence", "most_probable_shape", "known", "x_nm", "y_nm", "diameter_nm",
         "feret_nm", "circularity", "cut_by_edge", "whole", "family", "volume_diameter_nm", "facet_ratio", "zone",
-        "zone_angle_deg", "orientation_error_deg", "spacings_nm", "contrast", "out_of_focus_nm", "remarks",
-        "qw", "qx", "qy", "qz", *(f"{CHANCE}{shape}" for shape in shapes),
+        "zone_angle_deg", "orientation_error_deg", "spacings_nm", "spot_signals", "contrast", "out_of_focus_nm",
+        "remarks", "qw", "qx", "qy", "qz", *(f"{CHANCE}{shape}" for shape in shapes),
     ]  # fmt: skip
 
 
@@ -41,6 +41,7 @@ def table_row(p: ParticleResult) -> dict[str, Any]:
         "index": p.index, "verdict": p.verdict.replace(" ", "_"), "known": int(p.known),
         "cut_by_edge": int(p.cut_by_edge), "whole": int(p.whole), "remarks": "; ".join(p.remarks),
         "spacings_nm": " ".join(f"{d:.4f}" for d in p.spacings_nm),
+        "spot_signals": " ".join(f"{signal:.0f}" for signal in p.spot_signals),
     }  # fmt: skip
     measured = ["x_nm", "y_nm", "diameter_nm", "feret_nm", "circularity", "contrast", "out_of_focus_nm"]
     if p.judged:

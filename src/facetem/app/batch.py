@@ -14,6 +14,7 @@ import typer
 from facetem.analysis.analyze import Progress, analyze
 from facetem.analysis.report import FILES, RESULT, check_output, save_analysis
 from facetem.analysis.sample import as_counted, read_sample, save_sample
+from facetem.analysis.sample_scale import sample_doubts
 from facetem.app.command import (
     TOO_LARGE,
     check_not_input,
@@ -112,9 +113,14 @@ def analyze_batch(
         sample = read_sample(
             reports, output, load_classifier(settings.classifier, device=settings.device).stated.confusion
         )
+        doubts = sample_doubts(reports)
         notes = sorted(failed.values(), key=lambda one: as_counted(one[0]))
-        page = save_sample(replace(sample, failed=notes, passed_over=asked.passed_over_words), output)
+        page = save_sample(
+            replace(sample, failed=notes, passed_over=asked.passed_over_words, doubts=doubts), output
+        )
         typer.echo(f"{sample.contents}: {page}")
+        for doubt in doubts:
+            say_error(doubt)
         if sample.duplicates:
             typer.echo(sample.duplicates_words)
     if asked.passed_over:

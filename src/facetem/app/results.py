@@ -53,10 +53,9 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
     if prediction.verdict == "accepted":
         typer.echo(f"{shape_words(prediction.shape)} (confidence {prediction.confidence:.2f})")
     elif prediction.verdict == "abstained":
-        typer.echo(
-            f"{CANNOT_TELL} from this orientation: {listed(prediction.possible)} "
-            f"(possible at {prediction.coverage:.0%} coverage)"
-        )
+        coverage = prediction.coverage
+        at = "" if coverage is None else f" (possible at {100 * coverage:g}% coverage)"
+        typer.echo(f"{CANNOT_TELL} from this orientation: {listed(prediction.possible)}{at}")
     elif prediction.verdict == NOT_JUDGED:
         typer.echo(f"{NOT_JUDGED}: {prediction.hidden}")
     else:
@@ -79,12 +78,13 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
 
 def particle_table(analysis: "Analysis") -> str:
     """One line for each particle of a micrograph, as text."""
-    table = Table("#", "x, y (nm)", "diameter (nm)", "shape", "confidence", "remarks")
+    table = Table("#", "x, y (nm)", "proj. (nm)", "vol. (nm)", "shape", "confidence", "remarks")
     for p in analysis.particles:
         table.add_row(
             str(p.index),
             f"{p.x_nm:.1f}, {p.y_nm:.1f}",
             f"{p.diameter_nm:.1f}",
+            f"{p.volume_diameter_nm:.1f}" if p.known else "",
             p.words,
             f"{p.confidence:.2f}" if p.known else "",
             "; ".join(p.remarks),

@@ -126,7 +126,8 @@ def test_a_restored_lattice_that_the_image_does_not_have_is_remarked_on(
 def test_a_pixel_size_that_the_lattice_contradicts_is_said(
     micrograph: Micrograph, restorer: Any, classifier: Any
 ) -> None:
-    """Discs with the {111} and {200} fringes of gold, as they would be with pixels 10 % smaller than stated."""
+    """Discs with the {111} and {200} fringes of gold, as they would be with pixels 10 % smaller than stated: of one
+    particle too."""
     y, x = np.indices(micrograph.image.shape) * micrograph.sampling
     for wrong, disagrees in ((1.0, False), (1.1, True)):
         fringes = sum(
@@ -138,9 +139,39 @@ def test_a_pixel_size_that_the_lattice_contradicts_is_said(
         assert found.scale is not None
         assert found.scale.disagrees == disagrees
         assert found.scale.ratio == pytest.approx(1 / wrong, abs=0.01)
-        assert ("--sampling-nm 0.04545" in found.warning) == disagrees
+        assert ("--sampling-nm 0.0455" in found.warning) == disagrees
         seen = [d for p in found.particles for d in p.spacings_nm]
         assert any(abs(d / (0.2355 * wrong) - 1) < 0.01 for d in seen)
+        assert ("which the lattice contradicts" in page(found)) == disagrees
+        assert ("which the lattice agrees with (0.2" in page(found)) == (not disagrees)
+        of_one = analyze(
+            image[:300, :240], sampling=micrograph.sampling, classifier=classifier, restorer=restorer
+        )
+        assert len(of_one.particles) == 1
+        assert of_one.scale is not None
+        assert (of_one.scale.disagrees, of_one.scale.agrees) == (disagrees, not disagrees)
+
+
+def test_where_no_lattice_is_clear_enough_the_pixel_size_is_said_to_be_unchecked(
+    micrograph: Micrograph, networks: dict[str, Any]
+) -> None:
+    found = analyze(micrograph, **networks)
+    assert found.scale is None
+    assert "not checked: no lattice is clear enough" in page(found)
+    assert found.warning == ""
+
+
+def test_an_inverted_image_is_suspected_where_its_negative_shows_particles(
+    micrograph: Micrograph, networks: dict[str, Any]
+) -> None:
+    bright = analyze(200 - micrograph.image, sampling=micrograph.sampling, **networks)
+    assert bright.particles == []
+    assert bright.inverted
+    assert "the contrast may be inverted" in bright.warning
+    empty = np.random.default_rng(0).normal(100, 4, (300, 300))
+    found = analyze(empty, sampling=0.4, **networks)
+    assert (found.particles, found.inverted, found.warning) == ([], False, "")
+    assert not analyze(micrograph, **networks).inverted
 
 
 def test_a_report_names_the_metal_that_its_classifier_has_learnt(

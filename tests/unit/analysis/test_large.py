@@ -75,8 +75,8 @@ def test_a_spot_that_the_middle_shows_and_most_views_do_not_is_no_reason(predict
 
 
 def test_the_lattice_of_a_learnt_metal_is_not_foreign(prediction: Prediction) -> None:
-    views = views_along(fringes(2.95, np.random.default_rng(2)), bar(600))
-    assert agreed(prediction, views, widest=GOLD).foreign == pytest.approx(2.95, rel=0.03)
+    views = views_along(fringes(3.3, np.random.default_rng(2)), bar(600))
+    assert agreed(prediction, views, widest=GOLD).foreign == pytest.approx(3.3, rel=0.03)
     assert agreed(prediction, views, widest=Matter(("Au", "Pb")).widest).foreign is None
 
 

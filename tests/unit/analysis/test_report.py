@@ -131,6 +131,36 @@ def test_the_page_says_what_was_found(text: str) -> None:
         assert words in text
 
 
+def test_every_particle_has_both_diameters_its_family_and_its_spacings(analysis: Analysis) -> None:
+    """Labelled; what the network says of a particle that it does not know is not told."""
+    assert "Projected (nm)" in (head := page(analysis).split("<tbody>")[0])
+    assert "Volume-eq. (nm)" in head
+    spaced = [replace(p, spacings_nm=(0.2358, 0.2356, 0.2041)) for p in analysis.particles]
+    for p, card in zip(spaced, page(replace(analysis, particles=spaced)).split("<article")[1:], strict=True):
+        told = Page("<article" + card.split("</article>")[0] + "</article>").text
+        assert f"Projected diameter{p.diameter_nm:.2f} nm" in told
+        assert "Lattice spacings0.236, 0.204 nm" in told
+        assert ("Volume-equivalent6.10 nm" in told) == p.known
+        assert ("Familysingle crystal" in told) == p.known
+
+
+def test_the_summary_of_one_particle_has_both_diameters(analysis: Analysis) -> None:
+    first = analysis.particles[0]
+    alone = replace(analysis, particles=[first], outlines=analysis.outlines[:1])
+    assert f"Projected diameter {first.diameter_nm:.2f} nm. Volume-equivalent 6.10 nm." in page(alone)
+
+
+def test_what_the_particles_learnt_from_measure_is_a_range(text: str) -> None:
+    assert "particles learnt fromgold, 4 to 8 nm" in text
+    assert "4 × 8" not in text
+
+
+def test_tables_scroll_where_the_window_is_narrow(saved: Path) -> None:
+    html = (saved / "report.html").read_text(encoding="utf-8")
+    assert html.count("<table") == html.count('<div class="scroll"><table') == 2
+    assert "section > table { display: block; overflow-x: auto; }" in html  # those of a sample's page
+
+
 def test_statistics_leave_out_what_the_edge_cuts(analysis: Analysis, text: str) -> None:
     statistics = text[text.index("Statistics") : text.index("Gallery")]
     assert "cube133 %" in statistics  # one whole cube of three whole particles; the cut one is not counted
@@ -206,7 +236,9 @@ def test_the_result_counts_the_windows_with_lattice(analysis: Analysis, saved: P
 def test_a_field_without_particles_has_a_report_too(classifier: Any, restorer: Any, tmp_path: Path) -> None:
     empty = np.random.default_rng(0).normal(100, 4, (300, 300))
     page = save_analysis(analyze(empty, sampling=0.4, classifier=classifier, restorer=restorer), tmp_path)
-    assert "No particle found." in Page(page.read_text(encoding="utf-8")).text
+    told = Page(page.read_text(encoding="utf-8")).text
+    assert "No particle found." in told
+    assert "the pixel size may be wrong (it is said to be 0.04 nm), or the image inverted: " in told
     assert len((tmp_path / "particles.csv").read_text().splitlines()) == 1
 
 

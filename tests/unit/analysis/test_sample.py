@@ -53,6 +53,8 @@ def test_a_sample_counts_what_its_micrographs_hold(
 
     page = save_sample(sample, tmp_path).read_text()
     assert f"{len(sample.table)} particles of 2 micrographs" in page
+    single = replace(sample, table=sample.table[:1], micrographs=sample.micrographs[:1])
+    assert "<h1>1 particle of 1 micrograph</h1>" in save_sample(single, tmp_path / "one").read_text()
     assert 'href="one/report.html"' in page
     assert page.count("<svg") == 2
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(

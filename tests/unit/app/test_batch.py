@@ -10,10 +10,15 @@ import pytest
 import torch
 
 from facetem.analysis.analyze import _provenance
+from facetem.analysis.sample import Sample, Source, sample_table
+from facetem.analysis.sample_page import sample_page
+from facetem.analysis.table import table_columns
 from facetem.app import batch
 from facetem.app.batch import Done, Settings, analyze_job, is_done
-from facetem.app.micrographs import Task
+from facetem.app.micrographs import Batch, Task
+from facetem.atoms.shapes import SHAPES
 from facetem.data.digest import digest_of
+from facetem.learn.stated import Stated
 from facetem.learn.weights_file import shipped
 
 
@@ -90,3 +95,24 @@ def test_the_line_of_a_movie_says_what_was_summed(task: Task, monkeypatch: pytes
     monkeypatch.setattr(batch, "save_analysis", lambda found, folder: None)
     line = analyze_job(task, Settings()).line
     assert line.startswith("a.tif (sum of 6 frames, drift 43.8 × 3.9 px): 0 particles; report in")
+
+
+def test_what_many_micrographs_say_of_their_pixel_size_is_printed_with_singulars_where_they_belong(
+    task: Task, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = Source("r", "a.tif", 0.04, "")
+    rows = [dict.fromkeys(table_columns([])) | {"micrograph": "a.tif", "report": "r", "verdict": "unknown"}]
+    sample = Sample(sample_table(rows), SHAPES, None, [source])
+    kept: list[Sample] = []
+    monkeypatch.setattr(batch, "is_done", lambda task, settings: True)
+    monkeypatch.setattr(batch, "load_classifier", lambda *args, **options: SimpleNamespace(stated=Stated()))
+    monkeypatch.setattr(batch, "read_sample", lambda reports, output, confusion: sample)
+    monkeypatch.setattr(
+        batch, "save_sample", lambda sample, folder: kept.append(sample) or folder / "index.html"
+    )
+    monkeypatch.setattr(batch, "sample_doubts", lambda reports: ["2 micrographs together: too large"])
+    assert batch.analyze_batch(Batch([task]), task.folder.parent, Settings()) == 0
+    told = capsys.readouterr()
+    assert "1 particle of 1 micrograph:" in told.out
+    assert "2 micrographs together: too large" in told.err
+    assert "2 micrographs together: too large" in sample_page(kept[0], {})

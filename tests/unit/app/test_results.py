@@ -2,13 +2,16 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
+from facetem.analysis.analyze import Analysis
 from facetem.analysis.comparing import Comparison, Counted
 from facetem.analysis.population import compare_samples
-from facetem.app.results import print_comparison, print_prediction, signed
+from facetem.app.results import particle_table, print_comparison, print_prediction, signed
 from facetem.atoms.shapes import SHAPES
 from facetem.learn.orientation import Orientation
 from facetem.learn.predictor import Prediction
@@ -94,3 +97,36 @@ def test_two_samples_are_told_with_names_numbers_fractions_and_their_difference(
 def test_nothing_has_no_sign() -> None:
     told = [signed(x) for x in (-0.0004, 0.0, 0.0004, -0.001, 0.12)]
     assert told == ["0.000", "0.000", "0.000", "-0.001", "+0.120"]
+
+
+@pytest.mark.parametrize(
+    ("coverage", "told"), [(0.9, "90%"), (0.95, "95%"), (0.999, "99.9%"), (0.9999, "99.99%")]
+)
+def test_a_coverage_is_not_rounded_to_a_promise_of_all(
+    coverage: float, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torn = replace(prediction(familiar=True), possible=("decahedron", "twin"), coverage=coverage)
+    print_prediction(torn, as_json=False)
+    assert f"(possible at {told} coverage)" in capsys.readouterr().out
+
+
+def test_the_table_has_both_diameters_of_known_particles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    row = {
+        "index": 1,
+        "x_nm": 5.0,
+        "y_nm": 5.0,
+        "diameter_nm": 5.63,
+        "volume_diameter_nm": 5.02,
+        "words": "cube",
+    }
+    rows = [SimpleNamespace(**row, known=known, confidence=0.98, remarks=()) for known in (True, False)]
+    told = particle_table(cast(Analysis, SimpleNamespace(particles=rows)))
+    assert "proj. (nm)" in told
+    assert "vol. (nm)" in told
+    assert [
+        ("5.6" in line, "5.0 " in line.split("│")[4]) for line in told.splitlines() if "cube" in line
+    ] == [
+        (True, True),
+        (True, False),
+    ]
