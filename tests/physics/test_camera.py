@@ -98,6 +98,14 @@ def test_the_mtf_is_the_transform_of_exponential_light_spread() -> None:
     torch.testing.assert_close((spectrum / spectrum[0, 0])[near], mtf[near], atol=0.01, rtol=0)
 
 
+def test_the_mtf_counts_pixels_whatever_their_shape() -> None:
+    """Along both sides of oblong pixels: light spreads over pixels, not over Å."""
+    oblong = Grid((32, 32), 0.5, 1.5)
+    mtf = modulation_transfer(oblong, Camera(mtf_width=0.3), torch.zeros(1))
+    torch.testing.assert_close(mtf, mtf.T)
+    assert float(mtf[16, 0]) == pytest.approx((1 + (0.5 / 0.3) ** 2) ** -1.5)
+
+
 @pytest.mark.parametrize("mtf_width", [inf, 0.3])
 def test_readout_adds_its_own_variance(mtf_width: float) -> None:
     """In electrons, white, and not spread: added after the light."""

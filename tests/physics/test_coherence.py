@@ -218,6 +218,27 @@ def test_both_averages_at_once(wave: torch.Tensor) -> None:
     assert float((ours - expected).std()) < 5e-4
 
 
+def test_in_focus_a_tilt_acts_through_the_focal_spread_alone(wave: torch.Tensor) -> None:
+    """A perfect lens at focus moves no tilted wave, but it does at each of the foci that it spreads over.
+
+    Measured: 4e-5 of vacuum; without the directions 3e-3.
+    """
+    focused = Optics(Aberrations(), **{**STEADY, "focal_spread": 60.0})
+    positions, masses = np.polynomial.hermite_e.hermegauss(8)
+    expected = sum(
+        mass / masses.sum() * over_directions(wave, Aberrations(defocus=60.0 * x), 1.0, 4)
+        for x, mass in zip(positions, masses, strict=True)
+    )
+    tilted, axial = (
+        images(
+            wave, replace(focused, angular_spread=mrad), band=BAND * GRID.nyquist, spatial="average", nodes=8
+        )[0]
+        for mrad in (1.0, 0.0)
+    )
+    assert float((tilted - expected).std()) < 3e-4
+    assert float((axial - expected).std()) > 2e-3
+
+
 def test_temporal_envelope_is_on_the_wave(wave: torch.Tensor) -> None:
     """The quasi-coherent image: exp(-(pi lambda Delta k^2)^2 / 2) on the wave, one focus."""
     k2 = GRID.squared_frequency(dtype=torch.float64)

@@ -231,6 +231,11 @@ def test_what_the_first_four_arguments_do_has_not_changed() -> None:
         ({"binning": 1.5}, "binning: expected"),
         ({"mtf": MTF, "mtf_width": 0.3}, "mtf: expected either a curve or mtf_width and mtf_floor, got both"),
         ({"mtf": NTF, "ntf": MTF}, "ntf: expected DQE.* of at most 1 at all frequencies, got 25 at 0.5"),
+        ({"mtf": TransferCurve((0.0, 0.5), (1.0, 0.5)), "ntf": TransferCurve((0.0, 0.5), (1.0, 0.488))},
+         "ntf: expected DQE.* got 1.05 at 0.5"),
+        # MTF(0.5) = (1 + 1)^-1.5 = 0.35 and NTF 0.3: above 1 there, below 1 at half that frequency.
+        ({"mtf_width": 0.5, "ntf": TransferCurve((0.0, 0.25, 0.5), (1.0, 0.8, 0.3))},
+         "ntf: expected DQE.* got 1.39 at 0.5"),
         ({"mtf": MTF, "ntf": TransferCurve((0.0, 0.5), (1.0, 0.0))}, "ntf: expected values above 0"),
     ],
 )  # fmt: skip

@@ -116,6 +116,21 @@ def test_vacuum_beside_a_specimen_stays_one(draw_cluster) -> None:
     assert float((waves[0] - 1).abs().max()) > 0.1
 
 
+def test_specimens_of_one_energy_in_one_batch_have_their_own_way_to_the_exit() -> None:
+    """Cells of different heights: one propagator does not serve both."""
+    low, high = one_atom(79, depth=2.0, height=4.0), one_atom(79, depth=38.0)
+    both = Structure(
+        torch.cat([low.positions, high.positions]),
+        torch.cat([low.numbers, high.numbers]),
+        torch.tensor([0, 1]),
+        torch.cat([low.cell, high.cell]),
+    )
+    together = exit_wave(both, GRID, energies=ENERGIES.expand(2))
+    for wave, structure in zip(together, (low, high), strict=True):
+        alone = exit_wave(structure, GRID, energies=ENERGIES)[0]
+        torch.testing.assert_close(wave, alone, atol=1e-9, rtol=0)
+
+
 def test_propagation_conserves_intensity_inside_the_nyquist_circle() -> None:
     wave = banded_wave(GRID, 1.0)
     there = propagate(wave, GRID, distance=321.0, energy=ENERGY)

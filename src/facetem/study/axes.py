@@ -100,7 +100,7 @@ STUDIES: dict[str, dict[str, Axis]] = {
             "defocus [nm]",
             (-40, -30, -20, -15, -10, -5, 0, 5, 10, 15, 20, 30, 40),
             (-40, -15, 0, 15, 40),
-            _optics(defocus=_fixed(10)),
+            _optics(defocus=_fixed(10), scherzer=lambda _: None),
         ),
     },
     "dose": {

@@ -43,10 +43,9 @@ class FocusScores:
 
 def at_focus(recipe: Recipe, defocus: float) -> Recipe:
     """The recipe with every image at one defocus [Å], all else as it was drawn before."""
-    there = tuple(
-        microscope.model_copy(update={"defocus": (defocus, defocus)}) for microscope in recipe.microscopes
-    )
-    return recipe.model_copy(update={"microscopes": there})
+    there = {"defocus": (defocus, defocus), "scherzer": None}  # which would state it in its place
+    microscopes = tuple(microscope.model_copy(update=there) for microscope in recipe.microscopes)
+    return recipe.model_copy(update={"microscopes": microscopes})
 
 
 def focus_scores(

@@ -62,6 +62,14 @@ def test_noise_has_no_lattice() -> None:
     assert sum(found) <= 1
 
 
+def test_what_is_wider_than_a_metals_lattice_is_no_spacing() -> None:
+    """Bent contours, moirés and the edge of a particle: 6 Å is none of a crystal's."""
+    y, x = np.indices((256, 256)) * PIXEL
+    noise = np.random.default_rng(0).normal(1, 0.05, x.shape)
+    inside = np.hypot(y - 51, x - 51) < 35
+    assert len(lattice_spacings(noise + 0.3 * np.cos(2 * np.pi * x / 6), inside, sampling=PIXEL)) == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("wrong", [1.0, 1.02, 1.08, 0.9])
 def test_a_wrong_pixel_size_is_found(views: list[tuple[np.ndarray, np.ndarray]], wrong: float) -> None:

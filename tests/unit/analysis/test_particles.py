@@ -100,6 +100,12 @@ def test_a_rod_stays_one() -> None:
     assert len(find_particles(rod, sampling=SAMPLING)) == 1
 
 
+def test_shallow_necks_part_nothing() -> None:
+    """Three discs whose necks are three quarters as wide as they: the outline of one rough rod."""
+    chain = np.max([disc((120, 230), 60, x, 40) for x in (60, 112, 164)], axis=0)
+    assert len(find_particles(chain, sampling=SAMPLING)) == 1
+
+
 def test_particles_at_the_edge_are_marked() -> None:
     mask = disc((300, 300), 20, 150, 50) + disc((300, 300), 240, 240, 40)
     cut, whole = find_particles(mask, sampling=SAMPLING)

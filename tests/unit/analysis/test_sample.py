@@ -50,6 +50,8 @@ def test_a_sample_counts_what_its_micrographs_hold(
     assert sizes.loc["all", "diameter_nm_mean"] == pytest.approx(
         np.mean([p.diameter_nm for p in whole]), abs=1e-3
     )
+    diameters = 2 * [p.diameter_nm for p in whole]
+    assert sizes.loc["all", "diameter_nm_sd"] == pytest.approx(np.std(diameters, ddof=1), abs=1e-3)
 
     page = save_sample(sample, tmp_path).read_text()
     assert f"{len(sample.table)} particles of 2 micrographs" in page

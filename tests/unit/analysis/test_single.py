@@ -43,9 +43,9 @@ class Marking:
         return Marked(np.any([np.zeros(field.shape, bool), *inside], axis=0).astype(np.float32))
 
 
-def sight(discs: Discs, side: int = 700) -> Sight:
+def sight(discs: Discs, shape: tuple[int, int] = (700, 700)) -> Sight:
     """Of a field whose pixels tell their place."""
-    y, x = np.mgrid[:side, :side].astype(np.float32)
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     return sight_of(Micrograph(1000 * y + x, 0.4, "field", {}), restorer=Marking(discs))
 
 
@@ -70,6 +70,19 @@ def test_the_largest_whole_particle_is_looked_at(
     assert bool(seen.hidden) == bool(hidden)
     if place is not None:
         assert divmod(seen.view[FIELD // 2, FIELD // 2], 1000) == pytest.approx(place, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "place"),
+    [((290, 290), (145, 145)), ((300, 300), (110, 110)), ((290, 600), (110, 110))],
+    ids=["cut out", "larger", "longer"],
+)
+def test_particles_are_looked_for_unless_the_image_was_cut_out_around_one(
+    shape: tuple[int, int], place: tuple[int, int]
+) -> None:
+    """Of an image not more than 15 % larger than what the classifier sees, along both sides, it sees the middle."""
+    seen = sight([(110, 110, 60)], shape)
+    assert divmod(seen.view[FIELD // 2, FIELD // 2], 1000) == pytest.approx(place, abs=3)
 
 
 @pytest.mark.parametrize(

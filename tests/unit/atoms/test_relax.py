@@ -110,10 +110,11 @@ def test_cache_gives_the_same_and_knows_what_differs(tmp_path):
     silver.numbers[:] = 47
     relaxed(silver, cache=tmp_path)
     relaxed(particle, force=0.2, cache=tmp_path)
+    relaxed(particle, steps=1, cache=tmp_path)
     moved = particle.copy()
     moved.positions[0] += 1e-3
     relaxed(moved, cache=tmp_path)
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_lammps_contracts_an_icosahedron_as_well():

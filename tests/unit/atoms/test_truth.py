@@ -194,7 +194,14 @@ def test_drawn_members_have_no_symmetry():
 
 @pytest.mark.parametrize(
     ("normal", "indices"),
-    [((1, 1, 1), (1, 1, 1)), ((0, 0, -2), (0, 0, -1)), ((3, 1, -1), (3, 1, -1)), ((2, 1, 0), (2, 1, 0))],
+    [
+        ((1, 1, 1), (1, 1, 1)),
+        ((0, 0, -2), (0, 0, -1)),
+        ((3, 1, -1), (3, 1, -1)),
+        ((2, 1, 0), (2, 1, 0)),
+        ((4, 1, 1), (4, 1, 1)),  # and not (3, 1, 1), 6 degrees from it
+        ((5, 1, 1), (5, 1, 1)),
+    ],
 )
 def test_miller_indices_are_the_smallest_integers(normal, indices):
     assert miller_indices(np.array(normal) / np.linalg.norm(normal), np.eye(3) * 4.0) == indices

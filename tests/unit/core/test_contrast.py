@@ -42,6 +42,13 @@ def test_scale_does_not_matter_unless_the_support_is_empty(mask: torch.Tensor) -
     assert float(contrast(bare, mask)) == pytest.approx(0.3 / FLOOR, rel=1e-4)
 
 
+def test_a_particle_everywhere_or_nowhere_has_a_contrast_too() -> None:
+    """A number, not NaN: one crop that a particle fills would spoil the mean of them all."""
+    everywhere = torch.ones(8, 8, dtype=torch.bool)
+    assert float(contrast(torch.full((8, 8), 2.0), everywhere)) == pytest.approx(2 / FLOOR)
+    assert float(contrast(torch.rand(8, 8), ~everywhere)) == 0
+
+
 def test_batches_and_inputs(mask: torch.Tensor) -> None:
     images = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(1))
     before = images.clone()

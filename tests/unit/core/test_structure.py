@@ -54,6 +54,8 @@ def test_what_cannot_be_a_specimen_is_named() -> None:
         from_ase([Atoms("Au", positions=[[1, 1, 1]], cell=[[10, 0, 0], [3, 10, 0], [0, 0, 10]])])
     with pytest.raises(ValueError, match="specimen 0 needs an orthogonal cell"):
         from_ase([Atoms("Au", positions=[[1, 1, 1]])])
+    with pytest.raises(ValueError, match="specimen 0 needs an orthogonal cell"):
+        from_ase([Atoms("Au", positions=[[1, 1, 1]], cell=(10, 10, 0))])
 
 
 @pytest.mark.parametrize("wrong", ["positions", "numbers", "batch", "cell"])

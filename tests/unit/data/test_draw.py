@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from facetem.core.physics import wavelength
 from facetem.core.pixels import PIXEL
 from facetem.data.conditions import draw_camera, draw_energy, draw_loss, draw_microscope, draw_optics
-from facetem.data.draw import FILM, PURPOSES, Specimen, draw_specimen, film_source, sample_rng
+from facetem.data.draw import FILM, PURPOSES, Specimen, draw_specimen, film_source, imaging_seed, sample_rng
 from facetem.data.recipe import PERFECT, SPLITS, Detector, Films, Microscope, Orientations, Particles, Recipe
 from facetem.hrtem.cameras import CAMERAS
 
@@ -54,6 +54,11 @@ def test_splits_seeds_and_indices_differ(tiny: Recipe) -> None:
     assert len(set(numbers.values())) == len(numbers)
     drawn = [draw_specimen(tiny, split, 1).atoms for split in SPLITS]
     assert not any(same(drawn[i], drawn[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+
+
+def test_every_split_of_every_run_is_imaged_by_its_own_chance() -> None:
+    seeds = {imaging_seed(split, seed) for split in SPLITS for seed in range(4)}
+    assert len(seeds) == 4 * len(SPLITS)
 
 
 def test_splits_do_not_share_their_carbon(tiny: Recipe) -> None:
@@ -179,6 +184,19 @@ def test_particles_lie_on_a_facet(bare: Recipe) -> None:
         foot = z.max() if side == "entrance" else z.min()
         assert np.count_nonzero(np.abs(z - foot) < 0.1) > 12  # a whole layer
     assert sides == {"entrance", "exit"}
+
+
+def test_a_tetrahedron_lies_on_a_face_and_seldom_on_a_tip(bare: Recipe) -> None:
+    """By their areas: its tips are cut a little. A cube would look the same the other way round."""
+    shapes = bare.particles.model_copy(update={"shapes": {"tetrahedron": 1}})
+    lying = Orientations(random=0, lying=1)
+    recipe = bare.model_copy(update={"particles": shapes, "orientations": lying})
+    on_a_face = []
+    for _, specimen in directions(recipe, 12):
+        z = specimen.atoms.positions[:, 2]
+        low, high = (np.count_nonzero(np.abs(z - end) < 0.1) for end in (z.min(), z.max()))
+        on_a_face.append(high > low if specimen.parameters["side"] == "entrance" else low > high)
+    assert np.mean(on_a_face) > 0.75
 
 
 def test_a_field_holds_several_particles_apart(tiny: Recipe) -> None:

@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter
 from facetem.core.errors import InputError
 from facetem.data.formats import frames_in
 from facetem.data.micrograph import Micrograph, load_micrograph, micrograph_from_array, resample, save_image
+from facetem.data.plausible import check_sampling
 
 Writer = Callable[..., Path]
 SHAPE = (130, 200)  # not square: swapped axes show
@@ -383,6 +384,15 @@ def test_pixel_sizes_off_by_ten_are_explained(image: np.ndarray) -> None:
         micrograph_from_array(image, 0.04)
     with pytest.raises(InputError, match=r"give 0.8 Å/px"):  # plausible for Å, but the field is too small
         micrograph_from_array(image, 0.08)
+
+
+def test_pixel_sizes_end_where_the_lattice_of_gold_does_and_where_no_microscope_goes() -> None:
+    for sampling in (0.05, 1.0):
+        check_sampling(sampling, "image")
+    with pytest.raises(InputError, match="at most 1 Å/px"):
+        check_sampling(1.03, "image")  # {200}, 2.04 Å, are beyond its Nyquist frequency
+    with pytest.raises(InputError, match=r"at least 0.05 Å/px"):
+        check_sampling(0.049, "image")
 
 
 def test_a_lattice_finer_than_any_microscope_resolves_is_explained() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from facetem.data.axes import Axes
 from facetem.data.micrograph import position_in, resample
 
 
@@ -71,6 +72,13 @@ def test_positions_follow_the_pixels() -> None:
     assert position_in(np.array([0.0, 1.0]), 0.4, 0.4).tolist() == pytest.approx([0.0, 1.0])
     # the middle of a pixel of 0.8 Å lies between the first two of 0.4 Å
     assert position_in(np.array([0.0]), 0.8, 0.4).tolist() == [0.5]
+
+
+def test_axes_of_coarser_pixels_begin_further_in() -> None:
+    """At the middle of the first pixel: 0.1 Å from the corner for pixels of 0.2 Å, 0.2 Å for those of 0.4 Å."""
+    assert Axes().resampled(0.2, 0.4).offset == pytest.approx((0.01, 0.01))  # nm
+    there = Axes(unit="Å", angstrom=1.0, offset=(3.0, -2.0)).resampled(0.2, 0.4)
+    assert there.offset == pytest.approx((3.1, -1.9))
 
 
 def test_bad_arguments() -> None:

@@ -33,6 +33,14 @@ def test_fringes_are_turned_over_and_the_outline_is_not() -> None:
     assert float(both[1][inner].mean()) == pytest.approx(float(target[inner].mean()), abs=0.02)
 
 
+def test_what_is_wider_is_turned_over_as_far_as_the_gaussian_leaves_it() -> None:
+    """L + H becomes L - H: of a wave of 10.24 Å a Gaussian of 3 Å leaves L = exp(-2 (pi 3 / 10.24)^2) = 0.18."""
+    wave = torch.cos(2 * math.pi * torch.arange(256) / 25.6).expand(1, 256, 256)
+    left = math.exp(-2 * (math.pi * 3 / 10.24) ** 2)
+    turned = as_recorded(1 + wave, 1 - wave)
+    torch.testing.assert_close(turned, 1 + (2 * left - 1) * wave, atol=1e-4, rtol=0)
+
+
 def test_as_much_overfocus_shows_what_is_claimed_of_it(small_recipe: Recipe) -> None:
     """The images of a specimen at the same distance on both sides of focus: one stands for the other."""
     for index in range(3):

@@ -63,6 +63,20 @@ def test_a_grown_network_answers_as_before_and_learns_with_what_is_new() -> None
     assert larger.correct[-1].weight.grad.any(1).all()  # every answer heeds the reflections
 
 
+def test_a_network_that_heeds_reflections_heeds_the_same_ones_when_it_grows() -> None:
+    """They come after the features of the last stage, which are more then."""
+    torch.manual_seed(0)
+    small = {"widths": (8, 8, 8, 8), "depths": (1, 1, 1, 1)}
+    model = ShapeClassifier(ClassifierConfig(**small, reflections=8)).eval()
+    images = torch.randn(2, 1, 256, 256)
+    unheeded = model.classify(images).logits
+    torch.nn.init.normal_(model.correct[-1].weight)  # a new network's have no say
+    before = model.classify(images).logits
+    assert (before - unheeded).abs().max() > 0.1
+    after = grown(model, Size(widths=(8, 8, 8, 12))).eval().classify(images).logits
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("depths", [(1, 1, 1, 1), (1, 1, 2)])
 def test_a_network_loses_no_blocks(depths: tuple[int, ...]) -> None:
     model = ShapeClassifier(ClassifierConfig(widths=(8, 8, 8, 8), depths=(1, 1, 2, 1)))

@@ -18,7 +18,15 @@ def simulated(n: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("n", "coverage", "rank"), [(9, 0.9, 9), (19, 0.9, 18), (10, 0.9, 10), (320, 0.9, 289), (4, 0.5, 3)]
+    ("n", "coverage", "rank"),
+    [
+        (9, 0.9, 9),
+        (19, 0.9, 18),
+        (10, 0.9, 10),
+        (320, 0.9, 289),
+        (4, 0.5, 3),
+        (24, 0.56, 14),  # 25 * 0.56, which floating point has just above
+    ],
 )
 def test_the_quantile_is_the_stated_order_statistic(n: int, coverage: float, rank: int) -> None:
     scores = torch.randperm(n, generator=torch.Generator().manual_seed(n)).double()
@@ -36,6 +44,12 @@ def test_of_exchangeable_scores_the_new_one_is_covered_exactly_as_often_as_its_r
     draws = torch.rand(20000, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     covered = np.mean([float(row[-1]) <= conformal_quantile(row[:-1], 0.88) for row in draws])
     assert covered == pytest.approx(0.9, abs=4 * math.sqrt(0.9 * 0.1 / len(draws)))
+
+
+def test_a_shape_that_is_just_as_probable_as_the_bound_asks_is_possible() -> None:
+    """Else ties, which short floating-point numbers have, would be covered less often than stated."""
+    sets = ConformalSets(torch.tensor([0.25, 0.5, 0.75]))
+    assert sets.possible(torch.tensor([[0.5, 0.5]]), 0.5).all()
 
 
 @pytest.mark.parametrize("coverage", [0.7, 0.9, 0.97])

@@ -43,6 +43,19 @@ def test_a_faint_one_beside_the_metals_own_is_no_reason() -> None:
     assert np.isnan(foreign_spacings(images, widest=GOLD)).all()
 
 
+def test_a_faint_one_beside_any_of_the_metals_own_is_no_reason() -> None:
+    """{220} too, which is all that a particle along <111> shows."""
+    rng = np.random.default_rng(5)
+    images = [seen({3.4: 0.04, GOLD * np.sqrt(3 / 8): 0.1}, rng) for _ in range(10)]
+    assert np.isnan(foreign_spacings(images, widest=GOLD)).all()
+
+
+def test_what_is_wider_than_a_crystals_lattice_is_not_foreign() -> None:
+    rng = np.random.default_rng(4)
+    images = [seen({6.0: 0.1, GOLD: 0.05}, rng) for _ in range(5)]
+    assert np.isnan(foreign_spacings(images, widest=GOLD)).all()
+
+
 def test_what_is_foreign_depends_on_the_metal() -> None:
     image = seen({3.4: 0.1}, np.random.default_rng(3))
     assert np.isfinite(foreign_spacings(image[None], widest=GOLD))[0]

@@ -33,6 +33,12 @@ def test_half_of_the_errors_are_no_larger_than_stated() -> None:
     assert all(a is not None and b is not None and a >= b for a, b in pairwise(falling))
 
 
+def test_the_error_that_is_stated_is_the_geometric_mean() -> None:
+    """Of 1 and of 100 degrees, 10: what is far off does not speak for the others."""
+    stated = OrientationErrors.fit([0] * 20, [0.9] * 20, [1.0, 100.0] * 10)
+    assert stated.of("cube", 0.9) == pytest.approx(10, rel=1e-3)
+
+
 def test_nothing_is_stated_of_a_family_that_was_hardly_held_out() -> None:
     few = OrientationErrors.fit(
         [0] * FEWEST + [1] * (FEWEST - 1), [0.9] * (2 * FEWEST - 1), [3.0] * (2 * FEWEST - 1)

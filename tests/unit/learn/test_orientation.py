@@ -54,6 +54,16 @@ def test_noise_on_the_moments_moves_the_orientation_little():
     assert np.median(errors) < 6
 
 
+def test_the_fit_is_the_correlation_of_the_moments():
+    rng = np.random.default_rng(6)
+    values = o.moments_of("twin", Rotation.random(random_state=7).as_matrix()) + 0.3 * rng.normal(size=25)
+    found = o.find_orientation("twin", values)
+    theirs = o.moments_of("twin", found.rotation)
+    correlation = values @ theirs / np.linalg.norm(values) / np.linalg.norm(theirs)
+    assert found.fit == pytest.approx(correlation, abs=1e-4)
+    assert found.fit < 0.95
+
+
 @pytest.mark.parametrize("turn", range(8))
 def test_moments_turn_as_windows_do(turn):
     """The quarter turns of the samples, found from where the pixels of a window go."""

@@ -26,6 +26,15 @@ def test_little_more_is_computed_than_was_asked_for() -> None:
     assert len(patches) * SIDE**2 < 4 * 1.6 * 1000**2
 
 
+def test_neighbours_share_an_eighth_at_least() -> None:
+    """What a network makes up at the edge of a patch is outweighed there."""
+    for seed in range(20):
+        rows: dict[int, list[int]] = {}
+        for patch in draw_patches((SIDE, 500), SIDE, 1, np.random.default_rng(seed)):
+            rows.setdefault(patch.y, []).append(patch.x)
+        assert max(np.diff(row).max() for row in rows.values()) <= SIDE - SIDE // 8
+
+
 def test_positions_are_random_and_follow_the_seed() -> None:
     draws = [draw_patches((200, 200), SIDE, 2, np.random.default_rng(seed)) for seed in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]

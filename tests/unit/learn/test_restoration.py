@@ -15,6 +15,7 @@ from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.folded import folded
 from facetem.learn.restoration import VIEWS, Restorer, load_restorer, restored_micrograph
 from facetem.learn.restorer import (
+    FOCUS,
     PATCH,
     ContrastRestorer,
     Reading,
@@ -113,6 +114,29 @@ def test_the_spread_is_the_standard_deviation_of_the_views() -> None:
     bright = torch.as_tensor(field > 0)
     np.testing.assert_allclose(answer.spread[bright], turns.std(0)[bright], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(answer.image[bright], 1 + turns.mean(0)[bright], rtol=1e-5)
+
+
+class Focused(ContrastRestorer):
+    """Reads every patch to be out of focus by half the unit that it reads in."""
+
+    def forward(self, images: torch.Tensor) -> Reading:
+        return reading(images, images[:, 0])._replace(focus=torch.full((len(images),), 0.5))
+
+
+def test_out_of_focus_is_the_mean_of_the_patches_that_show_the_place() -> None:
+    """In Å^2; in focus a network reads a little less than nothing now and then, which counts as nothing."""
+    field = signs((PATCH, 700))
+    plain = restorer(Focused).restore(field)
+    assert plain.focus[:, 2] == pytest.approx(0.5 * FOCUS)
+    middles = plain.focus[:, :2]
+    assert (middles[:, 0] == PATCH / 2).all()  # (y, x) in a field one patch high
+    assert (middles[:, 1].min(), middles[:, 1].max()) == (PATCH / 2, 700 - PATCH / 2)
+    read = np.array([[128, 128, 2.0], [128, 300, 4.0], [128, 350, -6.0], [300, 128, 50.0]])
+    told = replace(plain, focus=read)
+    assert told.out_of_focus(100, 20) == 2
+    assert told.out_of_focus(100, 200) == pytest.approx((2 + 4) / 2)
+    assert told.out_of_focus(100, 420) == pytest.approx((4 + 0) / 2)
+    assert told.out_of_focus(500, 900) is None
 
 
 def test_more_views_come_closer_to_each_other() -> None:

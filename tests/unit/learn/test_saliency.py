@@ -68,6 +68,12 @@ def test_noise_averages_out_and_the_scale_of_the_image_does_not_matter() -> None
     torch.testing.assert_close(scaled, many, atol=1e-6, rtol=1e-3)
 
 
+def test_what_speaks_for_another_shape_counts() -> None:
+    """The odds are those against all others, so pixels that raise another logit weigh, if they leave one's own."""
+    rival = saliency(Linear(torch.ones(32, 32)), image(), 2)
+    assert float(rival.sum()) == pytest.approx(1, abs=1e-5)
+
+
 def test_the_map_turns_with_the_image() -> None:
     weights = torch.ones(32, 32)
     picture = image()

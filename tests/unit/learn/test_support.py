@@ -80,6 +80,15 @@ def test_no_lattice_is_no_alarm() -> None:
     assert not support.suspect.any()
 
 
+def test_neither_noise_nor_what_is_wider_than_a_lattice_is_taken_for_one() -> None:
+    """Nobody invents a lattice who leaves noise where it was, or draws fringes of 4.5 Å."""
+    rough = noisy(np.ones((128, 128)), 0.5)
+    wide = noisy(1 + 0.2 * fringes(4.5, 0.0, (128, 128)), 1e-3)
+    for restored in (rough, wide):
+        image = noisy(np.ones((128, 128)), 0.1, seed=1)
+        assert lattice_support(image, restored, sampling=PIXEL).lattice.sum() == 0
+
+
 @pytest.mark.parametrize("coloured", [0.0, 1.5])
 def test_noise_of_any_colour_is_not_taken_for_support(coloured: float) -> None:
     """The level of noise is that of each ring, as a camera's transfer leaves it."""

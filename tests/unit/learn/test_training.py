@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from facetem.core.errors import InputError
+from facetem.core.physics import wavelength
 from facetem.data.samples import Batch
 from facetem.learn.classifier import Answer, ClassifierConfig, ShapeClassifier
-from facetem.learn.losses import likelihood_loss, log_error, pose_losses
-from facetem.learn.restorer import ContrastRestorer, Reading, RestorerConfig
+from facetem.learn.losses import focus_loss, likelihood_loss, log_error, pose_losses
+from facetem.learn.restorer import FOCUS, ContrastRestorer, Reading, RestorerConfig
 from facetem.learn.training import (
     ContrastTask,
     ShapeTask,
@@ -182,6 +183,31 @@ def test_the_ratio_of_facets_is_asked_of_the_shapes_that_have_one() -> None:
     assert float(ratio) == pytest.approx(((0.1 - 0.025) + (0.3 - 0.025)) / 2, rel=1e-5)
     *_, without = pose_losses(answer, replace(batch, facet_ratio=torch.full((n,), float("nan"))))
     assert float(without) == 0
+
+
+def out_of_focus(defocus: list[float], energy: list[float]) -> tuple[torch.Tensor, Batch]:
+    """What `Reading.focus` is asked for, and images (n, 1, 1) that were taken so."""
+    none = torch.zeros(len(defocus))
+    image = none[:, None, None]
+    batch = Batch(
+        *5 * [image], none.long(), none, torch.tensor(defocus), torch.tensor(energy), none, none, none
+    )
+    return torch.tensor([wavelength(e) * abs(d) for d, e in zip(defocus, energy, strict=True)]) / FOCUS, batch
+
+
+def test_the_focus_is_asked_for_in_units_of_wavelength_times_distance() -> None:
+    """On either side: an image does not tell which, nor the energy it was taken at."""
+    true, batch = out_of_focus([100.0, -200.0], [80e3, 300e3])
+    assert float(focus_loss(true, batch)) == pytest.approx(0, abs=1e-9)
+    assert float(focus_loss(true + 1, batch)) == pytest.approx(1 - 0.125)
+
+
+def test_how_far_an_image_is_from_focus_is_asked_of_those_near_it() -> None:
+    true, batch = out_of_focus([100.0, 400.0], [300e3, 300e3])
+    wrong = true + torch.tensor([0.0, 5.0])
+    assert float(focus_loss(wrong, batch)) == pytest.approx(0, abs=1e-9)
+    far = replace(batch, defocus=torch.tensor([-300.0, 400.0]))
+    assert float(focus_loss(wrong, far)) == 0
 
 
 def test_the_likeliest_error_is_the_rms_error() -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from facetem.study.bootstrap import difference_of, mean_of, mean_over_classes
 
@@ -27,6 +28,21 @@ def test_an_interval_of_numbers_covers_the_true_mean(n: int) -> None:
     rng = np.random.default_rng(n)
     covered = [one.low <= 24.0 <= one.high for one in (mean_of(rng.normal(24, 2, n)) for _ in range(TRIALS))]
     assert np.mean(covered) > LEAST
+
+
+def test_an_interval_of_few_numbers_is_that_of_students_t() -> None:
+    values = np.random.default_rng(0).normal(size=8)
+    one = mean_of(values)
+    half = stats.t.ppf(0.975, 7) * values.std(ddof=1) / np.sqrt(8)
+    assert one.high - one.low == pytest.approx(2 * half, rel=0.07)
+
+
+def test_two_of_each_outcome_are_added_to_a_part_and_one_to_a_difference() -> None:
+    """As the module says: 2 right of 20 where none of 16 was; of differences -1, 0, 0, 1 and 16 zeros."""
+    part, error = 2 / 20, np.sqrt(0.1 * 0.9 / 20)
+    assert mean_of(np.zeros(16, dtype=bool)).high == pytest.approx(part + 1.96 * error, abs=0.03)
+    same = np.ones(16, dtype=bool)
+    assert difference_of(same, same).high == pytest.approx(1.96 * np.sqrt(2 / 20 / 20), abs=0.02)
 
 
 def test_all_right_is_not_sure_to_be_right_always() -> None:

@@ -26,6 +26,13 @@ def test_scores_of_a_known_confusion() -> None:
     assert scores.interval[0] < 6 / 8 < scores.interval[1]
 
 
+def test_bins_of_confidence_are_narrow_enough_that_errors_do_not_cancel() -> None:
+    """15 of them, as is usual: of 0.68 that is right and 0.78 that is wrong each is judged by itself."""
+    probabilities = torch.tensor([[0.68, 0.32], [0.78, 0.22]])
+    scores = shape_scores(probabilities, torch.tensor([0, 1]))
+    assert scores.calibration_error == pytest.approx((0.32 + 0.78) / 2, abs=1e-6)
+
+
 def test_affine_fit_undoes_scale_and_offset() -> None:
     target = torch.rand(2, 32, 32, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(affine_fit(-3 * target + 7, target), target, atol=1e-5, rtol=0)

@@ -15,7 +15,6 @@ from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import shipped_recipe
 from facetem.study import suite
 from facetem.study.bench import Bench
-from facetem.study.ceiling import border_distance, ceiling_groups, zone_angles
 from facetem.study.models_page import write_models_page
 from facetem.study.suite import PARTS, Part, run_suite
 from facetem.study.unknowns import KINDS, draw_unknowns, unknown_scores
@@ -118,37 +117,6 @@ def test_unknowns_are_drawn_again_and_differ_from_split_to_split(recipe: Recipe)
         assert first.shape == (2, 256, 256)
         torch.testing.assert_close(first, again, rtol=1e-5, atol=1e-5)
         assert not torch.allclose(first, other)
-
-
-def test_borders_and_zones_of_particles_whose_place_is_known() -> None:
-    import pandas as pd
-
-    rows = [
-        ("cuboctahedron", 1.0),  # on the border with the truncated octahedron
-        ("cube", 0.65),
-        ("icosahedron", 1.0),
-    ]
-    particles = pd.DataFrame(
-        {"label": [label for label, _ in rows], "form": [json.dumps({"ratio": ratio}) for _, ratio in rows]}
-    )
-    assert border_distance(particles) == pytest.approx([0, 1 - 0.65 / 0.72, np.inf], abs=1e-3)
-    tilt = np.radians(7.0)
-    tilted = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
-    assert zone_angles(np.stack([np.eye(3), tilted])) == pytest.approx([0, 7], abs=1e-6)
-
-
-def test_groups_account_for_every_error() -> None:
-    right = np.array([True, True, False, False, True, False])
-    bare = np.array([True, True, True, False, True, False])
-    borders = np.array([0.5, 0.01, 0.01, 0.5, 0.5, np.inf])
-    angles = np.array([3.0, 20.0, 5.0, 30.0, np.nan, np.nan])
-    groups = ceiling_groups(right, bare, borders, angles)
-    near, away = groups["near a border between two classes"], groups["away from borders"]
-    assert near.share + away.share == pytest.approx(1)
-    assert near.errors + away.errors == pytest.approx(1)
-    assert near.accuracy == 0.5
-    assert groups["wrong even without carbon and noise"].errors == pytest.approx(2 / 3)
-    assert groups["single crystals within 10 degrees of a low-index axis"].accuracy == 0.5
 
 
 def test_the_standard_recipe_is_the_suites() -> None:

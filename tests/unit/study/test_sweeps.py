@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from facetem.core.errors import InputError
+from facetem.data.conditions import draw_optics
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import recipe_from, shipped_recipe
 from facetem.data.samples import image_set
@@ -37,6 +38,15 @@ def _yaml(recipe: Recipe) -> object:
     import yaml
 
     return yaml.safe_load(recipe.to_yaml())
+
+
+def test_the_focus_moves_of_every_microscope_however_its_recipe_states_it() -> None:
+    """That without a corrector is in units of its Scherzer focus."""
+    base = Recipe()
+    moved = STUDIES["focus"]["defocus"].move(base, 30)
+    assert any(m.scherzer for m in base.microscopes)
+    for microscope in moved.microscopes:
+        assert draw_optics(microscope, 300e3, np.random.default_rng(0)).aberrations.defocus == 300
 
 
 def test_a_condition_moves_and_everything_else_stays(recipe: Recipe) -> None:
