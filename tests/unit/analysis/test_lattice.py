@@ -67,7 +67,7 @@ def test_what_is_wider_than_a_metals_lattice_is_no_spacing() -> None:
     y, x = np.indices((256, 256)) * PIXEL
     noise = np.random.default_rng(0).normal(1, 0.05, x.shape)
     inside = np.hypot(y - 51, x - 51) < 35
-    assert len(lattice_spacings(noise + 0.3 * np.cos(2 * np.pi * x / 6), inside, sampling=PIXEL)) == 0
+    assert len(lattice_spots(noise + 0.3 * np.cos(2 * np.pi * x / 6), inside, sampling=PIXEL)) == 0
 
 
 @pytest.mark.slow
