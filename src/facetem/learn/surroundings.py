@@ -17,6 +17,8 @@ from scipy.ndimage import convolve
 
 from facetem.core.pixels import PIXEL
 
+Array = NDArray[np.float64]
+
 CORNER = 64  # px: side of the corners, 26 Å; a particle of 8 nm leaves as much of a field of 256 px
 SPACINGS = (1.2, 4.0)  # Å: of the lattices that are looked for
 # Times the mean of the ring, in each corner: the highest of 800 images on carbon is 6; 3 nm of MgO have 14 to 20,000.
@@ -30,7 +32,7 @@ _ENDS = (slice(None, CORNER), slice(-CORNER, None))
 
 
 @lru_cache(maxsize=1)
-def _spectrum() -> tuple[NDArray[np.float64], ...]:
+def _spectrum() -> tuple[Array, Array, NDArray[np.int64], Array]:
     """The window, spacing [Å] and ring of each place of half a spectrum, and the weights of what lies around it."""
     window = np.outer(np.hanning(CORNER), np.hanning(CORNER))
     k = np.hypot(np.fft.fftfreq(CORNER, PIXEL)[:, None], np.fft.rfftfreq(CORNER, PIXEL))
