@@ -200,6 +200,18 @@ def test_what_a_batch_holds(live: LiveSource) -> None:
     assert len(set(batch.defocus.tolist())) == 5  # fresh optics, also for the specimen that comes twice
 
 
+def test_an_image_that_was_kept_is_shown_until_it_is_due_and_no_longer(live: LiveSource) -> None:
+    """A stream that remembers what it showed gives what one that has seen nothing gives."""
+    remembering = SampleStream(live.recipe, split="train", size=SIZE, renewal=0.5)
+    defocus = []
+    for number in range(6):
+        fresh = SampleStream(live.recipe, split="train", size=SIZE, renewal=0.5)
+        one, other = (stream.draw(shown(live, [0], number)) for stream in (remembering, fresh))
+        assert equal(one, other)
+        defocus.append(float(one.defocus))
+    assert 1 < len(set(defocus)) < 6
+
+
 def test_noisy_is_clean_with_the_noise_of_its_dose(live: LiveSource) -> None:
     """A perfect camera: the difference has the variance 1 / (dose * pixel area)."""
     images = Images(dose=(400, 4000), coarse=0.0, neighbour=0.0)
