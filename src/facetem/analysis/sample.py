@@ -21,6 +21,7 @@ from facetem.analysis.sample_page import sample_page
 from facetem.analysis.table import csv_text, digits_of, particle_of, table_columns, table_row
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
+from facetem.core.files import whole_file, write_whole
 
 SCHEMA, SCHEMA_VERSION = "facetem-sample", 1
 JSON, PAGE = "sample.json", "index.html"
@@ -236,11 +237,12 @@ def save_sample(sample: Sample, folder: Path) -> Path:
     from facetem.figures import svg
     from facetem.figures.samples import fraction_bars, sizes_by_shape
 
-    sample.table.to_parquet(folder / "particles.parquet")
+    with whole_file(folder / "particles.parquet") as partial:
+        sample.table.to_parquet(partial)
     table = csv_text(list(sample.table), sample.table.to_dict("records"))
-    (folder / "particles.csv").write_text(table, encoding="utf-8")
-    sample.sizes().to_csv(folder / "sizes.csv", index=False)
-    (folder / JSON).write_text(json.dumps(sample.as_dict(), indent=1) + "\n", encoding="utf-8")
+    write_whole(folder / "particles.csv", table)
+    write_whole(folder / "sizes.csv", sample.sizes().to_csv(index=False))
+    write_whole(folder / JSON, json.dumps(sample.as_dict(), indent=1) + "\n")
     pictures: dict[str, str] = {}
     if sample.fractions is not None:
         found = sample.fractions
@@ -254,7 +256,7 @@ def save_sample(sample: Sample, folder: Path) -> Path:
         }
         pictures["sizes"] = svg(sizes_by_shape(values)).decode()
     for name, text in pictures.items():
-        (folder / f"{name}.svg").write_text(text, encoding="utf-8")
+        write_whole(folder / f"{name}.svg", text)
     page = folder / PAGE
-    page.write_text(sample_page(sample, pictures), encoding="utf-8")
+    write_whole(page, sample_page(sample, pictures))
     return page

@@ -15,14 +15,7 @@ from facetem.analysis.analyze import Progress, analyze
 from facetem.analysis.report import FILES, RESULT, check_output, save_analysis
 from facetem.analysis.sample import as_counted, read_sample, save_sample
 from facetem.analysis.sample_scale import sample_doubts
-from facetem.app.command import (
-    TOO_LARGE,
-    check_not_input,
-    lacks_memory,
-    one_line,
-    say_error,
-    step_progress,
-)
+from facetem.app.command import TOO_LARGE, check_not_input, lacks_memory, one_line, say_error, step_progress
 from facetem.app.micrographs import Batch, Task
 from facetem.app.pace import pace
 from facetem.app.results import particle_table

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from facetem.app.command import Film, Side, check_suffix, given, whole_file
+from facetem.app.command import Film, Side, check_suffix, given
 from facetem.app.particle import (
     AlloyOrder,
     CutOption,
@@ -25,6 +25,7 @@ from facetem.app.particle import (
     ViewOption,
     read_alloy,
 )
+from facetem.core.files import whole_file
 
 CARBON = "carbon"  # in place of a shape
 SeedOption = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import typer
 
-from facetem.app.command import progress_bar, whole_file
+from facetem.app.command import progress_bar
 from facetem.app.structures import save_structure
 from facetem.atoms.films import surfaces
 from facetem.atoms.quench import quench_film
 from facetem.atoms.scene import assemble
 from facetem.core.errors import InputError
+from facetem.core.files import whole_file
 
 
 def build_carbon(

@@ -5,8 +5,9 @@ from pathlib import Path
 import typer
 
 from facetem.analysis.single import sight_of
-from facetem.app.command import check_not_input, check_suffix, whole_file
+from facetem.app.command import check_not_input, check_suffix
 from facetem.app.results import print_prediction, shape_words
+from facetem.core.files import whole_file
 from facetem.core.pixels import PIXEL
 from facetem.data.micrograph import load_micrograph
 from facetem.learn.conformal import COVERAGE, check_coverage

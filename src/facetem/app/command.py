@@ -1,6 +1,5 @@
 """What every command shares: errors as one line, the device, progress, and output that is whole or absent."""
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -221,46 +220,6 @@ def _file(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return told.st_dev, told.st_ino
-
-
-def begun(path: Path, make: Callable[[Path], None]) -> Path:
-    """A new name beside `path`, of the same suffix, at which `make` has made a file or a folder.
-
-    Raises
-    ------
-    InputError
-        If it cannot be made there.
-    """
-    partial = path.with_name(f".{path.stem}-{os.getpid()}.partial{path.suffix}")
-    try:
-        make(partial)
-    except OSError as error:
-        raise InputError(
-            f"output {path}: expected a folder that can be written to, got '{error.strerror}'; "
-            "create the folder or choose another"
-        ) from error
-    return partial
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, of the same suffix, that takes its place if the context ends well.
-
-    Enter it before the long work: a folder that cannot be written to is found at once.
-
-    Raises
-    ------
-    InputError
-        If no file can be created in the folder of `path`, or `path` is a folder.
-    """
-    if path.is_dir():
-        raise InputError(f"output {path}: expected a file, got a folder; add a file name")
-    partial = begun(path, lambda partial: partial.touch(exist_ok=False))
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 _UNITS = {"s": 1 / 60, "m": 1.0, "min": 1.0, "h": 60.0, "d": 1440.0}

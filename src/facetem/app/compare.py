@@ -7,8 +7,9 @@ from pathlib import Path
 import typer
 
 from facetem.analysis.comparing import compare_folders
-from facetem.app.command import check_suffix, whole_file
+from facetem.app.command import check_suffix
 from facetem.app.results import print_comparison
+from facetem.core.files import whole_file
 
 
 def run_compare(first: Path, second: Path, output: Path | None) -> None:

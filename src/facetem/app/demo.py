@@ -13,11 +13,12 @@ from rich.table import Table
 from facetem.analysis.analyze import Analysis, analyze
 from facetem.analysis.report import save_analysis
 from facetem.analysis.result import ParticleResult
-from facetem.app.command import step_progress, whole_file
+from facetem.app.command import step_progress
 from facetem.app.results import shape_words
 from facetem.atoms.films import FilmLibrary
 from facetem.atoms.scene import assemble, draw_rotation, rotated
 from facetem.atoms.shapes import SHAPES, build_particle, draw_form
+from facetem.core.files import whole_file
 from facetem.data.micrograph import micrograph_from_array, save_image
 from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.camera import Camera

@@ -56,8 +56,9 @@ def card(
     ] = None,
 ) -> None:
     """The model card, under a head that says what its text says: written anew after the text was changed."""
-    from facetem.app.command import check_suffix, whole_file
+    from facetem.app.command import check_suffix
     from facetem.app.hub import read_card
+    from facetem.core.files import whole_file
 
     text = read_card(weights)
     if output is None:

@@ -10,7 +10,7 @@ from imageio.v3 import imread
 from numpy.typing import NDArray
 
 from facetem import figures
-from facetem.app.command import step_progress, whole_file
+from facetem.app.command import step_progress
 from facetem.app.render import bond_length, neighbour_colours, neighbours, render
 from facetem.atoms.build import zone_axis_rotation
 from facetem.atoms.facets import FCC, HCP
@@ -18,6 +18,7 @@ from facetem.atoms.lattices import LATTICES, icosahedron_faces, icosahedron_vert
 from facetem.atoms.library import LIBRARY, OPEN_SET, SHAPES, draw_form
 from facetem.atoms.scene import rotated
 from facetem.atoms.shapes import build_particle
+from facetem.core.files import whole_file
 from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.optics import Optics
 from facetem.hrtem.simulate import simulate

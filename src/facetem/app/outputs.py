@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facetem.app.command import begun, whole_file
 from facetem.core.errors import InputError
+from facetem.core.files import begun, whole_file
 from facetem.data.hyperspy_file import save_signal
 from facetem.data.micrograph import save_image
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import typer
 
-from facetem.app.command import progress_bar, whole_file
+from facetem.app.command import progress_bar
 from facetem.core.errors import InputError
+from facetem.core.files import whole_file
 from facetem.core.pixels import PIXEL
 from facetem.data.conditions import draw_camera, draw_microscope, draw_optics
 from facetem.data.draw import Row, draw_specimen, image_shape

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import typer
 
-from facetem.app.command import check_not_input, check_suffix, progress_bar, whole_file
+from facetem.app.command import check_not_input, check_suffix, progress_bar
 from facetem.core.errors import InputError
+from facetem.core.files import whole_file
 from facetem.data.micrograph import load_micrograph, save_image
 from facetem.learn.restoration import load_restorer, restored_micrograph
 from facetem.learn.support import LatticeSupport

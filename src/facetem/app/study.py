@@ -11,6 +11,7 @@ import typer
 from facetem.app.command import step_progress
 from facetem.app.evaluate import test_recipe
 from facetem.core.errors import InputError
+from facetem.core.files import write_whole
 from facetem.hrtem.simulate import resolve_device
 from facetem.study.advice import Question, advise
 from facetem.study.axes import STUDIES
@@ -69,7 +70,7 @@ def run_study(study: str, output: Path, choice: Choice, question: Question | Non
             save_figure_one(figure_one(bench), output)
     if findings:
         page = output / "README.md"
-        page.write_text(page_of(findings, bench), encoding="utf-8")
+        write_whole(page, page_of(findings, bench))
         typer.echo(page.read_text(encoding="utf-8"))
     typer.echo(f"Written to {output}")
 

@@ -16,13 +16,14 @@ import torch
 import typer
 from torch import nn
 
-from facetem.app.command import Network, percent_bar, progress_bar, whole_file
+from facetem.app.command import Network, percent_bar, progress_bar
 from facetem.app.evaluate import run_evaluation
 from facetem.app.held_out import HeldOut, draw_all
 from facetem.app.pace import pace
 from facetem.app.side_by_side import Specimens, learn_side_by_side
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
+from facetem.core.files import write_whole
 from facetem.data.make import make_store
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import find_recipe, load_recipe, shipped_recipe
@@ -198,8 +199,7 @@ def run_training(
         typer.echo(f"{path}: use it with --weights, or with --{which.value} of facetem analyze")
         _draw_curves(output / f"{which.value}-history.jsonl")
     if not trained_on.exists():  # it may be that of the user, in words of their own
-        with whole_file(trained_on) as place:
-            place.write_text(wanted.to_yaml(), encoding="utf-8")
+        write_whole(trained_on, wanted.to_yaml())
     if network is Network.release:
         _write_card(output, device, stated, others[-1].known())
     shutil.rmtree(kept)
@@ -293,7 +293,7 @@ def _write_card(output: Path, device: str, recipe: Recipe, test: Batch) -> None:
         name: json.loads((output / f"{name}.json").read_text())["training"]
         for name in ("classifier", "restorer")
     }
-    (output / "CARD.md").write_text(model_card(evaluation, **headers), encoding="utf-8")
+    write_whole(output / "CARD.md", model_card(evaluation, **headers))
 
 
 def _begun(network: type[Begun], start: Path | None, name: str) -> Begun | None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from facetem.app.command import whole_file
 from facetem.app.render import (
     BY_NEIGHBOURS,
     bond_length,
@@ -18,6 +17,7 @@ from facetem.app.render import (
     render,
 )
 from facetem.core.errors import InputError
+from facetem.core.files import whole_file
 
 SHOWN = ("shape", "class", "diameter", "circumscribed_diameter", "symmetry", "facets", "alloy", "relaxed")
 PICTURE = 900  # px

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
+from facetem.core.files import whole_file, write_whole
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.restorer import ContrastRestorer, RestorerConfig
 
@@ -54,8 +55,10 @@ def save_weights(
     header = {"format": FORMAT, "kind": kind, **config}
     tensors = {f"model.{k}": _half(v) for k, v in model.state_dict().items()}
     tensors |= {f"extra.{k}": v for k, v in extra.items()}
-    save_file({k: v.contiguous() for k, v in tensors.items()}, path, metadata={"facetem": json.dumps(header)})
-    path.with_suffix(".json").write_text(json.dumps(header, indent=2) + "\n")
+    write_whole(path.with_suffix(".json"), json.dumps(header, indent=2) + "\n")
+    whole = {k: v.contiguous() for k, v in tensors.items()}
+    with whole_file(path) as partial:  # last: where it is, a training is taken for finished
+        save_file(whole, partial, metadata={"facetem": json.dumps(header)})
 
 
 def _load(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:

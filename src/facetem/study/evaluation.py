@@ -17,6 +17,7 @@ from torch import Tensor
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.contrast import contrast
+from facetem.core.files import write_whole
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import shipped_recipe
 from facetem.data.samples import Batch, draw_set
@@ -232,11 +233,11 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> None:
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "evaluation.json").write_text(json.dumps(evaluation.as_dict(), indent=2) + "\n")
+    write_whole(folder / "evaluation.json", json.dumps(evaluation.as_dict(), indent=2) + "\n")
     confidence, named = evaluation.probabilities.max(1)
     drawn = {
         "confusion": figures.confusion_matrix(evaluation.shapes.confusion, SHAPES),
         "reliability": figures.reliability(confidence.numpy(), (named == evaluation.labels).numpy()),
     }
     for name, figure in drawn.items():
-        (folder / f"{name}.png").write_bytes(figures.png(figure))
+        write_whole(folder / f"{name}.png", figures.png(figure))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facetem.atoms.shapes import SHAPES
+from facetem.core.files import write_whole
 from facetem.study.bench import Bench
 from facetem.study.restoring import at_focus
 
@@ -83,8 +84,8 @@ def save_figure_one(result: FigureOne, folder: Path) -> list[Path]:
         target=result.target,
     )
     paths = [folder / f"figure1.{suffix}" for suffix in ("svg", "png", "npz")]
-    paths[0].write_bytes(svg(figure))
-    paths[1].write_bytes(png(figure))
+    write_whole(paths[0], svg(figure))
+    write_whole(paths[1], png(figure))
     np.savez_compressed(
         paths[2],
         shapes=np.array(SHAPES),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pandas as pd
 
+from facetem.core.files import whole_file, write_whole
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -61,14 +63,15 @@ def save_finding(finding: Finding, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     stem = stem_of(finding)
     paths = [folder / f"{stem}.{suffix}" for suffix in ("parquet", "csv", "png", "svg", "html")]
-    finding.table.to_parquet(paths[0])
-    finding.summary().to_csv(paths[1], index=False)
     figure = finding.figure()
-    paths[2].write_bytes(png(figure))
-    paths[3].write_bytes(svg(figure))
-    paths[4].write_text(finding.interactive(), encoding="utf-8")
+    with whole_file(paths[0]) as partial:
+        finding.table.to_parquet(partial)
+    write_whole(paths[1], finding.summary().to_csv(index=False))
+    write_whole(paths[2], png(figure))
+    write_whole(paths[3], svg(figure))
+    write_whole(paths[4], finding.interactive())
     if not (folder / SCRIPT).exists():
-        (folder / SCRIPT).write_text(script(), encoding="utf-8")
+        write_whole(folder / SCRIPT, script())
     return paths
 
 

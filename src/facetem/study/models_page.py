@@ -8,6 +8,7 @@ from typing import Any
 
 import facetem.figures as figures
 from facetem.atoms.shapes import SHAPES
+from facetem.core.files import write_whole
 from facetem.study.evaluation import UNITS
 
 Result = Mapping[str, Any]
@@ -33,10 +34,10 @@ def write_models_page(
         if part in results:
             lines, drawn = write(results[part])
             for name, figure in drawn.items():
-                (pictures / f"{name}.png").write_bytes(figures.png(figure))
+                write_whole(pictures / f"{name}.png", figures.png(figure))
                 lines += ["", f"![{name.replace('-', ' ')}]({where}/{name}.png)"]
             sections.append("\n".join(lines))
-    page.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    write_whole(page, "\n\n".join(sections) + "\n")
 
 
 def _introduction(training: Mapping[str, Mapping[str, Any]]) -> str:

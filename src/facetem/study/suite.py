@@ -19,6 +19,7 @@ from torch import Tensor
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
+from facetem.core.files import whole_file, write_whole
 from facetem.data.digest import digest_of
 from facetem.data.layout import FORMAT, MANIFEST
 from facetem.study.baselines import baseline_scores
@@ -81,9 +82,8 @@ def _unknown(bench: Bench, kind: str) -> Tensor:
         path.parent.mkdir(exist_ok=True)
         bench.progress("drawing unknowns", list(KINDS).index(kind), len(KINDS))
         images = draw_unknowns(kind, bench.recipe, split="test", n=UNKNOWN)
-        temporary = path.with_suffix(".tmp.npy")
-        np.save(temporary, images.numpy())
-        temporary.replace(path)
+        with whole_file(path) as partial:
+            np.save(partial, images.numpy())
     return torch.from_numpy(np.load(path))
 
 
@@ -231,9 +231,7 @@ def _measured(bench: Bench, part: str) -> dict[str, Any]:
     if before is not None and before.get("of") == measured_of:
         return before["result"]
     result = _plain(PARTS[part].measure(bench))
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"of": measured_of, "result": result}, indent=2) + "\n")
-    temporary.replace(path)
+    write_whole(path, json.dumps({"of": measured_of, "result": result}, indent=2) + "\n")
     return result
 
 

@@ -7,15 +7,9 @@ import typer
 from typer.testing import CliRunner
 
 from facetem.app.cli import ImageFile
-from facetem.app.command import (
-    Commands,
-    check_not_input,
-    check_suffix,
-    lacks_memory,
-    one_line,
-    whole_file,
-)
+from facetem.app.command import Commands, check_not_input, check_suffix, lacks_memory, one_line
 from facetem.core.errors import InputError
+from facetem.core.files import whole_file
 from facetem.data.formats import EXTENSIONS
 
 

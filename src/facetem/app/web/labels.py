@@ -11,10 +11,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from facetem.app.command import whole_file
 from facetem.app.web.results import FIELD, Result, load_result
 from facetem.atoms.library import NONE, SHAPES
 from facetem.core.errors import InputError
+from facetem.core.files import whole_file
 
 FILE = "labels.json"
 SCHEMA, VERSION = "facetem-labels", 1
