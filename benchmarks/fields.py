@@ -179,7 +179,7 @@ def score(arguments: argparse.Namespace) -> None:
                 )
             )
         print(f"field {path.stem}: {len(pairs)} particles, {len(found.particles)} found", flush=True)
-    figures = summed(rows, extra, classifier.confusion)
+    figures = summed(rows, extra, classifier.stated.confusion)
     text = json.dumps({"figures": figures, "rows": [vars(row) for row in rows]}, indent=1)
     (arguments.folder / ("spoilt-" * arguments.spoil + RESULT)).write_text(text + "\n")
     for name, value in figures.items():
