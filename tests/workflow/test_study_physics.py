@@ -51,7 +51,7 @@ def test_less_dose_tells_less(moved: Run) -> None:
 
 
 def test_a_thicker_film_tells_less(moved: Run) -> None:
-    sweep = same_specimens(moved("carbon", "thickness", 0, 20, per_shape=2))
+    sweep = same_specimens(moved("carbon", "thickness", 0, 20, per_shape=4))
     assert sweep.difference("chance", 0, 20).high < 0
     assert sweep.difference("psnr_raw", 0, 20).high < 0
 

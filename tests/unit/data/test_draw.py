@@ -308,10 +308,16 @@ def test_cameras_keep_to_the_recipe() -> None:
     assert dose.max() <= recipe.images.dose[1]
     # Log-uniform: half lie below the geometric mean.
     assert np.mean(dose < np.sqrt(np.prod(recipe.images.dose))) == pytest.approx(0.5, abs=0.08)
-    kinds = Counter(camera.mtf_width == inf for camera in drawn)
+    perfect = [camera for camera in drawn if camera.mtf_width == inf and camera.mtf is None]
+    measured = [camera for camera in drawn if camera.mtf is not None]
     assert recipe.cameras[1].camera == PERFECT
-    assert kinds[True] / 600 == pytest.approx(recipe.cameras[1].weight, abs=0.08)
-    assert all(camera.readout == 0 for camera in drawn if camera.mtf_width == inf)
+    assert len(perfect) / 600 == pytest.approx(recipe.cameras[1].weight, abs=0.08)
+    assert all(camera.readout == 0 for camera in perfect)
+    weights = {kind.camera: kind.weight for kind in recipe.cameras if kind.camera in CAMERAS}
+    assert len(measured) / 600 == pytest.approx(sum(weights.values()), abs=0.07)
+    assert {replace(camera, dose=inf) for camera in measured} == {
+        replace(CAMERAS[name], dose=inf) for name in weights
+    }
 
 
 def test_a_measured_camera_keeps_its_numbers() -> None:

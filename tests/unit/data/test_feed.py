@@ -156,7 +156,7 @@ def test_specimens_of_beams_that_no_microscope_has_are_refused_before_they_are_s
     with pytest.raises(InputError, match=told):
         StoreSource(path, recipe=one)
     with pytest.raises(InputError, match=told):
-        image_set(StoreSource(path), one, n=2, size=64)
+        image_set(StoreSource(path), one, split="train", n=2, size=64)
     StoreSource(path, beside=tmp_path / "one")  # its beam is among the others
 
 

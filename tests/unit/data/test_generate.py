@@ -174,7 +174,7 @@ def test_a_vacuum_target_shows_the_particle_without_its_film(small_recipe: Recip
 
 def test_a_phase_target_is_that_of_the_potential(small_recipe: Recipe) -> None:
     recipe = small_recipe.model_copy(update={"target": "phase"})
-    specimen = draw_specimen(recipe, "train", 1)
+    specimen = draw_specimen(recipe, "train", 3)
     truth = truth_of([specimen], recipe, "cpu")
     phase = truth.targets[0].double().numpy() - 1
     # Its mean is sigma times the sum over the atoms of the integrals of their potentials, h^2 f(0) / (2 pi m e) each.
@@ -184,7 +184,7 @@ def test_a_phase_target_is_that_of_the_potential(small_recipe: Recipe) -> None:
     assert phase.mean() == pytest.approx(mean, rel=2e-3)
     assert phase[truth.masks[0].numpy() > 0].mean() > 3 * phase[truth.masks[0].numpy() == 0].mean()
     stream = SampleStream(recipe, split="train", size=64, seed=0)
-    shown = [Showing(Visit(1, 0, None), simulated(truth, 0, specimen))]
+    shown = [Showing(Visit(3, 0, None), simulated(truth, 0, specimen))]
     batch = stream.draw(shown)
     columns = batch.target[0] - batch.target[0].mean()
     assert float((columns * batch.thickness[0]).sum()) > 0  # atoms bright, whatever the image shows
