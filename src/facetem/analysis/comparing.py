@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facetem.analysis.page_parts import number
 from facetem.analysis.population import Difference, Fractions, compare_samples, shape_fractions
 from facetem.analysis.report import RESULT
 from facetem.analysis.sample import JSON, SCHEMA
@@ -60,8 +61,7 @@ class Comparison:
         """What makes the difference less certain than its intervals say, or hard to see."""
         both = (self.first, self.second)
         told = [
-            f"{one.n} particle{'' if one.n == 1 else 's'} in {one.name}: of fewer than {FEW} hardly any difference "
-            "can be seen"
+            f"{number(one.n, 'particle')} in {one.name}: of fewer than {FEW} hardly any difference can be seen"
             for one in both
             if one.n < FEW
         ]

@@ -15,14 +15,10 @@ from facetem.learn.matter import metal_name
 
 Array = NDArray[np.float64]
 
-BAND = (
-    0.25,
-    0.95,
-)  # 1/Å: spacings of 1.05 to 4 Å, so that {311} is seen of pixels that are 10 % too small or large
+# 1/Å: spacings of 1.05 to 4 Å, so that {311} is seen of pixels that are 10 % too small or large.
+BAND = (0.25, 0.95)
 SEEN = 30.0  # times the mean power of the noise at a frequency: by chance, 1 in 10^13
-SHARE = (
-    0.02  # of the particle's clearest spot: what is fainter are the fringes that its outline has around that
-)
+SHARE = 0.02  # of the particle's clearest spot: what is fainter are fringes that its outline has around that
 RING = 2  # bins on either side of a frequency, whose median tells the noise there
 LEAST = 256  # px of the spectrum
 EDGE = 4.0  # px: width of the taper at the particle's outline

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from facetem.analysis.page_parts import number
 from facetem.analysis.report import RESULT
 from facetem.app.command import say_error
 from facetem.core.errors import InputError
@@ -31,9 +32,7 @@ class Batch:
     @property
     def passed_over_words(self) -> str:
         """The folders that were passed over; empty if there are none."""
-        return ", ".join(
-            f"{folder} ({n} micrograph{'' if n == 1 else 's'})" for folder, n in self.passed_over.items()
-        )
+        return ", ".join(f"{folder} ({number(n, 'micrograph')})" for folder, n in self.passed_over.items())
 
 
 def find_micrographs(

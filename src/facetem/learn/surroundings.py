@@ -24,9 +24,8 @@ SPACINGS = (1.2, 4.0)  # Å: of the lattices that are looked for
 # Times the mean of the ring, in each corner: the highest of 800 images on carbon is 6; 3 nm of MgO have 14 to 20,000.
 SIGNIFICANT = 12.0
 QUIET = 0.1  # of the rings' median: in a ring below, beyond what the pixels held, there is no noise to compare with
-PROMINENT = (
-    4.0  # times the power around it: what is no spot may lie on the edge of the band that the pixels held
-)
+# Times the power around it: what stands out but is no spot lies on the edge of the band that the pixels held.
+PROMINENT = 4.0
 AROUND = (2.5, 4.5)  # px of the spectrum: beyond a spot, which a window widens
 _ENDS = (slice(None, CORNER), slice(-CORNER, None))
 

@@ -49,7 +49,7 @@ def test_distance_from_focus_takes_the_wavelength() -> None:
     """Read is its product with the wavelength: 2 Å^2 are 10 nm at 300 kV."""
     restoration = SimpleNamespace(out_of_focus=lambda y, x: 2.0)
     outline = SimpleNamespace(centroid=(5.0, 6.0))
-    found = out_of_focus(restoration, outline, 300e3)  # type: ignore[arg-type]
+    found = out_of_focus(restoration, outline, 300e3)
     assert found == pytest.approx(2.0 / wavelength(300e3))
     assert found == pytest.approx(100, rel=0.02)
-    assert out_of_focus(restoration, outline, None) is None  # type: ignore[arg-type]
+    assert out_of_focus(restoration, outline, None) is None

@@ -65,7 +65,7 @@ class Knowing:
 
 
 def scored(samples: Batch, restorer: Knowing, **more: object) -> FocusScores:
-    return focus_scores(samples, restorer, defocus=75.0, filters={}, **more)  # type: ignore[arg-type]
+    return focus_scores(samples, restorer, defocus=75.0, filters={}, **more)
 
 
 def test_restored_images_are_compared_with_the_targets_and_denoised_ones_with_the_clean(
@@ -100,7 +100,7 @@ def test_filters_are_given_the_noisy_image_and_its_pixel_size(samples: Batch) ->
         given.append((image, sampling))
         return image
 
-    found = focus_scores(samples, Knowing(samples), defocus=0.0, filters={"nothing": nothing})  # type: ignore[arg-type]
+    found = focus_scores(samples, Knowing(samples), defocus=0.0, filters={"nothing": nothing})
     assert found.scores["nothing"] == found.scores["raw"]
     assert found.own["nothing"] == found.own["raw"]
     assert [sampling for _, sampling in given] == [PIXEL, PIXEL]
