@@ -63,6 +63,10 @@ class Form:
         h, k, l and surface energy of each {hkl}, in any unit: Wulff and Winterbottom shapes.
     flips : (twin,) of int
         Layers at which the stacking turns, from the one in the middle: see `stacked_lattice`.
+    centres : (below, above)
+        Twin: each half is part of a truncated octahedron, whose centre is so far from the twin plane, per {111}
+        distance. Positive: within its half, which is then more than half of it, with a deeper groove between the two;
+        negative: beyond the plane. (c, -c): the two parts of one truncated octahedron, cut off its centre.
     substrate : (3,)
         Cubic indices of the face that a Winterbottom shape lies on.
     """
@@ -78,6 +82,7 @@ class Form:
     strain: tuple[float, ...] = (0.0,) * 6
     energies: tuple[tuple[float, ...], ...] = ()
     flips: tuple[int, ...] = ()
+    centres: tuple[float, ...] = (0.0, 0.0)
     substrate: tuple[float, ...] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
@@ -93,6 +98,8 @@ class Form:
             )
         if len(self.offset) != 3 or len(self.aspect) != 3 or len(self.strain) != 6:
             raise InputError("form offset, aspect and strain: expected 3, 3 and 6 numbers")
+        if len(self.centres) != 2 or not all(abs(centre) < 0.5 for centre in self.centres):
+            raise InputError(f"form centres: expected two numbers between -0.5 and 0.5, got {self.centres!r}")
         if len(self.substrate) != 3 or not any(self.substrate):
             raise InputError(f"form substrate: expected three indices, got {self.substrate!r}")
         for row in self.energies:
@@ -295,7 +302,13 @@ def _folds(flips: tuple[int, ...]) -> Array:
 
 def twinned(form: Form) -> Facets:
     """Truncated octahedra with {111} faces along z, in turns with their mirror images."""
-    return _stacked(form, np.repeat([form.ratio, 1.0], [6, 8]))
+    planes = _stacked(form, np.repeat([form.ratio, 1.0], [6, 8]))
+    if not any(form.centres):
+        return planes
+    below, above = form.centres
+    return replace(
+        planes, distances=planes.distances + planes.normals[:, 2] * ([-below, above] @ planes.members)
+    )
 
 
 def faulted(form: Form) -> Facets:

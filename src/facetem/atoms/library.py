@@ -83,6 +83,12 @@ def _drawn_substrate(rng: np.random.Generator) -> dict[str, tuple]:
     }
 
 
+def _drawn_halves(rng: np.random.Generator) -> dict[str, tuple]:
+    """Halves of truncated octahedra, or more or less than halves, alike or as one truncated octahedron gives them."""
+    kind, alike, turned = rng.random(), float(rng.uniform(-0.3, 0.4)), float(rng.uniform(-0.3, 0.3))
+    return {"centres": (0.0, 0.0) if kind < 0.35 else (alike, alike) if kind < 0.7 else (turned, -turned)}
+
+
 def _drawn_twins(rng: np.random.Generator) -> dict[str, tuple]:
     """Two to five twin planes, 2 to 5 layers apart."""
     layers = np.cumsum(rng.integers(2, 6, rng.integers(2, 6)))
@@ -133,7 +139,7 @@ LIBRARY: dict[str, Family] = {
     ),
     "twin": Family(
         planes_of.twinned, replace(_TO, flips=(0,)), "twin", "truncated octahedron with one twin plane",
-        "Marks, Rep. Prog. Phys. 57 (1994) 603", ratios=(0.92, 1.5), shift=(0.0, 0.35), n_origins=3,
+        "Marks, Rep. Prog. Phys. 57 (1994) 603", ratios=(0.92, 1.5), shift=(0.0, 0.25), n_origins=3, more=_drawn_halves,
     ),
     "ino_decahedron": Family(
         planes_of.decahedron, Form(ratio=1.0), "decahedron", "decahedron with {100} sides and no notches",
@@ -240,8 +246,10 @@ def facets(shape: str, form: Form) -> Facets:
         raise InputError(f"form cut: expected {expected} for {shape}, got {form.cut!r}")
     if bool(form.energies) != bool(kind.ideal.energies):
         raise InputError(f"form energies: expected {'some' if kind.ideal.energies else 'none'} for {shape}")
-    if form.flips != kind.ideal.flips and (not kind.ideal.flips or kind.more is None):
+    if form.flips != kind.ideal.flips and kind.more is not _drawn_twins:
         raise InputError(f"form flips: expected {kind.ideal.flips} for {shape}, got {form.flips}")
+    if any(form.centres) and kind.more is not _drawn_halves:
+        raise InputError(f"form centres: expected (0.0, 0.0) for {shape}, got {form.centres}")
     return planes_of.varied(kind.planes(form), form)
 
 
