@@ -263,6 +263,7 @@ def test_labels_survive_a_round_trip(shape, tmp_path):
         ("cube", Form(ratio=0.6, cut=0.1), "cut"),
         ("decahedron", Form(ratio=0.9, cut=0.6), "cut"),
         ("twin", Form(ratio=1.1, flips=(-2, 2)), "flips"),
+        ("parallel_twins", Form(ratio=1.1, flips=(-2, 2), centres=(0.1, 0.1)), "centres"),
         ("cube", Form(ratio=0.6, energies=((1, 1, 1, 1.0),)), "energies"),
         ("wulff", Form(ratio=1.0), "energies"),
     ],

@@ -13,6 +13,7 @@ from scipy.spatial import KDTree
 from facetem.atoms.lattices import LATTICES, icosahedron_vertices, lattice_sites, stacked_lattice
 from facetem.atoms.library import LIBRARY, facets
 from facetem.atoms.shapes import SHAPES, Form, build_particle, draw_form, lattice_constant
+from facetem.atoms.truth import truth
 from facetem.core.errors import InputError
 
 A = lattice_constant("Au")
@@ -195,6 +196,56 @@ def test_offset_moves_the_twin_plane_off_the_centre():
         assert np.ptp(ends) == pytest.approx(2 * abs(offset))
 
 
+@pytest.mark.parametrize("centre", [-0.3, 0.4])
+def test_halves_of_a_twin_are_mirror_images_as_thick_as_their_centres_say(centre):
+    """Each half ends at the {111} distance beyond its centre, and is widest there: ridges and grooves are level with
+    the truncated octahedron's own centre, not with the twin plane."""
+    form = replace(LIBRARY["twin"].ideal, centres=(centre, centre))
+    positions = build_particle("twin", diameter=80, form=form).positions
+    assert KDTree(positions).query(positions * [1, 1, -1])[0].max() < 1e-6
+    planes = facets("twin", form)
+    scale = np.ptp(positions[:, 2]) / 2 / (1 + centre)  # the {111} distance [Å]
+    for domain, way in enumerate((-1, 1)):
+        assert planes.distances[
+            planes.members[domain] & (way * planes.normals[:, 2] > 0.99)
+        ] == pytest.approx(1 + centre)
+    layers = np.round(positions[:, 2], 3)
+    upper = np.unique(layers[layers > -0.1])
+    areas = [np.count_nonzero(layers == z) for z in upper]
+    # A truncated octahedron's sections are largest in its middle; what is cut off before it, at the cut.
+    widest = upper[int(np.argmax(areas))] / scale
+    assert widest == pytest.approx(max(centre, 0.0), abs=0.15)
+
+
+def height_of(shape, form):
+    """Height of a particle of 100 Å along z [Å]."""
+    return np.ptp(build_particle(shape, diameter=100.0, form=form).positions[:, 2])
+
+
+def test_parts_of_one_truncated_octahedron_make_a_twin_as_high_as_it_is():
+    """Cut off the centre: together the parts have its volume and height, the twin plane where the cut was."""
+    ideal = LIBRARY["twin"].ideal
+    whole, parts = (
+        truth("twin", replace(ideal, centres=c), diameter=60.0, lattice_constant=A)
+        for c in ((0.0, 0.0), (0.3, -0.3))
+    )
+    assert parts.areas()["100"] == pytest.approx(whole.areas()["100"], rel=1e-6)
+    planes = facets("twin", replace(ideal, centres=(0.3, -0.3)))
+    faces = planes.distances[np.abs(planes.normals[:, 2]) > 0.99]
+    assert sorted({round(float(d), 6) for d in faces}) == [0.7, 1.3]
+    height = height_of("twin", replace(ideal, centres=(0.3, -0.3)))
+    assert height == pytest.approx(height_of("twin", ideal), rel=0.03)
+
+
+def test_twins_are_drawn_with_more_less_and_exactly_half():
+    centres = np.array([draw_form("twin", np.random.default_rng(seed)).centres for seed in range(200)])
+    assert np.mean((centres == 0).all(axis=1)) == pytest.approx(0.35, abs=0.1)
+    assert centres.min() < -0.25
+    assert centres.max() > 0.35
+    turned = (centres[:, 0] == -centres[:, 1]) & (centres[:, 0] != 0)
+    assert np.mean(turned) == pytest.approx(0.3, abs=0.1)
+
+
 def test_rounding_takes_the_corners():
     sharp = LIBRARY["cube"].ideal
     reach = [
@@ -279,6 +330,7 @@ def test_bad_input_is_named_in_one_line(arguments, words):
         {"ratio": 1.0, "cut": 1.2},
         {"ratio": 1.0, "rounding": 1.0},
         {"ratio": 1.0, "flips": (3, 3)},
+        {"ratio": 1.0, "centres": (0.6, 0.0)},
         {"ratio": 1.0, "energies": ((1, 1, 1, 0.0),)},
         {"ratio": 1.0, "substrate": (0, 0, 0)},
     ],
