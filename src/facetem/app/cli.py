@@ -125,7 +125,8 @@ def train(
         Path | None, typer.Option(help="Folder for the specimens. Default: simulate them as they are needed.")
     ] = None,
     beside: Annotated[
-        Path | None, typer.Option(help="Another store, whose specimens are mixed in as they are.")
+        list[Path] | None,
+        typer.Option(help="Another store, whose specimens are mixed in as they are; may be repeated."),
     ] = None,
     start: Annotated[
         Path | None, typer.Option(help="Weights to learn on from: a file, or a folder with those of both.")
@@ -173,7 +174,7 @@ def train(
 ) -> None:
     """Train a network on simulated images. Call it again to go on after a stop."""
     from facetem.app.batch import check_folder
-    from facetem.app.train import Machines, run_training
+    from facetem.app.train import Course, Machines, Material, run_training
     from facetem.learn.growth import Size
     from facetem.learn.processes import is_first
 
@@ -182,17 +183,9 @@ def train(
     run_training(
         network,
         output,
-        recipe=recipe,
-        store=store,
-        beside=beside,
+        material=Material(recipe, store, tuple(beside or ()), specimens, validation, workers),
+        course=Course(minutes_of(budget), seed, batch, rate),
         start=start,
-        specimens=specimens,
-        validation=validation,
-        minutes=minutes_of(budget),
-        workers=workers,
-        seed=seed,
-        batch=batch,
-        rate=rate,
         size=Size(
             depths=None if depths is None else whole_numbers("depths", depths),
             widths=None if widths is None else whole_numbers("widths", widths),

@@ -76,21 +76,49 @@ class Machines:
     nodes: int = 1
 
 
+@dataclass(frozen=True)
+class Material:
+    """What is learnt from, and tested on.
+
+    Parameters
+    ----------
+    recipe : Path or None
+        None: that of the store, or the released one.
+    store : Path or None
+        Where the specimens are kept, once simulated; None: they are simulated as they are needed.
+    beside : tuple of Path
+        Other stores, whose specimens are mixed in as they are.
+    specimens, validation : int
+        How many there are; how many more, never trained on, confidence is calibrated with.
+    workers : int or None
+        Processes that make them.
+    """
+
+    recipe: Path | None = None
+    store: Path | None = None
+    beside: tuple[Path, ...] = ()
+    specimens: int = 16000
+    validation: int = 800
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Course:
+    """How long is learnt, and in what steps. None: what suits the network and the device."""
+
+    minutes: float
+    seed: int = 0
+    batch: int | None = None
+    rate: float | None = None
+
+
 def run_training(
     network: Network,
     output: Path,
     *,
-    recipe: Path | None,
-    store: Path | None,
-    beside: Path | None,
+    material: Material,
+    course: Course,
     start: Path | None,
-    specimens: int,
-    validation: int,
-    minutes: float,
-    workers: int | None,
-    seed: int,
-    batch: int | None = None,
-    rate: float | None = None,
     size: Size,
     machines: Machines,
 ) -> None:
@@ -98,35 +126,34 @@ def run_training(
     simulated specimens and writes their model card. On one GPU the two learn side by side for all of the time, while
     their specimens are made; otherwise one after the other.
 
-    With `store`, the specimens are simulated once and kept there; without, they are simulated as they are needed.
-    With `beside`, another store, its specimens are mixed in.
     With `start`, a file of weights or a folder that holds those of both, the networks learn on from there; the
     classifier, in the `size` that is asked for.
     A run that was stopped goes on from its last checkpoint when it is called again in the same way.
     """
     device = resolve_device(machines.device)
-    wanted = _recipe(recipe, store)
+    store, beside, validation = material.store, material.beside, material.validation
+    wanted = _recipe(material.recipe, store)
     trained_on = output / "recipe.yaml"
     if trained_on.exists() and load_recipe(trained_on) != wanted:
         raise InputError(
             f"{trained_on}: expected the recipe of this training, or none; choose another folder"
         )
-    if beside is not None:
-        check_specimens(beside, open_store(beside).recipe, wanted)
+    for other in beside:
+        check_specimens(other, open_store(other).recipe, wanted)
     if validation < 200:
         raise InputError(f"validation: expected at least 200 specimens to calibrate on, got {validation}")
     precision = _precision(device)
     fabric = make_fabric(device, devices=machines.devices, nodes=machines.nodes, precision=precision)
     together = network is Network.release and device.startswith("cuda") and fabric.world_size == 1
-    common = {"seed": seed, "precision": precision} | ({} if start is None else {"ease": 0.0})
+    common = {"seed": course.seed, "precision": precision} | ({} if start is None else {"ease": 0.0})
     if device.startswith("cuda"):
         common["renewal"] = GPU_RENEWAL
     plans = {
         which: replace(
             plan,
-            minutes=minutes if network is which else (part if together else share) * minutes,
-            batch=batch or (GPU_BATCH[which] if device.startswith("cuda") else plan.batch),
-            rate=plan.rate if rate is None else rate,
+            minutes=course.minutes * (1.0 if network is which else part if together else share),
+            batch=course.batch or (GPU_BATCH[which] if device.startswith("cuda") else plan.batch),
+            rate=plan.rate if course.rate is None else course.rate,
             **common,
         )
         for which, plan, share, part in (
@@ -139,7 +166,7 @@ def run_training(
         own_part(plan.batch, fabric)  # said before others are started
     fabric.launch()
     device = str(fabric.device)
-    begin = partial(_task, start, size, seed)
+    begin = partial(_task, start, size, course.seed)
     # Confidence is stated, and tested, for the conditions of the standard test or of one's own recipe; familiarity for
     # all that was trained on, by other images: where the recipe is the same, by the later half of twice as many.
     stated = shipped_recipe("au-4-8nm-test") if wanted == shipped_recipe("au-4-8nm") else wanted
@@ -152,14 +179,15 @@ def run_training(
         sets.append(HeldOut(stated, "test", TEST_IMAGES))
     kept = output / "held-out"
     if together:
-        some = Specimens(wanted, store or output / "specimens", specimens, workers or min(cores(), PER_GPU))
+        workers = material.workers or min(cores(), PER_GPU)
+        some = Specimens(wanted, store or output / "specimens", material.specimens, workers)
         learn = partial(_learn, begin, output, beside)
         draw = partial(draw_all, sets, kept, device)
         with _parts_told() as tell:
             learn_side_by_side(plans, some, device=device, learn=learn, meanwhile=draw, progress=tell)
         source = StoreSource(some.path, beside=beside)
     else:
-        source = _source(wanted, store, beside, specimens, workers or 1, fabric)
+        source = _source(wanted, material, fabric)
     trained: dict[Network, nn.Module] = {}
     for which, plan in plans.items():
         task = begin(which, trained.get(Network.classifier))
@@ -223,7 +251,7 @@ def _task(
 def _learn(
     begin: Callable[[Network], ShapeTask | ContrastTask],
     output: Path,
-    beside: Path | None,
+    beside: tuple[Path, ...],
     which: Network,
     plan: TrainingPlan,
     store: Path,
@@ -328,12 +356,16 @@ def _recipe(recipe: Path | None, store: Path | None) -> Recipe:
     return shipped_recipe("au-4-8nm")
 
 
-def _source(
-    recipe: Recipe, store: Path | None, beside: Path | None, specimens: int, workers: int, fabric: Fabric
-) -> Source:
+def _source(recipe: Recipe, material: Material, fabric: Fabric) -> Source:
+    store, beside, specimens, workers = (
+        material.store,
+        material.beside,
+        material.specimens,
+        material.workers or 1,
+    )
     if specimens < 1:
         raise InputError(f"specimens: expected at least 1, got {specimens}")
-    if beside is not None and store is None:
+    if beside and store is None:
         raise InputError("beside: expected a --store with it, to mix its specimens with, got none")
     device = str(fabric.device)
     if store is None:

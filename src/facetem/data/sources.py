@@ -125,7 +125,7 @@ class StoreSource:
     Parameters
     ----------
     beside
-        Another store, of the same field and beams of the first's, whose specimens are mixed in. The recipe is that of
+        Other stores, of the same field and beams of the first's, whose specimens are mixed in. The recipe is that of
         the first.
     memory
         Bytes for specimens. A store that fits is kept; a larger one is read anew in every epoch, the next window of
@@ -143,13 +143,13 @@ class StoreSource:
         self,
         path: str | Path,
         *,
-        beside: str | Path | None = None,
+        beside: Sequence[str | Path] = (),
         memory: float = 8e9,
         limit: int | None = None,
         recipe: Recipe | None = None,
         device: str = "cpu",
     ) -> None:
-        paths = [path] if beside is None else [path, beside]
+        paths = [path, *beside]
         self._shelves = [Shelf(open_store(place), device) for place in paths]
         self.recipe = recipe or self._shelves[0].store.recipe
         self._memory, self._limit = memory, limit

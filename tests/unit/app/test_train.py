@@ -1,7 +1,7 @@
 """What a training begins with, what it refuses before, and what it does with what it finds in its folder."""
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import nn
 from facetem.app import held_out
 from facetem.app import train as training
 from facetem.app.command import Network
-from facetem.app.train import Machines, _task, run_training
+from facetem.app.train import Course, Machines, Material, _task, run_training
 from facetem.core.errors import InputError
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import load_recipe, recipe_from
@@ -30,12 +30,20 @@ def train(small: dict[str, Any], tmp_path: Path) -> Train:
     """Trains a classifier into `run`, of a recipe of its own."""
     place = tmp_path / "small.yaml"
     place.write_text(recipe_from(small).to_yaml())
-    words: dict[str, Any] = {
-        **dict.fromkeys(("store", "beside", "start", "workers")),
-        **{"recipe": place, "specimens": 2, "validation": 200, "minutes": 1.0, "seed": 0},
-        **{"size": Size(), "machines": Machines("cpu")},
-    }
-    return lambda **changes: partial(run_training, Network.classifier, tmp_path / "run", **words)(**changes)
+    own = Material(place, specimens=2, validation=200)
+
+    def run(**changes: Any) -> None:
+        run_training(
+            Network.classifier,
+            tmp_path / "run",
+            material=replace(own, **changes),
+            course=Course(1.0),
+            start=None,
+            size=Size(),
+            machines=Machines("cpu"),
+        )
+
+    return run
 
 
 def test_specimens_of_other_beams_are_refused_before_any_are_made(
@@ -44,7 +52,7 @@ def test_specimens_of_other_beams_are_refused_before_any_are_made(
     other = recipe_from({**small, "name": "other", "microscopes": [{"energies_kv": [120]}]})
     create_store(other, tmp_path / "other", split="train", n=2)
     with pytest.raises(InputError, match="other: energies: expected specimens seen with 80, 200, 300 kV"):
-        train(store=tmp_path / "store", beside=tmp_path / "other")
+        train(store=tmp_path / "store", beside=(tmp_path / "other",))
     assert not (tmp_path / "store").exists()
 
 

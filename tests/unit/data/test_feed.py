@@ -120,15 +120,17 @@ def test_specimens_of_no_class_have_no_label(path: Path) -> None:
     assert [labels[i] for i in range(SHARD)] == [3, 2, -1, 7]
 
 
-def test_two_stores_are_mixed_specimen_by_specimen(path: Path) -> None:
-    source = StoreSource(path, beside=path)
+@pytest.mark.parametrize("others", [1, 3])
+def test_stores_are_mixed_specimen_by_specimen(path: Path, others: int) -> None:
+    beside = others * [path]
+    source = StoreSource(path, beside=beside)
     (group,) = loaded(source, 0)
-    assert len(source) == len(group) == 2 * SHARD * SHARDS
+    assert len(source) == len(group) == (1 + others) * SHARD * SHARDS
     assert [float(s.item.thickness[0, 0]) for s in group] == [s.visit.index % APART for s in group]
-    second = [s.visit.index >= APART for s in group]
-    assert sum(second) == SHARD * SHARDS
-    assert second not in (sorted(second), sorted(second, reverse=True))
-    again = [v.index for g in StoreSource(path, beside=path, memory=1).order(0, Share()) for v in g]
+    stores = [s.visit.index // APART for s in group]
+    assert [stores.count(k) for k in range(1 + others)] == (1 + others) * [SHARD * SHARDS]
+    assert stores not in (sorted(stores), sorted(stores, reverse=True))
+    again = [v.index for g in StoreSource(path, beside=beside, memory=1).order(0, Share()) for v in g]
     assert sorted(again) == sorted(s.visit.index for s in group)
 
 
@@ -137,7 +139,7 @@ def test_stores_of_different_fields_are_not_mixed(path: Path, tmp_path: Path) ->
     create_store(wide, tmp_path / "wide", split="train", n=SHARD)
     publish_shard(tmp_path / "wide", 0, {}, {})
     with pytest.raises(InputError, match=r"wide: expected specimens in a field of 4.8 nm.*got 6.4 nm"):
-        StoreSource(path, beside=tmp_path / "wide")
+        StoreSource(path, beside=[tmp_path / "wide"])
 
 
 def test_specimens_of_beams_that_no_microscope_has_are_refused_before_they_are_shown(
@@ -152,12 +154,12 @@ def test_specimens_of_beams_that_no_microscope_has_are_refused_before_they_are_s
     create_store(one, tmp_path / "one", split="train", n=SHARD)
     publish_shard(tmp_path / "one", 0, {}, {})
     with pytest.raises(InputError, match=f"store: {told}"):
-        StoreSource(tmp_path / "one", beside=path)
+        StoreSource(tmp_path / "one", beside=[path])
     with pytest.raises(InputError, match=told):
         StoreSource(path, recipe=one)
     with pytest.raises(InputError, match=told):
         image_set(StoreSource(path), one, split="train", n=2, size=64)
-    StoreSource(path, beside=tmp_path / "one")  # its beam is among the others
+    StoreSource(path, beside=[tmp_path / "one"])  # its beam is among the others
 
 
 def test_size_and_orientation_are_those_of_the_first_particle_as_it_is_seen(path: Path) -> None:
