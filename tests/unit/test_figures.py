@@ -102,13 +102,6 @@ def test_reliability_puts_an_honest_classifier_on_the_diagonal() -> None:
         figures.reliability([0.5, 0.6], [True])
 
 
-def test_wilson_interval_matches_the_literature() -> None:
-    # Brown, Cai and DasGupta (2001) and any table: 8 of 10 gives 0.490 to 0.943
-    assert figures.wilson_interval(8, 10) == pytest.approx((0.490, 0.943), abs=1e-3)
-    assert figures.wilson_interval(10, 10)[1] == 1
-    assert figures.wilson_interval(0, 10)[0] == 0
-
-
 def test_accuracy_against_follows_the_data() -> None:
     x = np.linspace(0, 6, 600)
     figure = figures.accuracy_against(x, x < 3, "film thickness (nm)", bins=6)

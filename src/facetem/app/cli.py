@@ -370,6 +370,21 @@ def compare(
     run_compare(first, second, output)
 
 
+@app.command()
+def agreement(
+    reports: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER...", help="Folders with reports, however deep.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Every labelled particle as a table, .csv.")
+    ] = None,
+) -> None:
+    """How often the answers are those of labels given by hand on the page: the accuracy on your own micrographs."""
+    from facetem.app.agreement import run_agreement
+
+    run_agreement(reports, output)
+
+
 app.command()(serve)
 
 

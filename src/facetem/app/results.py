@@ -8,14 +8,20 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from facetem.analysis.labels import label_words
+from facetem.analysis.page_parts import number
 from facetem.atoms.shapes import SHAPES
 from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, NOT_JUDGED, listed
 
 if TYPE_CHECKING:
+    from facetem.analysis.agreement import Agreement
     from facetem.analysis.analyze import Analysis
     from facetem.analysis.comparing import Comparison
     from facetem.learn.predictor import Prediction
     from facetem.study.evaluation import Evaluation
+
+
+FEW = 10  # labelled particles
 
 
 def shape_words(shape: str) -> str:
@@ -118,6 +124,31 @@ def print_comparison(found: "Comparison") -> None:
     Console(width=max(120, Console().width)).print(table)  # a broken table cannot be read
     for note in found.notes:
         typer.echo(f"note: {note}")
+
+
+def print_agreement(found: "Agreement") -> None:
+    """How often the answers are those of the labels, and which are taken for which."""
+    table = Table(
+        "of the labelled particles",
+        Column("so", justify="right"),
+        Column("of", justify="right"),
+        "share, 95 % interval",
+        "stated",
+    )
+    for share in found.shares():
+        low, high = share.interval
+        part = f"{share.hits / share.n:.2f} ({low:.2f} to {high:.2f})" if share.n else "-"
+        stated = "" if share.expected is None else f"{share.expected:.2f}"
+        table.add_row(share.what, str(share.hits), str(share.n), part, stated)
+    console = Console(width=max(110, Console().width))  # a broken table cannot be read
+    console.print(table)
+    table = Table("label", "answer", Column("particles", justify="right"))
+    for (label, verdict), n in sorted(found.confusion().items(), key=lambda item: (item[0][0], -item[1])):
+        table.add_row(label_words(label), verdict, str(n))
+    console.print(table)
+    n = len(found.labelled)
+    if n < FEW:
+        typer.echo(f"note: {number(n, 'labelled particle')}: so few say hardly anything")
 
 
 def signed(value: float) -> str:

@@ -22,7 +22,6 @@ from facetem.figures.scores import (
     methods_against,
     reliability,
     training_curves,
-    wilson_interval,
 )
 from facetem.figures.shapes import ShapeRow, shape_sheet
 from facetem.figures.style import (
@@ -43,5 +42,5 @@ __all__ = [
     "confusion_matrix", "contact_sheet", "display_range", "gallery", "grey_png", "methods_against", "overview",
     "parameter_histograms",
     "png", "reliability", "restorations", "saliency_overlay", "shape_colours", "shape_sheet", "size_histogram",
-    "svg", "training_curves", "wilson_interval",
+    "svg", "training_curves",
 ]  # fmt: skip

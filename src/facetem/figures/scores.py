@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from facetem.core.shares import wilson_interval
 from facetem.figures.style import (
     INK,
     PALETTE,
@@ -70,13 +70,6 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) -> Fi
     axes.set_aspect("equal")
     axes.text(0.02, 0.97, "area: share of the images; bars: 95 %", fontsize=8, color=SOFT)
     return figure
-
-
-def wilson_interval(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927): meaningful for few trials, where hits/n +- its error is not."""
-    centre = (hits + z * z / 2) / (n + z * z)
-    half = z / (n + z * z) * math.sqrt(hits * (n - hits) / n + z * z / 4)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def accuracy_against(x: ArrayLike, correct: ArrayLike, label: str, bins: int = 6) -> Figure:

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from facetem.analysis.labels import load_labels
 from facetem.app.web.contained import check_contained
 from facetem.app.web.inspector import spectrum_rings
 from facetem.app.web.jobs import Job, Worker
-from facetem.app.web.labels import labels_csv, load_labels, set_label
+from facetem.app.web.labels import labels_csv, set_label
 from facetem.app.web.results import Result
 from facetem.app.web.sessions import Sessions
 from facetem.app.web.settings import Settings, is_loopback

@@ -6,7 +6,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from facetem.app.web.labels import labels_csv, load_labels, save_crops
+from facetem.analysis.labels import load_labels
+from facetem.app.web.labels import labels_csv, save_crops
 from facetem.app.web.results import PICTURES, load_result
 from facetem.app.web.sessions import Item
 

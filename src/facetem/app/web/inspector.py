@@ -10,9 +10,10 @@ from typing import Any
 
 from nicegui import ui
 
+from facetem.analysis.labels import CHOICES, label_words, load_labels
 from facetem.app.web.components import Solid
 from facetem.app.web.jobs import Job
-from facetem.app.web.labels import CHOICES, load_labels, set_label, words
+from facetem.app.web.labels import set_label
 from facetem.app.web.results import Result, load_result
 from facetem.app.web.sessions import Item, Session
 from facetem.app.web.solids import solid
@@ -109,7 +110,7 @@ class Inspector:
     def _pictures(self, p: dict[str, Any], learnt: Matter) -> dict[str, Any]:
         """Places for the pictures, which come later, and the model."""
         shown = {}
-        shape = words(p["shape"])
+        shape = label_words(p["shape"])
         with ui.element("div").classes("ft-pictures"):
             for name, caption in (("crop", "micrograph"), ("restored", "restored")):
                 shown[name] = _picture(name, caption)
@@ -137,7 +138,7 @@ class Inspector:
         ui.label("Your label").classes("ft-h")
         with ui.element("div").classes("ft-label"):
             choice = ui.select(
-                {"": "as predicted", **{label: words(label) for label in CHOICES}},
+                {"": "as predicted", **{label: label_words(label) for label in CHOICES}},
                 value=known.get("label", ""),
             ).props('dense outlined options-dense aria-label="Your label"')
             note = ui.input("note", value=known.get("note", "")).props("dense outlined maxlength=500")
@@ -247,7 +248,7 @@ def _bars(result: Result, p: dict[str, Any]) -> None:
             possible = p["known"] and name in p["possible"]
             colour = colours[name.replace("_", " ")] if possible else "#c3c9d0"
             with ui.element("li").classes("possible" if possible else ""):
-                ui.label(words(name))
+                ui.label(label_words(name))
                 with ui.element("span").classes("ft-meter"):
                     ui.element("i").style(f"width: {100 * value:.1f}%; background: {colour}")
                 ui.label(f"{value:.0%}").classes("n")

@@ -1,4 +1,4 @@
-"""Labels that a microscopist gave by hand, kept beside the result that they correct (docs/page.md has the form)."""
+"""Labels given by hand on the page: kept beside the result that they correct, and given out with it."""
 
 from __future__ import annotations
 
@@ -11,31 +11,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from facetem.analysis.labels import CHOICES, FILE, SCHEMA, VERSION, load_labels
 from facetem.app.web.results import FIELD, Result, load_result
-from facetem.atoms.library import NONE, SHAPES
 from facetem.core.errors import InputError
 from facetem.core.files import whole_file
 
-FILE = "labels.json"
-SCHEMA, VERSION = "facetem-labels", 1
-NO_PARTICLE = "no_particle"
-CHOICES = (*SHAPES, NONE, NO_PARTICLE)
-WORDS = {NONE: "none of these shapes", NO_PARTICLE: "not a particle"}
 _LONGEST = 500  # characters of a note
-
-
-def words(label: str) -> str:
-    """A label as one reads it."""
-    return WORDS.get(label, label.replace("_", " "))
-
-
-def load_labels(folder: Path) -> dict[int, dict[str, Any]]:
-    """The labels of a report by the number of their particle; none if there are none, or what is there is damaged."""
-    try:
-        told = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return {int(row["particle"]): row for row in told["labels"] if row["label"] in CHOICES}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
 
 
 def set_label(result: Result, index: int, label: str, note: str = "") -> None:

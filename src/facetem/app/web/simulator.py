@@ -11,11 +11,11 @@ from typing import Any
 
 from nicegui import ui
 
+from facetem.analysis.labels import label_words
 from facetem.app.structures import save_structure
 from facetem.app.web.bench import FREE, ZONES, Imaging, Shown, Specimen, atoms_of, simulate_image
 from facetem.app.web.components import Solid, Viewer
 from facetem.app.web.inspector import data_url
-from facetem.app.web.labels import words
 from facetem.app.web.sessions import Item, Session
 from facetem.app.web.solids import solid
 from facetem.app.web.studio import Studio
@@ -82,7 +82,7 @@ class Simulator:
 
     def _specimen_controls(self) -> None:
         ui.label("Specimen").classes("ft-h")
-        self._select("shape", "Shape", {name: words(name) for name in LIBRARY}, self._of_specimen)
+        self._select("shape", "Shape", {name: label_words(name) for name in LIBRARY}, self._of_specimen)
         self._slider("diameter_nm", "Diameter", 1.5, 8.0, 0.1, "nm", self._of_specimen)
         self._select("zone", "Along the beam", {name: _zone_words(name) for name in ZONES}, self._of_specimen)
         self._slider("turn", "Turned about the beam", -180, 180, 1, "°", self._of_specimen)

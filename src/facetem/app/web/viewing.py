@@ -8,10 +8,13 @@ from typing import Any
 
 from nicegui import ui
 
+from facetem.analysis.agreement import Agreement, labelled_particles
+from facetem.analysis.labels import label_words, load_labels
+from facetem.analysis.page_parts import number
 from facetem.app.web.components import Viewer
-from facetem.app.web.labels import load_labels, words
 from facetem.app.web.results import FIELD_PICTURE, PICTURES, Result, load_result
 from facetem.app.web.sessions import Item
+from facetem.core.errors import InputError
 
 _DASHED = ("cannot tell", "none of these", "not judged")  # told apart from shapes without colour, too
 _STEP = 0.5  # nm of the chart of diameters
@@ -71,6 +74,7 @@ class Viewing:
             self._grid = ui.aggrid({**_GRID}).classes("ft-table").props('aria-label="Particles"')
             self._grid.on("cellClicked", lambda e: choose(int(e.args["data"]["index"])))
             self._grid.on("rowSelected", self._row_selected)
+            self._agreed = ui.label().classes("soft").props('role="status"')
             with ui.element("div").classes("ft-charts"):
                 self._counts = ui.echart(_bars([], [])).classes("ft-chart")
                 self._sizes = ui.echart(_bars([], [])).classes("ft-chart")
@@ -96,9 +100,7 @@ class Viewing:
             ui.label(item.name)
         y, x = result.told["micrograph"]["field_nm_yx"]
         pixel, n = result.told["micrograph"]["pixel_size_nm"], len(result.particles)
-        self._facts.set_text(
-            f"{x:.1f} × {y:.1f} nm · {pixel:.4g} nm/px · {n} particle{'' if n == 1 else 's'}"
-        )
+        self._facts.set_text(f"{x:.1f} × {y:.1f} nm · {pixel:.4g} nm/px · {number(n, 'particle')}")
         self._links.clear()
         with self._links:
             for text, name in (("Report", "report.html"), ("Download", "download.zip")):
@@ -137,6 +139,7 @@ class Viewing:
         if self._result is not None:
             self._viewer.remark(self._marks())
             self._grid.run_grid_method("setGridOption", "rowData", self._rows())
+            self._tell_agreement(self._result)
 
     def _row_selected(self, event: Any) -> None:
         index = int(event.args["data"]["index"])
@@ -171,7 +174,7 @@ class Viewing:
                 "index": p["index"], "shape": p["words"], "colour": result.colours[p["verdict"]],
                 "confidence": p["confidence"] if p["known"] else None, "diameter": p["diameter_nm"],
                 "family": p["family"] if p["known"] else "", "remarks": "; ".join(p["remarks"]),
-                "label": words(labels[p["index"]]["label"]) if p["index"] in labels else "",
+                "label": label_words(labels[p["index"]]["label"]) if p["index"] in labels else "",
             }
             for p in result.particles
         ]  # fmt: skip
@@ -179,6 +182,23 @@ class Viewing:
     def _table(self) -> None:
         self._grid.options["rowData"] = self._rows()
         self._grid.update()
+        if self._result is not None:
+            self._tell_agreement(self._result)
+
+    def _tell_agreement(self, result: Result) -> None:
+        """How often the answers are those of the labels."""
+        try:
+            labelled = Agreement(tuple(labelled_particles(result.folder)))
+        except InputError:  # taken away meanwhile
+            labelled = Agreement(())
+        named = labelled.shares()[0]
+        self._agreed.set_visibility(bool(named.n))
+        low, high = named.interval
+        self._agreed.set_text(
+            f"Of {number(named.n, 'particle')} that you labelled with a shape and facetem named, "
+            f"{named.hits} have the same: "
+            f"{named.hits / max(named.n, 1):.2f} ({low:.2f} to {high:.2f})"
+        )
 
     def _draw_legend(self) -> None:
         result = self._result
