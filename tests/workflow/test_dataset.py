@@ -357,6 +357,6 @@ def test_two_makers_and_other_versions_are_one_line_and_nothing_is_lost(
     assert "made by facetem 0.0.1" in complaint(*more)
     manifest.write_text(json.dumps({**told, "format": 2}))
     for words in (more, ("dataset", "verify", copy), ("dataset", "info", copy)):
-        assert "expected store format 5, got 2" in complaint(*words)
+        assert "expected store format 6, got 2" in complaint(*words)
     manifest.write_bytes((reference / "manifest.json").read_bytes())
     same(copy, reference)

@@ -12,7 +12,7 @@ from facetem.data.publish import RECORDS, TEMPORARY
 from facetem.data.recipe import Recipe
 from facetem.data.specimens import wave_grid
 
-FORMAT = 5
+FORMAT = 6
 GROUP = "arrays"  # a zarr group, in which there is nothing else
 ARRAYS = ("waves", "targets", "masks", "thickness")
 TABLES = ("labels", "particles")
