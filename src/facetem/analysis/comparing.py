@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facetem.analysis.page_parts import number
 from facetem.analysis.population import Difference, Fractions, compare_samples, shape_fractions
 from facetem.analysis.report import RESULT
 from facetem.analysis.sample import JSON, SCHEMA
 from facetem.core.errors import InputError
+from facetem.core.words import number
 
 FEW = 10  # particles: of fewer the intervals hold nearly everything
 _SAME = 1.01  # times as large a pixel is no other magnification

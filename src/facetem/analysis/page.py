@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facetem.analysis.analyze import Analysis
-from facetem.analysis.page_parts import dot, embed, meter, number, picture, shape_words
+from facetem.analysis.page_parts import dot, embed, meter, picture, shape_words
 from facetem.analysis.particles import SMALLEST
 from facetem.analysis.result import ParticleResult
+from facetem.core.words import number
 from facetem.data.movies import movie_words
 from facetem.learn.conformal import COVERAGE
 from facetem.learn.matter import metal_name

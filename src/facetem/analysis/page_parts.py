@@ -11,11 +11,6 @@ from numpy.typing import NDArray
 WIDEST = 1200  # px of an image of the field on the page; restored.tif has all pixels
 
 
-def number(n: int, noun: str) -> str:
-    """A number of things in words."""
-    return f"{n} {noun}" + ("" if n == 1 else "s")
-
-
 def shape_words(shape: str) -> str:
     """A shape's name as one reads it."""
     return escape(shape.replace("_", " "))

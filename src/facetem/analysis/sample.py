@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from facetem.analysis.page_parts import number
 from facetem.analysis.population import Fractions, shape_fractions
 from facetem.analysis.sample_page import sample_page
 from facetem.analysis.table import csv_text, digits_of, particle_of, table_columns, table_row
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.core.files import whole_file, write_whole
+from facetem.core.words import number
 
 SCHEMA, SCHEMA_VERSION = "facetem-sample", 1
 JSON, PAGE = "sample.json", "index.html"

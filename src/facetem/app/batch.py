@@ -20,6 +20,7 @@ from facetem.app.micrographs import Batch, Task
 from facetem.app.pace import pace
 from facetem.app.results import particle_table
 from facetem.core.errors import InputError
+from facetem.core.words import number
 from facetem.data.digest import digest_of
 from facetem.data.movies import movie_words
 from facetem.data.pool import executor_of, lost
@@ -220,10 +221,7 @@ def analyze_job(task: Task, settings: Settings, progress: Progress | None = None
     n = len(found.particles)
     movie = movie_words(found.micrograph.metadata)
     of = f" ({movie})" if movie else ""
-    lines = [
-        f"{found.micrograph.name}{of}: {n} particle{'' if n == 1 else 's'}; "
-        f"report in {task.folder / 'report.html'}"
-    ]
+    lines = [f"{found.micrograph.name}{of}: {number(n, 'particle')}; report in {task.folder / 'report.html'}"]
     if n:
         lines.append(particle_table(found))
     return Done("\n".join(lines), f"{found.micrograph.name}: {found.warning}" if found.warning else "")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facetem.app.command import DaskOption, Device, given, progress_bar, say_error
+from facetem.core.words import number
 
 if TYPE_CHECKING:
     from facetem.data.recipe import Recipe
@@ -82,7 +83,7 @@ def make(
     if repair and older:
         with progress_bar("verifying") as show:
             bad = withdraw_bad_shards(output, show)
-        typer.echo(f"{output}: {len(bad)} bad shard{'' if len(bad) == 1 else 's'} to be made again")
+        typer.echo(f"{output}: {number(len(bad), 'bad shard')} to be made again")
     with _warnings_told(), pace("specimens") as progress:
         make_store(
             wanted,
@@ -141,7 +142,7 @@ def _tell_made(output: Path, n: int) -> None:
 
     manifest = read_manifest(output)
     shards = manifest["samples"] // manifest["shard"]
-    told = f"{output}: {manifest['samples']} specimens in {shards} shard{'' if shards == 1 else 's'}"
+    told = f"{output}: {manifest['samples']} specimens in {number(shards, 'shard')}"
     if n % manifest["shard"]:
         told += f" ({n} rounded up to whole ones)"
     typer.echo(
@@ -161,13 +162,13 @@ def verify(path: DataSet) -> None:
     if verdict.faults:
         n = len(verdict.faults)
         say_error(
-            f"{path}: {n} bad file{'' if n == 1 else 's'} in {len(verdict.shards)} of {verdict.wanted} shards; "
+            f"{path}: {number(n, 'bad file')} in {len(verdict.shards)} of {verdict.wanted} shards; "
             "facetem dataset make --repair makes them again"
         )
         raise typer.Exit(1)
     rest = verdict.wanted - verdict.whole
     unmade = f"; {rest} of {verdict.wanted} are not made yet" if rest > 0 else ""
-    typer.echo(f"{path}: {verdict.whole} shard{'' if verdict.whole == 1 else 's'} as made{unmade}")
+    typer.echo(f"{path}: {number(verdict.whole, 'shard')} as made{unmade}")
 
 
 @dataset.command()

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from facetem.analysis.page_parts import number
 from facetem.analysis.report import RESULT
 from facetem.app.command import say_error
 from facetem.core.errors import InputError
+from facetem.core.words import number
 from facetem.data.formats import EXTENSIONS, frames_in
 
 

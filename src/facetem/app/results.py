@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from facetem.analysis.labels import label_words
-from facetem.analysis.page_parts import number
 from facetem.atoms.shapes import SHAPES
+from facetem.core.words import number
 from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, NOT_JUDGED, listed
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from facetem.core.errors import InputError
+from facetem.core.words import number
 from facetem.data.layout import FILES, FOLDERS, LOCK, MANIFEST
 from facetem.data.publish import sweep, whole_shards, withdraw_shard
 from facetem.data.recipe import Recipe, Split
@@ -153,9 +154,7 @@ def _told_if_full(path: Path) -> Iterator[None]:
         if error.errno not in FULL:
             raise
         done = len(whole_shards(path))
-        told = (
-            f"{error.strerror}; {done} shard{'' if done == 1 else 's'} whole, make room and the same goes on"
-        )
+        told = f"{error.strerror}; {number(done, 'shard')} whole, make room and the same goes on"
         raise OSError(error.errno, told, str(path)) from None
 
 

@@ -35,6 +35,7 @@ from facetem.analysis.report import save_analysis, verdict_colours
 from facetem.app.command import Device, one_line
 from facetem.app.napari.layers import COLUMNS, centres, label_colours, result_layers, table_rows
 from facetem.app.napari.reader import Layer
+from facetem.core.words import number
 from facetem.data.micrograph import Micrograph, micrograph_from_array
 
 RESULT = "facetem result"  # in the metadata of layers that an analysis made
@@ -194,7 +195,7 @@ class AnalyseWidget(QWidget):
             self.table, table_rows(analysis, self._origin), [colours[p.verdict] for p in analysis.particles]
         )
         found = len(analysis.particles)
-        self._say(f"{found} particle{'' if found == 1 else 's'}. {analysis.warning}".strip())
+        self._say(f"{number(found, 'particle')}. {analysis.warning}".strip())
 
     def _add(self, result: Layer) -> Any:
         """A layer of results, in the place of that of an earlier analysis."""

@@ -14,6 +14,7 @@ from facetem.app.web.results import load_result
 from facetem.app.web.sessions import Item, Session
 from facetem.app.web.studio import Studio
 from facetem.core.errors import InputError
+from facetem.core.words import number
 
 _NO_SIZE = "expected a pixel size, got a file without one"
 
@@ -201,4 +202,4 @@ def _words(error: str) -> str:
 def _summary(item: Item) -> str:
     result = load_result(item.report)
     n = 0 if result is None else len(result.particles)
-    return f"{n} particle{'' if n == 1 else 's'}"
+    return number(n, "particle")

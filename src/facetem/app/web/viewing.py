@@ -10,11 +10,11 @@ from nicegui import ui
 
 from facetem.analysis.agreement import Agreement, labelled_particles
 from facetem.analysis.labels import label_words, load_labels
-from facetem.analysis.page_parts import number
 from facetem.app.web.components import Viewer
 from facetem.app.web.results import FIELD_PICTURE, PICTURES, Result, load_result
 from facetem.app.web.sessions import Item
 from facetem.core.errors import InputError
+from facetem.core.words import number
 
 _DASHED = ("cannot tell", "none of these", "not judged")  # told apart from shapes without colour, too
 _STEP = 0.5  # nm of the chart of diameters
