@@ -104,6 +104,7 @@ _GOLD = ((1.0, 1.0, 1.0, 1.0), (1.0, 0.0, 0.0, 1.15), (1.0, 1.0, 0.0, 1.18))
 BORDERS = (1 / math.sqrt(3), 0.72, 1.00, 1.36, math.sqrt(3))
 CUBIC_CLASSES = ("cube", "cuboctahedron", "truncated_octahedron", "octahedron")
 LONGEST_DECAHEDRON = 2.0  # half-height per radius
+THICKEST_PLATE = 0.65  # thickness per width, of twinned {111} plates; thicker ones are bipyramids
 
 LIBRARY: dict[str, Family] = {
     "truncated_octahedron": Family(
@@ -138,8 +139,8 @@ LIBRARY: dict[str, Family] = {
         ratios=(0.5, 1.8), logarithmic=True, cuts=(0.03, 0.45), uncut=0.3, shift=(0.35, 0.0), n_origins=2,
     ),
     "twin": Family(
-        planes_of.twinned, replace(_TO, flips=(0,)), "twin", "truncated octahedron with one twin plane",
-        "Marks, Rep. Prog. Phys. 57 (1994) 603", ratios=(0.92, 1.5), shift=(0.0, 0.25), n_origins=3, more=_drawn_halves,
+        planes_of.twinned, replace(_TO, flips=(0,)), "twin", "{100} and {111}, with one twin plane",
+        "Marks, Rep. Prog. Phys. 57 (1994) 603", ratios=(0.62, 1.7), shift=(0.0, 0.25), n_origins=3, more=_drawn_halves,
     ),
     "ino_decahedron": Family(
         planes_of.decahedron, Form(ratio=1.0), "decahedron", "decahedron with {100} sides and no notches",
@@ -159,6 +160,11 @@ LIBRARY: dict[str, Family] = {
     "truncated_icosahedron": Family(
         planes_of.icosahedron, Form(ratio=1.0, cut=0.15), "icosahedron", "icosahedron with its 12 vertices cut off",
         "Ino, J. Phys. Soc. Jpn. 27 (1969) 941", cuts=(0.08, 0.22), shift=(0.12, 0.12),
+    ),
+    "triangular_bipyramid": Family(
+        planes_of.plate, Form(ratio=1.4, cut=0.1, flips=(0,)), "twin", "two tetrahedra with a face in common, tips cut",
+        "El koraychy et al., Nanoscale Horiz. 7 (2022), doi:10.1039/d1nh00599e",
+        ratios=(0.8, 1.6), cuts=(0.03, 0.33), shift=(0.0, 0.15), n_origins=3,
     ),
     "penta_twinned_rod": Family(
         planes_of.decahedron, Form(ratio=2.5, cut=0.1), NONE, "long decahedron: five-fold twinned {100} rod",
@@ -257,8 +263,8 @@ def class_of(shape: str, form: Form) -> str:
     """The class that a member of a family belongs to by its proportions, or `NONE`.
 
     A cubic crystal of {100} and {111} goes by the ratio of their distances, whatever it was called; a five-fold
-    twinned particle is a decahedron up to a ratio of 2 and a rod beyond; a tetrahedron loses less than a third of its
-    edges at each tip.
+    twinned particle is a decahedron up to a ratio of 2 and a rod beyond; a twinned {111} plate thicker than 0.65 of
+    its width is a bipyramid; a tetrahedron loses less than a third of its edges at each tip.
     """
     kind, ratio = family(shape), form.ratio
     if kind.planes is planes_of.wulff and {tuple(sorted(map(abs, row[:3]))) for row in form.energies} == {
@@ -269,6 +275,8 @@ def class_of(shape: str, form: Form) -> str:
         ratio = float(np.clip(distance[1] / distance[3], BORDERS[0], BORDERS[-1]))
     elif kind.planes is planes_of.decahedron:
         return "decahedron" if ratio < LONGEST_DECAHEDRON else NONE
+    elif kind.planes is planes_of.plate:
+        return NONE if ratio < THICKEST_PLATE else "twin"
     elif kind.planes is planes_of.tetrahedron:
         return kind.label if ratio <= 1 / 3 else NONE
     elif kind.planes is not planes_of.cubic:

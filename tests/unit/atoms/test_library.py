@@ -94,6 +94,8 @@ def test_a_name_does_not_make_a_class():
     assert class_of("cuboctahedron", Form(ratio=1.5)) == "octahedron"
     assert class_of("decahedron", Form(ratio=2.5)) == NONE
     assert class_of("penta_twinned_rod", Form(ratio=1.2)) == "decahedron"
+    assert class_of("triangular_plate", Form(ratio=1.2, flips=(0,))) == "twin"
+    assert class_of("triangular_bipyramid", Form(ratio=0.4, flips=(0,))) == NONE
     two = ((1.0, 1.0, 1.0, 1.0), (1.0, 0.0, 0.0, 1.15))
     assert class_of("wulff", Form(ratio=1.0, energies=two)) == "truncated_octahedron"
     assert class_of("wulff", LIBRARY["wulff"].ideal) == NONE

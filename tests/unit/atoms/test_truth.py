@@ -27,7 +27,8 @@ GROUPS = {
     **dict.fromkeys(("rhombic_dodecahedron",), "O"),
     **dict.fromkeys(("icosahedron", "truncated_icosahedron"), "I"),
     **dict.fromkeys(("decahedron", "ino_decahedron", "marks_decahedron", "pentagonal_bipyramid"), "D5"),
-    **dict.fromkeys(("twin", "triangular_plate", "hexagonal_plate", "parallel_twins", "stacking_fault"), "D3"),
+    **dict.fromkeys(("twin", "triangular_bipyramid", "triangular_plate", "hexagonal_plate"), "D3"),
+    **dict.fromkeys(("parallel_twins", "stacking_fault"), "D3"),
     **dict.fromkeys(("polycrystal", "amorphous", "other_crystal", "foreign_crystal"), "C1"),
     "tetrahedron": "T", "penta_twinned_rod": "D5", "hcp_bipyramid": "D3", "winterbottom": "C3",
 }  # fmt: skip
