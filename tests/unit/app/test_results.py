@@ -8,10 +8,12 @@ from typing import cast
 import numpy as np
 import pytest
 
+from facetem.analysis.agreement import Agreement, Labelled
 from facetem.analysis.analyze import Analysis
 from facetem.analysis.comparing import Comparison, Counted
 from facetem.analysis.population import compare_samples
-from facetem.app.results import particle_table, print_comparison, print_prediction, signed
+from facetem.analysis.result import ParticleResult
+from facetem.app.results import particle_table, print_agreement, print_comparison, print_prediction, signed
 from facetem.atoms.shapes import SHAPES
 from facetem.learn.orientation import Orientation
 from facetem.learn.predictor import Prediction
@@ -130,3 +132,19 @@ def test_the_table_has_both_diameters_of_known_particles(monkeypatch: pytest.Mon
         (True, True),
         (True, False),
     ]
+
+
+def test_agreement_is_printed_with_its_intervals_and_beside_what_was_stated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one = ParticleResult(
+        1, 1.0, 2.0, 5.0, 6.0, 0.9, False, "cube", 0.9, True, True, {"cube": 0.9}, ("cube",), "single crystal", 5.0,
+        (1.0, 0.0, 0.0, 0.0), None, None,
+    )  # fmt: skip
+    print_agreement(Agreement((Labelled("a.tif", one, "cube"), Labelled("a.tif", one, "no_particle"))))
+    told = " ".join(capsys.readouterr().out.split())
+    assert "the labelled one │ 1 │ 1 │ 1.00 (0.21 to 1.00) │ 0.90" in told
+    assert "found: a particle │ 1 │ 2 │ 0.50 (0.09 to 0.91) │" in told
+    assert "│ not a particle │ cube │ 1 │" in told
+    assert 'labelled "none of these shapes": answered so │ 0 │ 0 │ - │' in told
+    assert "note: 2 labelled particles: so few say hardly anything" in told
