@@ -51,7 +51,7 @@ def test_both_learn_while_their_specimens_are_made(
         {Network.classifier: plan(), Network.restorer: plan()},
         made,
         device="cpu",
-        learn=partial(_learn, begin, tmp_path / "run", None),
+        learn=partial(_learn, begin, tmp_path / "run", ()),
         meanwhile=partial(draw_all, [held], tmp_path / "held-out", "cpu"),
         progress=lambda *step: told.append(step),
     )
@@ -80,7 +80,7 @@ def test_what_is_wrong_in_a_process_is_said_by_the_first(
             {Network.classifier: plan(size=512)},
             specimens(small, tmp_path),
             device="cpu",
-            learn=partial(_learn, partial(_task, small_weights, Size(), 0), tmp_path / "run", None),
+            learn=partial(_learn, partial(_task, small_weights, Size(), 0), tmp_path / "run", ()),
             meanwhile=partial(draw_all, [], tmp_path / "held-out", "cpu"),
             progress=lambda *step: None,
         )
