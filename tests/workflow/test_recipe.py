@@ -79,8 +79,8 @@ def test_preview_draws_images_and_parameters(tmp_path: Path) -> None:
 
 
 def test_the_defaults_are_those_of_the_first_recipe() -> None:
-    """What other recipes leave out is what the networks are trained on, but for what is none of the classes, for members
-    of a class under a name of their own, which have a part of its share, and for the drift of the stage."""
+    """What other recipes leave out is what the networks are trained on, but for what is none of the classes, for
+    members of a class under a name of their own, which have a part of its share, and for the drift of the stage."""
     first, plain = shipped_recipe("au-4-8nm"), Recipe()
     for part in ("films", "microscopes", "cameras", "orientations"):
         assert getattr(first, part) == getattr(plain, part), part
