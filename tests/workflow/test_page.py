@@ -165,9 +165,7 @@ def test_a_label_is_kept_over_a_reload_and_downloaded_with_its_crop(visit: Any, 
     visit.get_by_role("combobox", name="Your label").click()
     visit.get_by_role("option", name="icosahedron", exact=True).click()
     visit.wait_for_selector("text=kept with the results")
-    visit.wait_for_selector(
-        "text=Of 1 particle that you labelled with a shape and facetem named, 0 have the same"
-    )
+    visit.wait_for_selector("text=Your label is the named shape for 0 of 1 particle")
     visit.reload()
     visit.get_by_role("button", name="particle one.tif", exact=True).click()
     visit.wait_for_selector(".ag-cell[col-id=label] >> text=icosahedron")

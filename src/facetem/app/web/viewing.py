@@ -195,8 +195,7 @@ class Viewing:
         self._agreed.set_visibility(bool(named.n))
         low, high = named.interval
         self._agreed.set_text(
-            f"Of {number(named.n, 'particle')} that you labelled with a shape and facetem named, "
-            f"{named.hits} have the same: "
+            f"Your label is the named shape for {named.hits} of {number(named.n, 'particle')}: "
             f"{named.hits / max(named.n, 1):.2f} ({low:.2f} to {high:.2f})"
         )
 
