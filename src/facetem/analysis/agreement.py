@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from facetem.analysis.comparing import FEW
 from facetem.analysis.labels import FILE, NO_PARTICLE, load_labels
 from facetem.analysis.report import RESULT
 from facetem.analysis.result import ParticleResult
@@ -20,6 +21,7 @@ from facetem.analysis.table import csv_text, particle_of, table_columns, table_r
 from facetem.atoms.library import NONE, SHAPES
 from facetem.core.errors import InputError
 from facetem.core.shares import wilson_interval
+from facetem.core.words import number
 from facetem.learn.conformal import COVERAGE
 
 
@@ -93,6 +95,12 @@ class Agreement:
         """How many particles of each label were given each verdict."""
         return dict(Counter((one.label, one.particle.verdict) for one in self.labelled))
 
+    @property
+    def notes(self) -> list[str]:
+        """What to have in mind."""
+        n = len(self.labelled)
+        return [f"{number(n, 'labelled particle')}: so few say hardly anything"] if n < FEW else []
+
     def csv(self) -> str:
         """A row for each labelled particle: micrograph, label, note, then the columns of every table of particles."""
         shapes = list(self.labelled[0].particle.probabilities) if self.labelled else []
@@ -121,14 +129,14 @@ def read_agreement(folders: Iterable[Path]) -> Agreement:
         If a folder is none, no report in them has labels, or one that has cannot be read.
     """
     places = list(folders)
-    labelled: list[Labelled] = []
+    reports: dict[Path, None] = {}  # in their order, and each once
     for folder in places:
         if not folder.is_dir():
             raise InputError(
                 f"{folder}: expected a folder with reports, got {'a file' if folder.exists() else 'nothing'}"
             )
-        for file in sorted(folder.rglob(FILE)):
-            labelled += labelled_particles(file.parent)
+        reports |= dict.fromkeys(file.resolve().parent for file in sorted(folder.rglob(FILE)))
+    labelled = [one for report in reports for one in labelled_particles(report)]
     if not labelled:
         raise InputError(
             f"{', '.join(map(str, places))}: expected reports with labels given on the page "
@@ -143,8 +151,11 @@ def labelled_particles(folder: Path) -> list[Labelled]:
     Raises
     ------
     InputError
-        If there is no whole one.
+        If there are labels, and no whole report.
     """
+    labels = load_labels(folder)
+    if not labels:
+        return []
     try:
         told = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         particles = {int(row["index"]): particle_of(row) for row in told["particles"]}
@@ -155,6 +166,6 @@ def labelled_particles(folder: Path) -> list[Labelled]:
         ) from None
     return [
         Labelled(name, particles[index], str(row["label"]), str(row.get("note", "")))
-        for index, row in sorted(load_labels(folder).items())
+        for index, row in sorted(labels.items())
         if index in particles
     ]

@@ -10,7 +10,6 @@ from rich.table import Column, Table
 
 from facetem.analysis.labels import label_words
 from facetem.atoms.shapes import SHAPES
-from facetem.core.words import number
 from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, NOT_JUDGED, listed
 
 if TYPE_CHECKING:
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from facetem.analysis.comparing import Comparison
     from facetem.learn.predictor import Prediction
     from facetem.study.evaluation import Evaluation
-
-
-FEW = 10  # labelled particles
 
 
 def shape_words(shape: str) -> str:
@@ -146,9 +142,8 @@ def print_agreement(found: "Agreement") -> None:
     for (label, verdict), n in sorted(found.confusion().items(), key=lambda item: (item[0][0], -item[1])):
         table.add_row(label_words(label), verdict, str(n))
     console.print(table)
-    n = len(found.labelled)
-    if n < FEW:
-        typer.echo(f"note: {number(n, 'labelled particle')}: so few say hardly anything")
+    for note in found.notes:
+        typer.echo(f"note: {note}")
 
 
 def signed(value: float) -> str:

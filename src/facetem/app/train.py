@@ -357,14 +357,9 @@ def _recipe(recipe: Path | None, store: Path | None) -> Recipe:
 
 
 def _source(recipe: Recipe, material: Material, fabric: Fabric) -> Source:
-    store, beside, specimens, workers = (
-        material.store,
-        material.beside,
-        material.specimens,
-        material.workers or 1,
-    )
-    if specimens < 1:
-        raise InputError(f"specimens: expected at least 1, got {specimens}")
+    store, beside, n, workers = material.store, material.beside, material.specimens, material.workers or 1
+    if n < 1:
+        raise InputError(f"specimens: expected at least 1, got {n}")
     if beside and store is None:
         raise InputError("beside: expected a --store with it, to mix its specimens with, got none")
     device = str(fabric.device)
@@ -372,7 +367,7 @@ def _source(recipe: Recipe, material: Material, fabric: Fabric) -> Source:
         return LiveSource(
             recipe,
             split="train",
-            n=specimens,
+            n=n,
             device=device,
             batch=LIVE_BLOCK,
             repeats=LIVE_REPEATS,
@@ -384,5 +379,5 @@ def _source(recipe: Recipe, material: Material, fabric: Fabric) -> Source:
     with progress_bar("simulating") as show:
         # Workers are processes on the CPU; a GPU is fed from one.
         there = device if workers <= 1 else "cpu"
-        make_store(recipe, store, n=specimens, makers=local_makers(workers, there), progress=show)
+        make_store(recipe, store, n=n, makers=local_makers(workers, there), progress=show)
     return StoreSource(store, beside=beside)

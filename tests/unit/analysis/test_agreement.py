@@ -92,7 +92,7 @@ def test_reports_are_found_however_deep_and_labels_of_none_of_their_particles_ar
     """A particle 7 is of an earlier analysis; `banana` is no label."""
     report(tmp_path / "x" / "y", [{"particle": 2, "label": "twin"}, {"particle": 7, "label": "cube"}])
     report(tmp_path / "z", [{"particle": 1, "label": "banana"}, {"particle": 2, "label": "cube"}], "b.tif")
-    found = read_agreement([tmp_path / "x", tmp_path / "z"]).labelled
+    found = read_agreement([tmp_path / "x", tmp_path / "z", tmp_path]).labelled  # each report once
     assert [(one.micrograph, one.particle.index, one.label) for one in found] == [
         ("a.tif", 2, "twin"),
         ("b.tif", 2, "cube"),

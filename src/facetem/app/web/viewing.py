@@ -139,7 +139,7 @@ class Viewing:
         if self._result is not None:
             self._viewer.remark(self._marks())
             self._grid.run_grid_method("setGridOption", "rowData", self._rows())
-            self._tell_agreement(self._result)
+            self._tell_agreement()
 
     def _row_selected(self, event: Any) -> None:
         index = int(event.args["data"]["index"])
@@ -182,14 +182,15 @@ class Viewing:
     def _table(self) -> None:
         self._grid.options["rowData"] = self._rows()
         self._grid.update()
-        if self._result is not None:
-            self._tell_agreement(self._result)
+        self._tell_agreement()
 
-    def _tell_agreement(self, result: Result) -> None:
+    def _tell_agreement(self) -> None:
         """How often the answers are those of the labels."""
+        result = self._result
+        assert result is not None
         try:
             labelled = Agreement(tuple(labelled_particles(result.folder)))
-        except InputError:  # taken away meanwhile
+        except InputError:  # taken away meanwhile, or of a version before
             labelled = Agreement(())
         named = labelled.shares()[0]
         self._agreed.set_visibility(bool(named.n))
