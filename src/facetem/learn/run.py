@@ -1,4 +1,4 @@
-"""A training run: the network, its averaged weights and its optimizer, how far it has come, and its checkpoint."""
+"""A training run: the network, its averaged weights and its optimizers, how far it has come, and its checkpoint."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from facetem.core.errors import InputError
+from facetem.learn.muon import optimizers
 from facetem.learn.processes import of_the_first
 from facetem.learn.replay import replayed
 
@@ -53,8 +54,10 @@ class Run:
             images = torch.randn(plan.batch, 1, plan.size, plan.size, device=fabric.device)
             images = images.to(memory_format=torch.channels_last)
             model = replayed(model.to(fabric.device), images, plan.precision)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=plan.decay, fused=fused)
-        self.network, self._optimizer = fabric.setup(model, optimizer)
+        self.network, *self._optimizers = fabric.setup(
+            model,
+            *optimizers(model, rate=plan.rate, decay=plan.decay, precision=plan.precision, fused=fused),
+        )
         self.average.load_state_dict(model.state_dict())  # the first process's, now that they are set up
         if path.exists():
             self._load()
@@ -82,12 +85,14 @@ class Run:
 
     def learn(self, loss: Tensor, rate: float) -> None:
         """One step down the loss."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._optimizer.zero_grad()
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad()
         self._fabric.backward(loss)
-        self._fabric.clip_gradients(self.network, self._optimizer, max_norm=1.0)
-        self._optimizer.step()
+        for optimizer in self._optimizers:
+            self._fabric.clip_gradients(self.network, optimizer, max_norm=1.0)
+            optimizer.step()
         self.step += 1
         late = self.step > self.plan.average
         self._follow(min(1 / self.plan.average, 1.0) if late else 1 / (1 + self.step))
@@ -116,7 +121,7 @@ class Run:
                 "elapsed": self.elapsed,
                 "model": self._bare.state_dict(),
                 "average": self.average.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             },
             temporary,
         )
@@ -124,6 +129,10 @@ class Run:
 
     def _load(self) -> None:
         saved = torch.load(self._path, map_location="cpu", weights_only=True)
+        if "optimizers" not in saved:  # of a version that moved all weights by AdamW
+            raise InputError(
+                f"{self._path}: holds a run of another version; choose another folder or remove it"
+            )
         if any(saved["plan"].get(k) != v for k, v in asdict(self.plan).items() if k not in FREE):
             raise InputError(f"{self._path}: holds a run of another plan; choose another folder or remove it")
         try:
@@ -133,7 +142,8 @@ class Run:
             raise InputError(
                 f"{self._path}: holds a run of another network; choose another folder or remove it"
             ) from None
-        self._optimizer.load_state_dict(saved["optimizer"])
+        for optimizer, state in zip(self._optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
         self.step, self.elapsed = saved["step"], saved["elapsed"]
 
 

@@ -44,7 +44,7 @@ class TrainingPlan:
     batch, size
         Samples a step, on all devices together; their side [px].
     rate, decay
-        Peak learning rate and weight decay of AdamW.
+        Peak learning rate and weight decay, see `facetem.learn.muon`.
     average
         Time constant, in steps, of the moving average of the weights that is kept.
     ease
