@@ -158,9 +158,9 @@ def moments_of(shape: str, rotations: ArrayLike) -> Array:
     return moments(np.einsum("...ij,kj->...ki", np.asarray(rotations, dtype=np.float64), normals))
 
 
-def turned(values: Tensor, turn: int) -> Tensor:
-    """Moments (..., 25) of what is turned by `turn` % 4 quarters from y to x, and from 4 on then mirrored (x to -x), as
-    `facetem.data.windows.turn_matrix` does it."""
+def turned(values: Tensor, quarters: float, *, mirrored: bool = False) -> Tensor:
+    """Moments (..., 25) of what is turned by `quarters` of a turn from y to x, and then mirrored (x to -x), as
+    `facetem.data.windows.turn_matrix` does it with whole ones."""
     at = {moment: i for i, moment in enumerate(MOMENTS)}
     result = torch.empty_like(values)
     for degree, order in MOMENTS:
@@ -168,10 +168,10 @@ def turned(values: Tensor, turn: int) -> Tensor:
             continue
         cosine = values[..., at[degree, order]]
         sine = values[..., at[degree, -order]] if order else torch.zeros_like(cosine)
-        angle = -order * (turn % 4) * np.pi / 2
+        angle = -order * quarters * np.pi / 2
         c, s = float(np.cos(angle)), float(np.sin(angle))
         cosine, sine = c * cosine - s * sine, s * cosine + c * sine
-        if turn >= 4:  # the azimuth becomes pi - azimuth
+        if mirrored:  # the azimuth becomes pi - azimuth
             sign = (-1.0) ** order
             cosine, sine = sign * cosine, -sign * sine
         result[..., at[degree, order]] = cosine

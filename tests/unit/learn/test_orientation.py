@@ -78,7 +78,7 @@ def test_moments_turn_as_windows_do(turn):
     matrix[:2, :2] = to_field.T  # orthogonal: the way from the field to the window
     rotation = Rotation.random(random_state=6).as_matrix()
     expected = o.moments_of("twin", matrix @ rotation)
-    turned = o.turned(torch.tensor(o.moments_of("twin", rotation)), turn)
+    turned = o.turned(torch.tensor(o.moments_of("twin", rotation)), turn % 4, mirrored=turn >= 4)
     np.testing.assert_allclose(turned.numpy(), expected, atol=1e-9)
     np.testing.assert_allclose(windows.turns[turn], matrix, atol=1e-12)
 

@@ -90,7 +90,7 @@ def test_orientations_turn_with_the_image(images: np.ndarray, turn: int) -> None
     turned_images = np.rot90(images, turn % 4, (1, 2))[:, :, :: -1 if turn >= 4 else 1]
     torch.testing.assert_close(
         classifier.answers(np.ascontiguousarray(turned_images)).moments,
-        turned(straight, turn),
+        turned(straight, turn % 4, mirrored=turn >= 4),
         atol=1e-3,
         rtol=1e-3,
     )
