@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facetem.atoms.library import NONE, SHAPES
+from facetem.core.words import spoken
 
 FILE = "labels.json"
 SCHEMA, VERSION = "facetem-labels", 1
@@ -17,7 +18,7 @@ WORDS = {NONE: "none of these shapes", NO_PARTICLE: "not a particle"}
 
 def label_words(label: str) -> str:
     """A label as one reads it."""
-    return WORDS.get(label, label.replace("_", " "))
+    return WORDS.get(label, spoken(label))
 
 
 def load_labels(folder: Path) -> dict[int, dict[str, Any]]:

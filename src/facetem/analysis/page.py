@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facetem.analysis.analyze import Analysis
-from facetem.analysis.page_parts import dot, embed, meter, picture, shape_words
+from facetem.analysis.page_parts import dot, embed, meter, picture, spoken_in_html
 from facetem.analysis.particles import SMALLEST
 from facetem.analysis.result import ParticleResult
-from facetem.core.words import number
+from facetem.core.words import number, spoken
 from facetem.data.movies import movie_words
 from facetem.learn.conformal import COVERAGE
 from facetem.learn.matter import metal_name
@@ -208,11 +208,11 @@ def _row(p: ParticleResult, colour: str) -> str:
     best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
     if p.known:
         sure = f"{meter(p.confidence, colour)}{p.confidence:.0%}"
-        other = f"{shape_words(second[0])} {second[1]:.0%}" if second and second[1] >= 0.005 else "–"
+        other = f"{spoken_in_html(second[0])} {second[1]:.0%}" if second and second[1] >= 0.005 else "–"
     elif not p.judged:
         sure, other = "–", "–"
     else:
-        sure, other = "–", f'<span class="soft">nearest: {shape_words(best[0])} {best[1]:.0%}</span>'
+        sure, other = "–", f'<span class="soft">nearest: {spoken_in_html(best[0])} {best[1]:.0%}</span>'
     cells = [
         (p.index, f'<a href="#p{p.index}">{p.index}</a>', "n"),
         (p.words, dot(colour) + escape(p.words), ""),
@@ -306,7 +306,7 @@ def _gallery(analysis: Analysis, colours: dict[str, str]) -> str:
     cards = ""
     for p, card in zip(analysis.particles, figure_parts(analysis)[1], strict=True):
         bars = "".join(
-            f"<li><span>{shape_words(name)}</span>"
+            f"<li><span>{spoken_in_html(name)}</span>"
             f"{meter(value, colours[p.verdict] if p.known and name in p.possible else _FAINT)}"
             f'<span class="n">{value:.0%}</span></li>'
             for name, value in p.probabilities.items()
@@ -333,7 +333,7 @@ def _provenance(analysis: Analysis) -> str:
     words = {"facetem": "facetem version", "sha256": "SHA-256 of the file", "learnt": "particles learnt from"}
     told: dict[str, Any] = dict(analysis.provenance)
     told["learnt"] = f"{analysis.learnt.metal}, {analysis.learnt.size}"
-    told |= {key.replace("_", " "): value for key, value in analysis.micrograph.metadata.items()}
+    told |= {spoken(key): value for key, value in analysis.micrograph.metadata.items()}
     rows = "".join(
         f"<dt>{escape(words.get(key, key))}</dt><dd>{_value(value)}</dd>" for key, value in told.items()
     )

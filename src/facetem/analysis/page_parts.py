@@ -8,12 +8,14 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
+from facetem.core.words import spoken
+
 WIDEST = 1200  # px of an image of the field on the page; restored.tif has all pixels
 
 
-def shape_words(shape: str) -> str:
-    """A shape's name as one reads it."""
-    return escape(shape.replace("_", " "))
+def spoken_in_html(name: str) -> str:
+    """A name as one reads it, on a page."""
+    return escape(spoken(name))
 
 
 def meter(share: float, colour: str) -> str:

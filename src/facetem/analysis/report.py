@@ -17,6 +17,7 @@ from facetem.analysis.result import ParticleResult, left_out_words
 from facetem.analysis.table import table_csv
 from facetem.core.errors import InputError
 from facetem.core.pixels import FIELD
+from facetem.core.words import spoken
 from facetem.data.crop import crop
 from facetem.data.hyperspy_file import image_axes, save_signal
 from facetem.data.micrograph import save_image
@@ -162,7 +163,7 @@ def colours_of(shapes: Sequence[str]) -> dict[str, str]:
     """Colour of each verdict that a classifier of these shapes gives."""
     from facetem.figures import GREY, PALE, SLATE, shape_colours
 
-    colours = {name.replace("_", " "): colour for name, colour in shape_colours(shapes).items()}
+    colours = {spoken(name): colour for name, colour in shape_colours(shapes).items()}
     return colours | {CANNOT_TELL: SLATE, NONE_OF_THESE: GREY, NOT_JUDGED: PALE}
 
 

@@ -6,9 +6,10 @@ import typer
 
 from facetem.analysis.single import sight_of
 from facetem.app.command import check_not_input, check_suffix
-from facetem.app.results import print_prediction, shape_words
+from facetem.app.results import print_prediction
 from facetem.core.files import whole_file
 from facetem.core.pixels import PIXEL
+from facetem.core.words import spoken
 from facetem.data.micrograph import load_micrograph
 from facetem.learn.conformal import COVERAGE, check_coverage
 from facetem.learn.predictor import load_classifier
@@ -39,7 +40,7 @@ def run_classify(
 
         with whole_file(saliency) as partial:
             weight = classifier.saliency(sight.view, prediction.shape)
-            title = f"what speaks for or against {shape_words(prediction.shape)}"
+            title = f"what speaks for or against {spoken(prediction.shape)}"
             partial.write_bytes(png(saliency_overlay(sight.view, weight, PIXEL, title)))
     print_prediction(prediction, as_json=as_json)
     if saliency is not None:

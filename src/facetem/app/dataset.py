@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facetem.app.command import DaskOption, Device, given, progress_bar, say_error
-from facetem.core.words import number
+from facetem.core.words import number, spoken
 
 if TYPE_CHECKING:
     from facetem.data.recipe import Recipe
@@ -189,7 +189,7 @@ def info(path: DataSet, as_json: Annotated[bool, typer.Option("--json", help="Pr
     for name, value in told.items():
         if isinstance(value, dict):
             value = "\n".join(f"{key} {number}" for key, number in value.items())
-        table.add_row(name.replace("_", " "), str(value))
+        table.add_row(spoken(name), str(value))
     Console().print(table)
 
 

@@ -14,11 +14,11 @@ from facetem.analysis.analyze import Analysis, analyze
 from facetem.analysis.report import save_analysis
 from facetem.analysis.result import ParticleResult
 from facetem.app.command import step_progress
-from facetem.app.results import shape_words
 from facetem.atoms.films import FilmLibrary
 from facetem.atoms.scene import assemble, draw_rotation, rotated
 from facetem.atoms.shapes import SHAPES, build_particle, draw_form
 from facetem.core.files import whole_file
+from facetem.core.words import spoken
 from facetem.data.micrograph import micrograph_from_array, save_image
 from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.camera import Camera
@@ -153,13 +153,13 @@ def _print_comparison(truths: list[Truth], found: list[ParticleResult | None], a
     for truth, particle in zip(truths, found, strict=True):
         place = f"{truth.x / 10:.1f}, {truth.y / 10:.1f}"
         if particle is None:
-            table.add_row("", place, shape_words(truth.shape), "not found", "", "✗")
+            table.add_row("", place, spoken(truth.shape), "not found", "", "✗")
             continue
         agrees = particle.named and particle.shape == truth.shape
         open_still = particle.known and not particle.named and truth.shape in particle.possible
         right += agrees
         table.add_row(
-            str(particle.index), place, shape_words(truth.shape), particle.words, f"{particle.confidence:.2f}",
+            str(particle.index), place, spoken(truth.shape), particle.words, f"{particle.confidence:.2f}",
             "✓" if agrees else "among them" if open_still else "✗",
         )  # fmt: skip
     Console().print(table)

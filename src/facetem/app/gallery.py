@@ -19,6 +19,7 @@ from facetem.atoms.library import LIBRARY, OPEN_SET, SHAPES, draw_form
 from facetem.atoms.scene import rotated
 from facetem.atoms.shapes import build_particle
 from facetem.core.files import whole_file
+from facetem.core.words import spoken
 from facetem.hrtem.aberrations import Aberrations
 from facetem.hrtem.optics import Optics
 from facetem.hrtem.simulate import simulate
@@ -108,7 +109,7 @@ def shape_row(shape: str, *, device: str = "auto") -> figures.ShapeRow:
         device=device,
     )
     return figures.ShapeRow(
-        shape.replace("_", " "), perspective(particle), dict(zip(axes, images, strict=True)), SAMPLING
+        spoken(shape), perspective(particle), dict(zip(axes, images, strict=True)), SAMPLING
     )
 
 

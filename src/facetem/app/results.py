@@ -10,6 +10,7 @@ from rich.table import Column, Table
 
 from facetem.analysis.labels import label_words
 from facetem.atoms.shapes import SHAPES
+from facetem.core.words import spoken
 from facetem.learn.verdict import CANNOT_TELL, NONE_OF_THESE, NOT_JUDGED, listed
 
 if TYPE_CHECKING:
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
     from facetem.analysis.comparing import Comparison
     from facetem.learn.predictor import Prediction
     from facetem.study.evaluation import Evaluation
-
-
-def shape_words(shape: str) -> str:
-    """A shape's name as one reads it."""
-    return shape.replace("_", " ")
 
 
 def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
@@ -53,7 +49,7 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
         typer.echo(json.dumps(told, indent=2))
         return
     if prediction.verdict == "accepted":
-        typer.echo(f"{shape_words(prediction.shape)} (confidence {prediction.confidence:.2f})")
+        typer.echo(f"{spoken(prediction.shape)} (confidence {prediction.confidence:.2f})")
     elif prediction.verdict == "abstained":
         coverage = prediction.coverage
         at = "" if coverage is None else f" (possible at {100 * coverage:g}% coverage)"
@@ -61,7 +57,7 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
     elif prediction.verdict == NOT_JUDGED:
         typer.echo(f"{NOT_JUDGED}: {prediction.hidden}")
     else:
-        typer.echo(f"{NONE_OF_THESE}; the nearest is {shape_words(prediction.shape)}")
+        typer.echo(f"{NONE_OF_THESE}; the nearest is {spoken(prediction.shape)}")
         if prediction.foreign is not None:
             typer.echo(
                 f"it shows a reflection of {prediction.foreign / 10:.3f} nm, which no learnt metal has"
@@ -74,7 +70,7 @@ def print_prediction(prediction: "Prediction", *, as_json: bool) -> None:
     table = Table("shape", "probability", "")
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     for shape, probability in ranked:
-        table.add_row(shape_words(shape), f"{probability:.3f}", "█" * round(30 * probability))
+        table.add_row(spoken(shape), f"{probability:.3f}", "█" * round(30 * probability))
     Console().print(table)
 
 
@@ -109,7 +105,7 @@ def print_comparison(found: "Comparison") -> None:
     difference = found.difference
     for i, shape in enumerate(difference.shapes):
         table.add_row(
-            shape_words(shape),
+            spoken(shape),
             *(
                 f"{part.corrected[i]:.3f} ({part.low[i]:.3f} to {part.high[i]:.3f})"
                 for part in (one.fractions, other.fractions)
@@ -185,7 +181,7 @@ def print_evaluation(evaluation: "Evaluation") -> None:
             f"answered                 {sets.accepted:.3f} with one shape{right}, {sets.abstained:.3f} cannot tell, "
             f"{sets.unknown:.3f} none of these"
         )
-    names = [shape_words(shape) for shape in SHAPES]
+    names = [spoken(shape) for shape in SHAPES]
     confusion = Table(
         Column("true \\ named", no_wrap=True), *(name[:8] for name in names), title="Confusion (images)"
     )

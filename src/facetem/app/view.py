@@ -18,6 +18,7 @@ from facetem.app.render import (
 )
 from facetem.core.errors import InputError
 from facetem.core.files import whole_file
+from facetem.core.words import spoken
 
 SHOWN = ("shape", "class", "diameter", "circumscribed_diameter", "symmetry", "facets", "alloy", "relaxed")
 PICTURE = 900  # px
@@ -85,7 +86,7 @@ def view_page(scene: Atoms) -> str:
         f"<dt>{html.escape(k.replace('_', ' '))}</dt><dd>{html.escape(v)}</dd>" for k, v in names.items()
     )
     template = resources.files("facetem.app").joinpath("view.html").read_text(encoding="utf-8")
-    title = f"{scene.info.get('shape', 'atoms')}, {int(particle.sum())} atoms".replace("_", " ")
+    title = f"{spoken(scene.info.get('shape', 'atoms'))}, {int(particle.sum())} atoms"
     return template.replace("{{title}}", html.escape(title)).replace("{{rows}}", rows).replace(
         "{{data}}", json.dumps(data, separators=(",", ":"))
     )  # fmt: skip

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
+from facetem.core.words import spoken
 from facetem.figures.style import INK, PALETTE, scale_bar, show, tidy
 
 MANY = 9  # different names or whole numbers beyond which values are binned
@@ -45,7 +46,7 @@ def parameter_histograms(columns: Mapping[str, Sequence[str | float]], width: in
         tidy(panel, name, "")
         names, counts = np.unique(np.asarray(values), return_counts=True)
         if isinstance(values[0], str):
-            panel.barh([str(n).replace("_", " ") for n in names], counts, color=BAR, height=0.7)
+            panel.barh([spoken(str(n)) for n in names], counts, color=BAR, height=0.7)
             panel.tick_params(labelsize=7)
             panel.invert_yaxis()
         elif len(names) <= MANY:

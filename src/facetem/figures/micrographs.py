@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from facetem.core.words import spoken
 from facetem.figures.style import (
     GREY,
     INK,
@@ -63,7 +64,7 @@ def overview(
     if colours:
         handles = [dot(colour) for colour in colours.values()]
         figure.legend(
-            handles, [n.replace("_", " ") for n in colours], loc="outside lower center", ncols=5, frameon=False,
+            handles, [spoken(n) for n in colours], loc="outside lower center", ncols=5, frameon=False,
             fontsize=9, labelcolor=INK,
         )  # fmt: skip
     return figure
@@ -112,7 +113,7 @@ def size_histogram(diameters: Mapping[str, Sequence[float]], colours: Mapping[st
         edges = np.arange(math.floor(everything.min() / step), math.floor(everything.max() / step) + 2) * step
         axes.hist(
             [np.asarray(diameters[n]) for n in names], bins=list(edges), stacked=True, rwidth=0.92,
-            color=[colours.get(n, GREY) for n in names], label=[n.replace("_", " ") for n in names],
+            color=[colours.get(n, GREY) for n in names], label=[spoken(n) for n in names],
         )  # fmt: skip
         axes.set_xlim(edges[0] - step, edges[-1] + step)
         figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8, labelcolor=INK)
@@ -196,7 +197,7 @@ def _probability_bars(axes: Axes, probabilities: Mapping[str, float], colour: st
     )
     axes.set_yticks(range(len(names)), [])
     for i, name in enumerate(names):
-        axes.text(0.02, i, name.replace("_", " "), va="center", fontsize=6.5, color=INK)
+        axes.text(0.02, i, spoken(name), va="center", fontsize=6.5, color=INK)
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 1], ["0", "1"], fontsize=7)
     axes.invert_yaxis()

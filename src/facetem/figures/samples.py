@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from facetem.core.words import spoken
 from facetem.figures.style import INK, MARKERS, PALETTE, SOFT, shape_colours, tidy
 
 
@@ -41,7 +42,7 @@ def fraction_bars(
             label=f"corrected{', ' + label if label else ''}",
         )
     axes.axhline(0, color=SOFT, lw=0.6)
-    axes.set_xticks(x, [shape.replace("_", " ") for shape in shapes], rotation=30, ha="right", fontsize=9)
+    axes.set_xticks(x, [spoken(shape) for shape in shapes], rotation=30, ha="right", fontsize=9)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     return figure
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from facetem.core.shares import wilson_interval
+from facetem.core.words import spoken
 from facetem.figures.style import (
     INK,
     PALETTE,
@@ -30,7 +31,7 @@ def confusion_matrix(matrix: ArrayLike, names: Sequence[str]) -> Figure:
             if counts[i, j]:
                 axes.text(j, i, f"{counts[i, j]:g}", ha="center", va="center", fontsize=9,
                           color="white" if share[i, j] > 0.55 else INK)  # fmt: skip
-    words = [name.replace("_", " ") for name in names]
+    words = [spoken(name) for name in names]
     axes.set_xticks(range(n), words, rotation=40, ha="right", fontsize=9)
     axes.set_yticks(range(n), [f"{w}  {share[i, i]:.0%}" for i, w in enumerate(words)], fontsize=9)
     axes.set_xlabel("predicted", color=INK)

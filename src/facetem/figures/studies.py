@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from facetem.core.words import spoken
 from facetem.figures.style import INK, MARKERS, SERIES, display_range, tidy
 
 
@@ -111,7 +112,7 @@ def method_figure(
     axes = left.subplots()
     share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     _shares(axes, 100 * share, "{:.0f}", least=0.5, full=100, size=8)
-    words = [shape.replace("_", " ") for shape in shapes]
+    words = [spoken(shape) for shape in shapes]
     axes.set_xticks(range(len(words)), words, rotation=40, ha="right", fontsize=8)
     axes.set_yticks(range(len(words)), words, fontsize=8)
     axes.set_xlabel("named", color=INK, fontsize=9)
@@ -126,7 +127,7 @@ def method_figure(
             grid[i][j].imshow(recorded[i, j], cmap="gray", vmin=dark, vmax=bright)
             grid[i][m + j].imshow(restored[i, j], cmap="gray", vmin=low, vmax=high)
         grid[i][2 * m].imshow(target[i, 0], cmap="gray", vmin=low, vmax=high)
-        grid[i][0].set_ylabel(shown[i].replace("_", " "), fontsize=8, color=INK)
+        grid[i][0].set_ylabel(spoken(shown[i]), fontsize=8, color=INK)
     for j, focus in enumerate(foci):
         grid[0][j].set_title(f"{focus / 10:g} nm", fontsize=8, color=INK)
         grid[0][m + j].set_title(f"restored, {focus / 10:g} nm", fontsize=8, color=INK)

@@ -7,6 +7,8 @@ Three facts about an image decide whether a shape is claimed at all: whether it 
 from collections.abc import Sequence
 from typing import Literal
 
+from facetem.core.words import spoken
+
 Verdict = Literal["accepted", "abstained", "unknown", "not judged"]
 NONE_OF_THESE = "none of these"
 CANNOT_TELL = "cannot tell"
@@ -35,7 +37,7 @@ def verdict(judged: bool, known: bool, possible: Sequence[str]) -> Verdict:
 
 def listed(shapes: Sequence[str]) -> str:
     """Shapes as one reads them: "cube, twin or truncated octahedron"."""
-    names = [shape.replace("_", " ") for shape in shapes]
+    names = [spoken(shape) for shape in shapes]
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from facetem.atoms.shapes import SHAPES
 from facetem.core.pixels import PIXEL
+from facetem.core.words import spoken
 from facetem.data.recipe import Recipe
 from facetem.study.card_metadata import TITLE, with_metadata
 from facetem.study.evaluation import UNITS, Evaluation
@@ -81,7 +82,7 @@ def model_card(
         "",
         "Confusion (rows: true, columns: named):",
         "",
-        "| | " + " | ".join(shape.replace("_", " ") for shape in SHAPES) + " |",
+        "| | " + " | ".join(spoken(shape) for shape in SHAPES) + " |",
         "| --- |" + " --- |" * len(SHAPES),
     ]
     for shape, row in zip(SHAPES, scores.confusion, strict=True):

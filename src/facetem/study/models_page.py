@@ -9,6 +9,7 @@ from typing import Any
 import facetem.figures as figures
 from facetem.atoms.shapes import SHAPES
 from facetem.core.files import write_whole
+from facetem.core.words import spoken
 from facetem.study.evaluation import UNITS
 
 Result = Mapping[str, Any]
@@ -126,7 +127,7 @@ def _standard(result: Result) -> tuple[list[str], dict[str, Any]]:
         "",
         "Confusion (rows: true, columns: named):",
         *_table(
-            ("", *(shape.replace("_", " ") for shape in SHAPES)),
+            ("", *(spoken(shape) for shape in SHAPES)),
             (
                 (f"**{shape.replace('_', ' ')}**", *(n or "" for n in row))
                 for shape, row in zip(SHAPES, result["confusion"], strict=True)

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from facetem.atoms.shapes import SHAPES
+from facetem.core.words import spoken
 from facetem.study.bootstrap import Mean, mean_of
 from facetem.study.directions import (
     angles,
@@ -94,8 +95,8 @@ class OrientationMap:
             row = min(rows, key=lambda row: row["right"])
             where = ELSEWHERE if row["place"] == ELSEWHERE else f"near {row['place']}"
             lines.append(
-                f"{_words(shape).capitalize()}: least {where}, {round(row['right'] * row['specimens'])} of "
-                f"{row['specimens']}, the others taken for {_words(row['taken_for'])}."
+                f"{spoken(shape).capitalize()}: least {where}, {round(row['right'] * row['specimens'])} of "
+                f"{row['specimens']}, the others taken for {spoken(row['taken_for'])}."
             )
         return lines
 
@@ -103,12 +104,12 @@ class OrientationMap:
         """The table of the page."""
         body = [
             [
-                _words(row["shape"]),
+                spoken(row["shape"]),
                 row["place"],
                 str(row["specimens"]),
                 f"{row['right']:.2f} ({row['right_low']:.2f} to {row['right_high']:.2f})",
                 f"{row['confidence']:.2f}",
-                _words(row["taken_for"]),
+                spoken(row["taken_for"]),
             ]
             for row in self.summary().to_dict("records")
             if row["specimens"]
@@ -126,7 +127,7 @@ class OrientationMap:
             weights = np.exp(-((np.degrees(angles(shape, places, beams)) / SMOOTH) ** 2) / 2)
             found.append(
                 Triangle(
-                    title=_words(shape),
+                    title=spoken(shape),
                     outline=stereographic(shape, outline(shape)),
                     corners=stereographic(shape, corners(shape)),
                     corner_names=named_corners(shape),
@@ -134,7 +135,7 @@ class OrientationMap:
                     accuracy=_smooth(weights, rows["right"].to_numpy(dtype=float)),
                     confidence=_smooth(weights, rows["confidence"].to_numpy(dtype=float)),
                     points=stereographic(shape, reduced(shape, beams)),
-                    named=[_words(name) for name in rows["named"]],
+                    named=[spoken(name) for name in rows["named"]],
                     right=rows["right"].to_numpy(dtype=bool),
                     sure=rows["confidence"].to_numpy(dtype=float),
                 )
@@ -145,17 +146,13 @@ class OrientationMap:
         """The sector of each shape with the part told and the confidence in colours, and every error."""
         from facetem.figures.stereographic import triangles
 
-        return triangles(self._triangles(), [_words(shape) for shape in SHAPES])
+        return triangles(self._triangles(), [spoken(shape) for shape in SHAPES])
 
     def interactive(self) -> str:
         """The same as a page."""
         from facetem.figures.interactive import triangles_page
 
         return triangles_page(self._triangles(), title=self.title)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _smooth(weights: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -28,6 +28,7 @@ from facetem.app.web.tasks import (
 )
 from facetem.atoms.shapes import lattice_constant
 from facetem.core.errors import InputError
+from facetem.core.words import spoken
 from facetem.learn.matter import Matter
 from facetem.learn.orientation import TOLD
 
@@ -246,7 +247,7 @@ def _bars(result: Result, p: dict[str, Any]) -> None:
     with ui.element("ul").classes("ft-bars").props('aria-label="Probabilities"'):
         for name, value in p["probabilities"].items():
             possible = p["known"] and name in p["possible"]
-            colour = colours[name.replace("_", " ")] if possible else "#c3c9d0"
+            colour = colours[spoken(name)] if possible else "#c3c9d0"
             with ui.element("li").classes("possible" if possible else ""):
                 ui.label(label_words(name))
                 with ui.element("span").classes("ft-meter"):
