@@ -19,15 +19,9 @@ from facetem.learn.processes import Precision
 
 MOMENTUM = 0.95
 LENGTH = 0.2  # root mean square of a step of AdamW, in units of the rate
-NARROW = (
-    16  # rows or columns: what has fewer, such as the answers' last layers, is not a matrix but some vectors
-)
+NARROW = 16  # rows or columns: what has fewer, such as the last layers of answers, is some vectors, no matrix
 STEPS = 5  # of Newton and Schulz's iteration
-QUINTIC = (
-    3.4445,
-    -4.7750,
-    2.0315,
-)  # brings singular values of 0.005 to 1 near 1 in that many steps (Jordan et al.)
+QUINTIC = 3.4445, -4.7750, 2.0315  # after them, singular values of 0.005 to 1 are near 1 (Jordan et al.)
 
 
 class Muon(torch.optim.Optimizer):
@@ -55,7 +49,7 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             alike: dict[tuple[int, int], list[nn.Parameter]] = defaultdict(
                 list
-            )  # at once, which a GPU does faster
+            )  # at once: a GPU is faster so
             for weight in group["params"]:
                 if weight.grad is not None:
                     alike[len(weight), weight[0].numel()].append(weight)
@@ -72,8 +66,10 @@ class Muon(torch.optim.Optimizer):
         """The sum of a weight's gradients, each worth `MOMENTUM` of the next, as it will be one step later."""
         assert weight.grad is not None
         state = self.state[weight]
-        total = state.setdefault("momentum", torch.zeros_like(weight)).mul_(MOMENTUM).add_(weight.grad)
-        return weight.grad + MOMENTUM * total
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        state["momentum"].mul_(MOMENTUM).add_(weight.grad)
+        return weight.grad + MOMENTUM * state["momentum"]
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

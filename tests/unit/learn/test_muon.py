@@ -90,3 +90,23 @@ def test_every_weight_of_a_network_is_moved_by_one_of_the_two() -> None:
 def test_a_network_of_vectors_alone_has_no_matrices_to_move() -> None:
     (only,) = optimizers(nn.Linear(4, 4), rate=1e-3, decay=0.0)
     assert isinstance(only, torch.optim.AdamW)
+
+
+def test_what_was_saved_goes_on_as_what_was_not() -> None:
+    generator = torch.Generator().manual_seed(4)
+    slopes = [torch.randn(20, 20, generator=generator) for _ in range(6)]
+    weight = nn.Parameter(torch.zeros(20, 20))
+    optimizer = Muon([weight], lr=0.1, weight_decay=0.01)
+    for step, slope in enumerate(slopes):
+        if step == 3:
+            state, weight = optimizer.state_dict(), nn.Parameter(weight.detach().clone())
+            optimizer = Muon([weight], lr=7.0, weight_decay=0.7)
+            optimizer.load_state_dict(state)
+        weight.grad = slope
+        optimizer.step()
+    straight = nn.Parameter(torch.zeros(20, 20))
+    other = Muon([straight], lr=0.1, weight_decay=0.01)
+    for slope in slopes:
+        straight.grad = slope
+        other.step()
+    torch.testing.assert_close(weight, straight)

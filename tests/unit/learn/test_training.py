@@ -85,6 +85,12 @@ def test_another_plan_or_network_does_not_continue_a_run(tmp_path: Path) -> None
     wider = replace(SMALL, widths=(8, 8, 8, 16))
     with pytest.raises(InputError, match="another network"):
         train(ShapeTask(ShapeClassifier(wider)), Stripes(), replace(PLAN, minutes=1), tmp_path)
+    path = tmp_path / "classifier.ckpt"
+    saved = torch.load(path, weights_only=True)
+    del saved["optimizers"]  # as before there were two
+    torch.save(saved, path)
+    with pytest.raises(InputError, match="another version"):
+        train(ShapeTask(ShapeClassifier(SMALL)), Stripes(), replace(PLAN, minutes=1), tmp_path)
 
 
 def test_both_losses_fall_on_a_batch_that_is_shown_again() -> None:
