@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from facetem.analysis.page_parts import spoken_in_html
 from facetem.analysis.result import left_out_words
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def sample_page(sample: Sample, pictures: dict[str, str]) -> str:
 
 def verdicts_in_short(verdicts: dict[str, int]) -> str:
     """Verdicts as one reads them: "3 × cube, 1 × cannot tell"."""
-    return ", ".join(f"{n} × {escape(name.replace('_', ' '))}" for name, n in verdicts.items())
+    return ", ".join(f"{n} × {spoken_in_html(name)}" for name, n in verdicts.items())
 
 
 def _notes(sample: Sample) -> str:
@@ -94,7 +95,7 @@ def _fraction_table(found: Fractions | None) -> str:
     if found is None:
         return ""
     rows = [
-        f"<tr><td>{escape(shape.replace('_', ' '))}</td><td>{count}</td><td>{named:.3f}</td>"
+        f"<tr><td>{spoken_in_html(shape)}</td><td>{count}</td><td>{named:.3f}</td>"
         f"<td>{mean:.3f} ({low:.3f} to {high:.3f})</td></tr>"
         for shape, count, named, mean, low, high in zip(
             found.shapes, found.counts, found.named, found.corrected, found.low, found.high, strict=True

@@ -10,6 +10,7 @@ from facetem.app.command import progress_bar
 from facetem.core.errors import InputError
 from facetem.core.files import whole_file
 from facetem.core.pixels import PIXEL
+from facetem.core.words import spoken
 from facetem.data.conditions import draw_camera, draw_microscope, draw_optics
 from facetem.data.draw import Row, draw_specimen, image_shape
 from facetem.data.recipe import Recipe
@@ -79,7 +80,7 @@ def drawn_columns(
 def _called(particles: list[Row]) -> str:
     if len(particles) > 1:
         return f"{len(particles)} particles"
-    return f"{str(particles[0]['shape']).replace('_', ' ')}, {float(particles[0]['diameter']) / 10:.1f} nm"
+    return f"{spoken(str(particles[0]['shape']))}, {float(particles[0]['diameter']) / 10:.1f} nm"
 
 
 def _shown(row: Row, wanted: dict[str, tuple[str, float]]) -> dict[str, str | float]:

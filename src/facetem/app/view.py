@@ -82,9 +82,7 @@ def view_page(scene: Atoms) -> str:
         "radius": round(0.5 * bond_length(metal), 3),
         "legend": BY_NEIGHBOURS,
     }
-    rows = "".join(
-        f"<dt>{html.escape(k.replace('_', ' '))}</dt><dd>{html.escape(v)}</dd>" for k, v in names.items()
-    )
+    rows = "".join(f"<dt>{html.escape(spoken(k))}</dt><dd>{html.escape(v)}</dd>" for k, v in names.items())
     template = resources.files("facetem.app").joinpath("view.html").read_text(encoding="utf-8")
     title = f"{spoken(scene.info.get('shape', 'atoms'))}, {int(particle.sum())} atoms"
     return template.replace("{{title}}", html.escape(title)).replace("{{rows}}", rows).replace(

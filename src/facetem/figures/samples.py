@@ -62,6 +62,6 @@ def sizes_by_shape(diameters: Mapping[str, Sequence[float]]) -> Figure:
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
         axes.plot([k - 0.3, k + 0.3], [middle, middle], color=INK, lw=1.6)
         axes.plot([k, k], [low, high], color=INK, lw=1.0)
-    names = [f"{shape.replace('_', ' ')}\nn = {len(values)}" for shape, values in shown.items()]
+    names = [f"{spoken(shape)}\nn = {len(values)}" for shape, values in shown.items()]
     axes.set_xticks(range(len(shown)), names, rotation=30, ha="right", fontsize=9)
     return figure

@@ -86,9 +86,7 @@ def model_card(
         "| --- |" + " --- |" * len(SHAPES),
     ]
     for shape, row in zip(SHAPES, scores.confusion, strict=True):
-        lines.append(
-            f"| **{shape.replace('_', ' ')}** | " + " | ".join(str(n) if n else "" for n in row) + " |"
-        )
+        lines.append(f"| **{spoken(shape)}** | " + " | ".join(str(n) if n else "" for n in row) + " |")
     for condition, rows in evaluation.accuracy_by.items():
         unit = UNITS[condition]
         lines += ["", f"| {condition} [{unit}] | accuracy | images |", "| --- | --- | --- |"]

@@ -129,7 +129,7 @@ def _standard(result: Result) -> tuple[list[str], dict[str, Any]]:
         *_table(
             ("", *(spoken(shape) for shape in SHAPES)),
             (
-                (f"**{shape.replace('_', ' ')}**", *(n or "" for n in row))
+                (f"**{spoken(shape)}**", *(n or "" for n in row))
                 for shape, row in zip(SHAPES, result["confusion"], strict=True)
             ),
         ),

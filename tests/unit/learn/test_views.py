@@ -21,8 +21,13 @@ def test_however_an_image_lies_its_views_are_the_same() -> None:
     seen = [views(one, left_handed(one[:, 0])) for one in turns]
     assert len(seen[0]) == TURNS
     for other in seen[1:]:
-        again = (other[:, None] - seen[0][None]).abs().flatten(2).amax(2) < 1e-4
-        assert torch.equal(again.sum(0), torch.ones(TURNS, dtype=torch.long))  # each of them, once
+        apart = (other[:, None] - seen[0][None]).abs().flatten(2).amax(2)
+        for which, near in (
+            (slice(0, None, 2), 0.0),
+            (slice(1, None, 2), 1e-5),
+        ):  # those between are interpolated
+            again = apart[which, which] <= near
+            assert torch.equal(again.sum(0), torch.ones(TURNS // 2, dtype=torch.long))  # each of them, once
 
 
 def test_a_pattern_is_turned_by_an_eighth_from_view_to_view() -> None:
