@@ -99,8 +99,8 @@ def test_the_map_turns_with_the_image() -> None:
 
 
 def test_what_decides_lies_on_the_particle() -> None:
-    """With weights of versions before, of twelve simulated images of the standard conditions, the first four of which these are, a pixel of the particle
-    weighed 1.2 to 5.0 times as much as one beside it, 2.6 in the mean."""
+    """With weights of versions before, of twelve simulated images of the standard conditions, the first four of which
+    these are, a pixel of the particle weighed 1.2 to 5.0 times as much as one beside it, 2.6 in the mean."""
     samples = draw_set(shipped_recipe("au-4-8nm-test"), split="validation", n=4)
     classifier = load_classifier(device="cpu")
     ratios = []
