@@ -7,7 +7,6 @@ and whether the stated confidence is what comes true.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from pathlib import Path
 
 from facetem.analysis.comparing import FEW
 from facetem.analysis.labels import FILE, NO_PARTICLE, load_labels
-from facetem.analysis.report import RESULT
 from facetem.analysis.result import ParticleResult
-from facetem.analysis.table import csv_text, particle_of, table_columns, table_row
+from facetem.analysis.saved import read_report
+from facetem.analysis.table import csv_text, table_columns, table_row
 from facetem.atoms.library import NONE, SHAPES
 from facetem.core.errors import InputError
 from facetem.core.shares import wilson_interval
@@ -151,21 +150,15 @@ def labelled_particles(folder: Path) -> list[Labelled]:
     Raises
     ------
     InputError
-        If there are labels, and no whole report.
+        If there are labels, and no report that can be read.
     """
     labels = load_labels(folder)
     if not labels:
         return []
-    try:
-        told = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        particles = {int(row["index"]): particle_of(row) for row in told["particles"]}
-        name = str(told["micrograph"]["name"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{folder / RESULT}: expected the report that {FILE} labels, found none that is whole"
-        ) from None
+    report = read_report(folder)
+    particles = {particle.index: particle for particle in report.particles}
     return [
-        Labelled(name, particles[index], str(row["label"]), str(row.get("note", "")))
+        Labelled(report.name, particles[index], str(row["label"]), str(row.get("note", "")))
         for index, row in sorted(labels.items())
         if index in particles
     ]

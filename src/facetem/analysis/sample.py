@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from facetem.analysis.population import Fractions, shape_fractions
 from facetem.analysis.sample_page import sample_page
-from facetem.analysis.table import csv_text, digits_of, particle_of, table_columns, table_row
+from facetem.analysis.sample_scale import sample_doubts
+from facetem.analysis.saved import SavedReport, read_report
+from facetem.analysis.table import csv_text, digits_of, table_columns, table_row
 from facetem.atoms.shapes import SHAPES
-from facetem.core.errors import InputError
 from facetem.core.files import whole_file, write_whole
 from facetem.core.words import number
 
@@ -192,27 +193,17 @@ def read_sample(reports: Sequence[Path], root: Path, confusion: NDArray[np.int64
     """
     rows: list[dict[str, Any]] = []
     sources: list[Source] = []
+    read: list[SavedReport] = []
     seen: dict[tuple[str, int | None], str] = {}
     for folder in sorted(reports, key=lambda folder: as_counted(folder.relative_to(root).as_posix())):
-        try:
-            result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-            particles = [table_row(particle_of(told)) for told in result["particles"]]
-            name, pixel = result["micrograph"]["name"], result["micrograph"]["pixel_size_nm"]
-            report = folder.relative_to(root).as_posix()
-            contents = (
-                result["provenance"].get("sha256", report),
-                result["micrograph"]["metadata"].get("frame"),
-            )
-            first = seen.setdefault(contents, report)
-            source = Source(report, name, pixel, result["warning"], "" if first == report else first)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise InputError(
-                f"{folder}: expected the result of an analysis, found none that is whole"
-            ) from None
-        sources.append(source)
-        of = {"micrograph": name, "report": report, "duplicate_of": source.duplicate_of or None}
-        rows += [of | particle for particle in particles]
-    return Sample(sample_table(rows), SHAPES, confusion, sources)
+        saved, report = read_report(folder), folder.relative_to(root).as_posix()
+        first = seen.setdefault((saved.sha256 or report, saved.frame), report)
+        duplicate_of = "" if first == report else first
+        of = {"micrograph": saved.name, "report": report, "duplicate_of": duplicate_of or None}
+        rows += [of | table_row(particle) for particle in saved.particles]
+        sources.append(Source(report, saved.name, saved.pixel_size_nm, saved.warning, duplicate_of))
+        read.append(saved)
+    return Sample(sample_table(rows), SHAPES, confusion, sources, doubts=sample_doubts(read))
 
 
 def as_counted(name: str) -> list[str | int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from facetem.analysis.result import ParticleResult
@@ -60,19 +59,6 @@ def table_row(p: ParticleResult) -> dict[str, Any]:
 
 def _rounded(value: Any, digits: int | None) -> Any:
     return value if value is None or digits is None else round(value, digits)
-
-
-def particle_of(told: Mapping[str, Any]) -> ParticleResult:
-    """A particle as a result.json holds it.
-
-    Raises
-    ------
-    KeyError
-        If something is missing.
-    """
-    values: dict[str, Any] = {field.name: told[field.name] for field in fields(ParticleResult)}
-    values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return ParticleResult(**values)
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

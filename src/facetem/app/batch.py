@@ -14,7 +14,6 @@ import typer
 from facetem.analysis.analyze import Progress, analyze
 from facetem.analysis.report import FILES, RESULT, check_output, save_analysis
 from facetem.analysis.sample import as_counted, read_sample, save_sample
-from facetem.analysis.sample_scale import sample_doubts
 from facetem.app.command import TOO_LARGE, check_not_input, lacks_memory, one_line, say_error, step_progress
 from facetem.app.micrographs import Batch, Task
 from facetem.app.pace import pace
@@ -107,13 +106,10 @@ def analyze_batch(
         sample = read_sample(
             reports, output, load_classifier(settings.classifier, device=settings.device).stated.confusion
         )
-        doubts = sample_doubts(reports)
         notes = sorted(failed.values(), key=lambda one: as_counted(one[0]))
-        page = save_sample(
-            replace(sample, failed=notes, passed_over=asked.passed_over_words, doubts=doubts), output
-        )
+        page = save_sample(replace(sample, failed=notes, passed_over=asked.passed_over_words), output)
         typer.echo(f"{sample.contents}: {page}")
-        for doubt in doubts:
+        for doubt in sample.doubts:
             say_error(doubt)
         if sample.duplicates:
             typer.echo(sample.duplicates_words)

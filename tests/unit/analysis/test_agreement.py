@@ -80,7 +80,12 @@ def test_table_has_the_labels_and_the_columns_of_every_table() -> None:
 
 def report(folder: Path, labels: Any, name: str = "a.tif") -> Path:
     folder.mkdir(parents=True)
-    told = {"micrograph": {"name": name}, "particles": [asdict(particle(i)) for i in (1, 2)]}
+    told = {
+        "micrograph": {"name": name, "pixel_size_nm": 0.04, "metadata": {}},
+        "particles": [asdict(particle(i)) for i in (1, 2)],
+        "provenance": {},
+        "warning": "",
+    }
     (folder / "result.json").write_text(json.dumps(told))
     (folder / "labels.json").write_text(json.dumps({"labels": labels}))
     return folder
@@ -106,5 +111,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected reports with labels given on the page"):
         read_agreement([tmp_path])
     (report(tmp_path / "z", [{"particle": 1, "label": "cube"}]) / "result.json").write_text("{")
-    with pytest.raises(InputError, match=r"result\.json: expected the report that labels\.json labels"):
+    with pytest.raises(
+        InputError, match=r"result\.json: expected the result of an analysis, found one that is"
+    ):
         read_agreement([tmp_path])

@@ -188,8 +188,10 @@ def test_without_the_errors_of_the_classifier_there_are_no_fractions(
 
 def test_a_result_that_is_not_whole_is_named(reports: list[Path], tmp_path: Path) -> None:
     (reports[0] / "result.json").write_text("{")
-    with pytest.raises(InputError, match="one: expected the result of an analysis"):
+    with pytest.raises(
+        InputError, match=r"result\.json: expected the result of an analysis, found one that is not"
+    ):
         read_sample(reports, tmp_path, CONFUSION)
     shutil.rmtree(reports[0])
-    with pytest.raises(InputError, match="one: expected the result of an analysis"):
+    with pytest.raises(InputError, match=r"one: expected the report of an analysis, found no result\.json"):
         read_sample(reports, tmp_path, CONFUSION)

@@ -102,7 +102,8 @@ def test_what_many_micrographs_say_of_their_pixel_size_is_printed_with_singulars
 ) -> None:
     source = Source("r", "a.tif", 0.04, "")
     rows = [dict.fromkeys(table_columns([])) | {"micrograph": "a.tif", "report": "r", "verdict": "unknown"}]
-    sample = Sample(sample_table(rows), SHAPES, None, [source])
+    said = "2 micrographs together: too large"
+    sample = Sample(sample_table(rows), SHAPES, None, [source], doubts=[said])
     kept: list[Sample] = []
     monkeypatch.setattr(batch, "is_done", lambda task, settings: True)
     monkeypatch.setattr(batch, "load_classifier", lambda *args, **options: SimpleNamespace(stated=Stated()))
@@ -110,9 +111,8 @@ def test_what_many_micrographs_say_of_their_pixel_size_is_printed_with_singulars
     monkeypatch.setattr(
         batch, "save_sample", lambda sample, folder: kept.append(sample) or folder / "index.html"
     )
-    monkeypatch.setattr(batch, "sample_doubts", lambda reports: ["2 micrographs together: too large"])
     assert batch.analyze_batch(Batch([task]), task.folder.parent, Settings()) == 0
     told = capsys.readouterr()
     assert "1 particle of 1 micrograph:" in told.out
-    assert "2 micrographs together: too large" in told.err
-    assert "2 micrographs together: too large" in sample_page(kept[0], {})
+    assert said in told.err
+    assert said in sample_page(kept[0], {})
