@@ -93,7 +93,7 @@ def draw(store: Path, n: int, seed: int, network: bool) -> Set:
             "spectrum": net.spectrum.log_power(images).half(),
             "lens": torch.stack(
                 [
-                    told(one.lens, showing.item.energy, one.view.camera.dose)
+                    told(one.lens, showing.item.energy, one.exposure.camera.dose)
                     for one, showing in zip(drawn, some, strict=True)
                 ]
             ),

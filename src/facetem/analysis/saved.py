@@ -69,5 +69,6 @@ def read_report(folder: Path) -> SavedReport:
 def _particle(told: Mapping[str, Any]) -> ParticleResult:
     """What has a default was not measured by all versions."""
     needed = {field.name: field.default is MISSING for field in fields(ParticleResult)}
-    values = {name: told[name] for name, must in needed.items() if must or name in told}
-    return ParticleResult(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    values: dict[str, Any] = {name: told[name] for name, must in needed.items() if must or name in told}
+    values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return ParticleResult(**values)

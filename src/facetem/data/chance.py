@@ -45,7 +45,7 @@ class Lens:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Exposure:
     """What is drawn for a showing apart from its optics. `corner` of the window (y, x) [px], and that on the mate's
     field, if it is shown beside; `turn` in quarters, plus 4 if mirrored; `drift` (y, x) [Å]."""
 
@@ -60,9 +60,9 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """All that chance decides of a showing: its view, image and lens, and the image of a mate shown beside it."""
+    """All that chance decides of a showing: its exposure, image and lens, and the image of a mate shown beside it."""
 
-    view: View
+    exposure: Exposure
     shot: Shot
     lens: Lens
     mate: Shot | None
@@ -83,11 +83,11 @@ class Chance:
         return [self._drawn(visit, *pair) for visit, pair in zip(visits, energies, strict=True)]
 
     def _drawn(self, visit: Visit, energy: float, other: float | None) -> Drawn:
-        view, shot = self._view(visit), self.shot(visit.index, visit.round)
+        exposure, shot = self._exposure(visit), self.shot(visit.index, visit.round)
         mate = None
-        if view.other and visit.mate is not None and other == energy:  # or no micrograph could show both
+        if exposure.other and visit.mate is not None and other == energy:  # or no micrograph could show both
             mate = Shot(visit.mate, shot.round, visit.index)
-        return Drawn(view, shot, self._lens(shot, energy), mate)
+        return Drawn(exposure, shot, self._lens(shot, energy), mate)
 
     def shot(self, index: int, round: int) -> Shot:
         """The last time, up to `round`, that the specimen was imaged afresh."""
@@ -108,7 +108,7 @@ class Chance:
         loss = draw_loss(microscope, rng)
         return Lens(optics, loss, draw_stray(microscope, optics, energy, WAVE_BAND, rng))
 
-    def _view(self, visit: Visit) -> View:
+    def _exposure(self, visit: Visit) -> Exposure:
         rng = self._generator(visit.index, VIEW, visit.round)
         shape = image_shape(self.recipe)
         shift = [int(rng.integers(full)) if self.anywhere else 0 for full in shape]
@@ -122,7 +122,7 @@ class Chance:
                 corner[1] - round(distance * np.cos(turn)),
             )
         recorded = self.recipe.images
-        view = View(
+        exposure = Exposure(
             (corner[0], corner[1]),
             other,
             turn=int(rng.integers(8)),
@@ -132,4 +132,4 @@ class Chance:
             drift=(0.0, 0.0),
         )
         way, length = rng.uniform(0, 2 * np.pi), rng.uniform(*recorded.drift)
-        return replace(view, drift=(float(length * np.sin(way)), float(length * np.cos(way))))
+        return replace(exposure, drift=(float(length * np.sin(way)), float(length * np.cos(way))))

@@ -97,33 +97,33 @@ def parts_of(model: type[BaseModel], name: str) -> type[BaseModel] | None:
 
 
 @dataclass
-class Reading:
+class FileKeys:
     """What was found while a file was read: the key that was written for each place, and what is wrong with keys."""
 
     keys: dict[tuple, str]
     faults: list[str]
 
 
-def internal(values: Mapping[str, Any], model: type[BaseModel], reading: Reading, at: tuple = ()) -> dict:
+def internal(values: Mapping[str, Any], model: type[BaseModel], found: FileKeys, at: tuple = ()) -> dict:
     """A file's mapping with the fields' own names and in internal units.
 
-    A key that is unknown, or whose unit is missing or of another kind, is left out and told in `reading`.
+    A key that is unknown, or whose unit is missing or of another kind, is left out and told in `found`.
     """
     result = {}
     for key, value in values.items():
         try:
             name, factor = _read_key(str(key), model)
         except ValueError as fault:
-            reading.faults.append(f"{'.'.join(str(part) for part in (*at, key))}: {fault}")
+            found.faults.append(f"{'.'.join(str(part) for part in (*at, key))}: {fault}")
             continue
         here = (*at, name)
-        reading.keys[here] = str(key)
+        found.keys[here] = str(key)
         inner = parts_of(model, name)
         if inner is not None and isinstance(value, Mapping):
-            value = internal(value, inner, reading, here)
+            value = internal(value, inner, found, here)
         elif inner is not None and isinstance(value, list):
             value = [
-                internal(item, inner, reading, (*here, i)) if isinstance(item, Mapping) else item
+                internal(item, inner, found, (*here, i)) if isinstance(item, Mapping) else item
                 for i, item in enumerate(value)
             ]
         result[name] = _scaled(value, factor, READ_DIGITS)

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from facetem.core.errors import InputError
-from facetem.data.quantities import Reading, internal, parts_of, written_name
+from facetem.data.quantities import FileKeys, internal, parts_of, written_name
 from facetem.data.recipe import Recipe
 
 
@@ -34,16 +34,16 @@ def problems(values: object) -> Recipe | list[str]:
     """The recipe of a nested mapping, or a line for each thing that is wrong with it."""
     if not isinstance(values, Mapping):
         return [f"expected keys and values, got {_short(values)}"]
-    reading = Reading({}, [])
-    inside = internal(values, Recipe, reading)
+    found = FileKeys({}, [])
+    inside = internal(values, Recipe, found)
     try:
         recipe = Recipe.model_validate(inside)
-        return reading.faults or recipe
+        return found.faults or recipe
     except ValidationError as error:
         errors = error.errors()
         deepest = [one for one in errors if not any(_within(other["loc"], one["loc"]) for other in errors)]
-        lines = [_line(one["loc"], one["msg"], one["input"], values, reading.keys) for one in deepest]
-        return reading.faults + lines
+        lines = [_line(one["loc"], one["msg"], one["input"], values, found.keys) for one in deepest]
+        return found.faults + lines
 
 
 def _within(inner: tuple, outer: tuple) -> bool:

@@ -17,7 +17,7 @@ from facetem.atoms.placement import matrices
 from facetem.core.errors import InputError
 from facetem.core.grid import Grid
 from facetem.core.pixels import PIXEL
-from facetem.data.chance import Chance, Drawn, Lens, Shot, View
+from facetem.data.chance import Chance, Drawn, Exposure, Lens, Shot
 from facetem.data.conditions import check_energies
 from facetem.data.draw import image_shape, imaging_seed
 from facetem.data.imaging import Imager
@@ -116,7 +116,7 @@ class SampleStream:
 
     def image(self, showings: Sequence[Showing], drawn: Sequence[Drawn]) -> Batch:
         """The batch, of what `chance` has drawn for these showings."""
-        views, shots = [one.view for one in drawn], [one.shot for one in drawn]
+        exposures, shots = [one.exposure for one in drawn], [one.shot for one in drawn]
         items: dict[Shot, Item] = {shot: s.item for shot, s in zip(shots, showings, strict=True)}
         lenses: dict[Shot, Lens] = {one.shot: one.lens for one in drawn}
         mates: dict[int, Shot] = {}
@@ -126,65 +126,69 @@ class SampleStream:
                 items[one.mate], lenses[one.mate] = showing.mate, one.lens
         images = self._imager.images(items, lenses)
         places = {shot: k for k, shot in enumerate(items)}
-        samples = self._cut(images, views, [places[shot] for shot in shots])
+        samples = self._cut(images, exposures, [places[shot] for shot in shots])
         if mates:
             self._put_beside(
                 samples,
                 images,
-                views,
+                exposures,
                 shots=[places[shot] for shot in shots],
                 mates={k: places[shot] for k, shot in mates.items()},
             )
         clean, target, mask, thickness = samples.unbind(1)
         return Batch(
-            self._noisy(clean, views),
+            self._noisy(clean, exposures),
             clean,
             as_recorded(target, clean) if self._turns else target,
             mask,
             thickness,
             labels=torch.tensor([showing.item.label for showing in showings]),
-            dose=torch.tensor([view.camera.dose for view in views]),
+            dose=torch.tensor([exposure.camera.dose for exposure in exposures]),
             defocus=torch.tensor([float(one.lens.optics.aberrations.defocus) for one in drawn]),
             energy=torch.tensor([showing.item.energy for showing in showings]),
             diameter=torch.tensor([showing.item.diameter for showing in showings]),
-            orientation=self._orientations(showings, views),
+            orientation=self._orientations(showings, exposures),
             facet_ratio=torch.tensor([showing.item.facet_ratio for showing in showings]),
         )
 
-    def _orientations(self, showings: Sequence[Showing], views: Sequence[View]) -> Tensor:
+    def _orientations(self, showings: Sequence[Showing], exposures: Sequence[Exposure]) -> Tensor:
         lie = matrices(torch.tensor([showing.item.quaternion for showing in showings], dtype=torch.float64))
-        turns = torch.from_numpy(np.stack([self._windows.turns[view.turn] for view in views]))
+        turns = torch.from_numpy(np.stack([self._windows.turns[exposure.turn] for exposure in exposures]))
         return (turns @ lie).float()
 
-    def _cut(self, images: Tensor, views: Sequence[View], places: list[int]) -> Tensor:
-        windows = self._windows.at([v.turn for v in views], [v.corner for v in views], self.device)
+    def _cut(self, images: Tensor, exposures: Sequence[Exposure], places: list[int]) -> Tensor:
+        windows = self._windows.at(
+            [one.turn for one in exposures], [one.corner for one in exposures], self.device
+        )
         return self._windows.cut(images[places], windows)
 
     def _put_beside(
         self,
         samples: Tensor,
         images: Tensor,
-        views: Sequence[View],
+        exposures: Sequence[Exposure],
         *,
         shots: list[int],
         mates: dict[int, int],
     ) -> None:
         """Show the mates' particles where they hide nothing of the first."""
-        some = [views[k] for k in mates]
+        some = [exposures[k] for k in mates]
         mine = self._cut(grown(images[[shots[k] for k in mates], 2])[:, None], some, list(range(len(some))))
         others = images[list(mates.values())]
         others = torch.cat([others, grown(others[:, 2])[:, None]], dim=1)
-        windows = self._windows.at([v.turn for v in some], [v.other or v.corner for v in some], self.device)
+        windows = self._windows.at(
+            [one.turn for one in some], [one.other or one.corner for one in some], self.device
+        )
         its = self._windows.cut(others, windows)
         place = (its[:, 4:] > 0) & (mine == 0)
         samples[list(mates)] = torch.where(place, its[:, :4], samples[list(mates)])
 
-    def _noisy(self, clean: Tensor, views: Sequence[View]) -> Tensor:
+    def _noisy(self, clean: Tensor, exposures: Sequence[Exposure]) -> Tensor:
         grid = Grid((self._windows.size, self._windows.size), PIXEL)
         if self._recipe.images.drift[1] > 0:
-            clean = _drifted(clean, grid, [view.drift for view in views])
-        noisy = record_each(clean, grid, [v.camera for v in views], [v.noise for v in views])
-        bands = {k: view.band for k, view in enumerate(views) if view.band is not None}
+            clean = _drifted(clean, grid, [exposure.drift for exposure in exposures])
+        noisy = record_each(clean, grid, [one.camera for one in exposures], [one.noise for one in exposures])
+        bands = {k: exposure.band for k, exposure in enumerate(exposures) if exposure.band is not None}
         if bands:
             noisy[list(bands)] = _low_pass(noisy[list(bands)], list(bands.values()))
         return noisy

@@ -14,7 +14,7 @@ from facetem.data.publish import read_record, record_file, shard_sum, whole_shar
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verification:
     """What `verify` found.
 
     Parameters
@@ -33,7 +33,7 @@ class Verdict:
     wanted: int
 
 
-def verify(path: str | Path, progress: Callable[[int, int], None] | None = None) -> Verdict:
+def verify(path: str | Path, progress: Callable[[int, int], None] | None = None) -> Verification:
     """Recompute the checksums of all files of the data set at `path`; (shards done, shards) go to `progress`.
 
     Shards that were never made are no fault; one that a complete data set has lost is.
@@ -64,7 +64,7 @@ def verify(path: str | Path, progress: Callable[[int, int], None] | None = None)
             bad.append(shard)
         if progress:
             progress(done, len(there))
-    return Verdict(faults, tuple(sorted([*bad, *lost])), len(there), wanted)
+    return Verification(faults, tuple(sorted([*bad, *lost])), len(there), wanted)
 
 
 def shard_files_of(shard: int) -> list[str]:

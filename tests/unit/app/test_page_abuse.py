@@ -288,8 +288,8 @@ def test_bad_options_are_one_line(tmp_path: Path) -> None:
 
 def test_archives_are_made_of_reports_alone(tmp_path: Path) -> None:
     from facetem.app.web.archive import make_archive
-    from facetem.app.web.sessions import Item
+    from facetem.app.web.sessions import PageFile
 
-    item = Item("k", "a.npy", tmp_path / "a.npy", tmp_path / "report")
+    item = PageFile("k", "a.npy", tmp_path / "a.npy", tmp_path / "report")
     file = make_archive([item], tmp_path / "downloads")
     assert zipfile.ZipFile(file).namelist() == []

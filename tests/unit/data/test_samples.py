@@ -298,7 +298,7 @@ def test_both_of_a_pair_are_seen_through_one_lens(live: LiveSource) -> None:
         assert alike.mate == Shot(1, alike.shot.round, under=0)
         other = stream.chance.draw([Visit(0, number, 1)], [(first.energy, 300e3)])[0]
         assert other.mate is None
-        assert (other.view, other.lens) == (alike.view, alike.lens)
+        assert (other.exposure, other.lens) == (alike.exposure, alike.lens)
     # What is kept to be shown again is the mate's own image, not the one beside another specimen.
     beside = stream.draw([Showing(Visit(0, 0, 1), first, mate)])
     alone = stream.draw([Showing(Visit(1, 0, None), mate)])

@@ -9,10 +9,10 @@ from pathlib import Path
 from facetem.analysis.labels import load_labels
 from facetem.app.web.labels import labels_csv, save_crops
 from facetem.app.web.results import PICTURES, load_result
-from facetem.app.web.sessions import Item
+from facetem.app.web.sessions import PageFile
 
 
-def make_archive(items: list[Item], place: Path) -> Path:
+def make_archive(items: list[PageFile], place: Path) -> Path:
     """Write a zip into the folder `place`, which is made: a folder for each item that has a report, with its labels and
     the crops that they are of. The caller deletes it."""
     place.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def make_archive(items: list[Item], place: Path) -> Path:
     return target
 
 
-def _add(archive: zipfile.ZipFile, item: Item, name: str) -> None:
+def _add(archive: zipfile.ZipFile, item: PageFile, name: str) -> None:
     result = load_result(item.report)
     if result is None:
         return

@@ -11,7 +11,7 @@ from nicegui import ui
 
 from facetem.app.web.components import Drop
 from facetem.app.web.results import load_result
-from facetem.app.web.sessions import Item, Session
+from facetem.app.web.sessions import PageFile, Session
 from facetem.app.web.studio import Studio
 from facetem.core.errors import InputError
 from facetem.core.words import number
@@ -41,7 +41,7 @@ class Files:
     """The list at the left; `open_` is called with the item to show, `gone` when it is removed."""
 
     def __init__(
-        self, studio: Studio, session: Session, *, open_: Callable[[Item], None], gone: Callable[[], None]
+        self, studio: Studio, session: Session, *, open_: Callable[[PageFile], None], gone: Callable[[], None]
     ) -> None:
         self._studio, self._session, self._open, self._gone = studio, session, open_, gone
         self._chosen = ""
@@ -74,7 +74,7 @@ class Files:
                 if item.is_done and not item.error:
                     self.choose(item)
 
-    def choose(self, item: Item) -> None:
+    def choose(self, item: PageFile) -> None:
         """Open an item that has a result."""
         # The row is not drawn anew: what is being typed into it stays.
         for key, classes in ((self._chosen, "ft-file"), (item.key, "ft-file on")):
@@ -83,7 +83,7 @@ class Files:
         self._chosen = item.key
         self._open(item)
 
-    def start(self, item: Item, sampling_nm: float | None = None) -> None:
+    def start(self, item: PageFile, sampling_nm: float | None = None) -> None:
         """Queue an item's analysis, and open it when it is done."""
         try:
             self._studio.start(self._session, item, sampling_nm)
@@ -91,11 +91,11 @@ class Files:
             item.error = str(error)
         self.look()
 
-    def _state(self, item: Item) -> _State:
+    def _state(self, item: PageFile) -> _State:
         job = item.job
         return _State(job.state if job else "", item.is_done, item.error)
 
-    def _is_mine(self, item: Item) -> bool:
+    def _is_mine(self, item: PageFile) -> bool:
         """Whether this visitor has started what is under way."""
         job = item.job
         return job is not None and job.owner == self._session.key
@@ -104,7 +104,7 @@ class Files:
         self._studio.sessions.scan()
         self.look()
 
-    def _arrange(self, items: list[Item]) -> None:
+    def _arrange(self, items: list[PageFile]) -> None:
         """A row for each item, in their order."""
         keys = [item.key for item in items]
         for gone in self._rows.keys() - set(keys):
@@ -116,7 +116,7 @@ class Files:
             for key in keys[len(self._rows) :]:
                 self._rows[key] = _Row(ui.element("li").props(f'data-file="{key}"'))
 
-    def _draw(self, item: Item, row: _Row, state: _State) -> None:
+    def _draw(self, item: PageFile, row: _Row, state: _State) -> None:
         row.state, row.step, row.bar = state, None, None
         row.box.clear()
         row.box.classes(replace="ft-file on" if item.key == self._chosen else "ft-file")
@@ -135,7 +135,7 @@ class Files:
                 ui.label(_summary(item)).classes("soft")
             self._offer(item, state)
 
-    def _head(self, item: Item, state: _State) -> None:
+    def _head(self, item: PageFile, state: _State) -> None:
         with ui.element("div").classes("ft-file-head"):
             if state.done:
                 button = ui.button(item.name, on_click=partial(self.choose, item)).props("flat dense no-caps")
@@ -147,7 +147,7 @@ class Files:
                 remove.props("flat dense round size=sm")
                 remove.props["aria-label"] = f"Remove {item.name}"
 
-    def _offer(self, item: Item, state: _State) -> None:
+    def _offer(self, item: PageFile, state: _State) -> None:
         """To analyse it, with a pixel size if need be; folded away where there is a result already."""
         folded = state.done and not state.error
         with ui.element("details" if folded else "div").classes("ft-offer"):
@@ -165,7 +165,7 @@ class Files:
             if not state.error:
                 ui.label("empty: the file's own").classes("soft")
 
-    def _progress(self, item: Item) -> None:
+    def _progress(self, item: PageFile) -> None:
         row, job = self._rows.get(item.key), item.job
         if row is None or row.step is None or job is None:
             return
@@ -179,12 +179,12 @@ class Files:
             row.step.set_text(text)
             row.bar.set_value(part)
 
-    def _cancel(self, item: Item) -> None:
+    def _cancel(self, item: PageFile) -> None:
         self._watched.discard(item.key)
         self._studio.cancel(item)
         self.look()
 
-    def _remove(self, item: Item) -> None:
+    def _remove(self, item: PageFile) -> None:
         self._watched.discard(item.key)
         self._studio.remove(self._session, item)
         if item.key == self._chosen:
@@ -199,7 +199,7 @@ def _words(error: str) -> str:
     return error.replace("--sampling-nm", "pixel size")
 
 
-def _summary(item: Item) -> str:
+def _summary(item: PageFile) -> str:
     result = load_result(item.report)
     n = 0 if result is None else len(result.particles)
     return number(n, "particle")

@@ -15,7 +15,7 @@ from facetem.app.web.components import Solid
 from facetem.app.web.jobs import Job
 from facetem.app.web.labels import set_label
 from facetem.app.web.results import Result, load_result
-from facetem.app.web.sessions import Item, Session
+from facetem.app.web.sessions import PageFile, Session
 from facetem.app.web.solids import solid
 from facetem.app.web.studio import Studio
 from facetem.app.web.tasks import (
@@ -48,7 +48,7 @@ class Inspector:
         try_: Callable[[str, float, tuple[float, ...]], None],
     ) -> None:
         self._studio, self._session, self._changed, self._try = studio, session, changed, try_
-        self._item: Item | None = None
+        self._item: PageFile | None = None
         self._asked: list[tuple[Any, Job]] = []
         self._place = ui.element("div").classes("ft-card")
         self.clear()
@@ -58,7 +58,7 @@ class Inspector:
         self._item = None
         self._hint("Nothing is open.")
 
-    def open(self, item: Item) -> None:
+    def open(self, item: PageFile) -> None:
         """Another micrograph, none of whose particles is chosen yet."""
         self._item = item
         result = load_result(item.report)

@@ -11,7 +11,7 @@ from nicegui import Client, ui
 from facetem.app.web.files import Files
 from facetem.app.web.guard import SESSION
 from facetem.app.web.inspector import Inspector
-from facetem.app.web.sessions import Item, Session
+from facetem.app.web.sessions import PageFile, Session
 from facetem.app.web.simulator import Simulator
 from facetem.app.web.studio import Studio
 from facetem.app.web.viewing import Viewing
@@ -69,7 +69,7 @@ class Page:
         self._tabs.on_value_change(lambda event: self._simulator.wake(event.value in (simulate, "Simulate")))
         ui.timer(_POLL, self._files.look)
 
-    def open(self, item: Item) -> None:
+    def open(self, item: PageFile) -> None:
         """Show the result of an item."""
         self._viewing.show(item)
         self._inspector.open(item)
@@ -88,7 +88,7 @@ class Page:
         self._tabs.set_value(self._simulate)
         self._simulator.take(shape, diameter_nm, quaternion)
 
-    def simulated(self, item: Item) -> None:
+    def simulated(self, item: PageFile) -> None:
         """Analyse an image that the simulator made."""
         self._tabs.set_value(self._analyse)
         self._files.start(item)

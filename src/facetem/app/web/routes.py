@@ -15,7 +15,7 @@ from starlette.routing import Route
 from facetem.app.web.archive import make_archive
 from facetem.app.web.guard import SESSION, UPLOAD, Refused
 from facetem.app.web.results import PICTURES
-from facetem.app.web.sessions import Item, Session
+from facetem.app.web.sessions import PageFile, Session
 from facetem.app.web.studio import Studio
 from facetem.app.web.upload import receive
 from facetem.core.errors import InputError
@@ -34,7 +34,7 @@ def routes(studio: Studio) -> list[Route]:
             raise Refused(403, "session: expected that of an open page, got none; load the page again")
         return session
 
-    def item_of(request: Request) -> Item:
+    def item_of(request: Request) -> PageFile:
         item = studio.sessions.item(session_of(request), request.path_params["key"])
         if item is None:
             raise Refused(404, "file: there is none of that name among yours")

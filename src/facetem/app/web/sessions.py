@@ -25,7 +25,7 @@ _PREFIX = "facetem-page-"
 
 
 @dataclass
-class Item:
+class PageFile:
     """A micrograph of the page: an upload of one session, or a file of the folder.
 
     `name` is what is shown, `report` where its report is or will be; `sampling_nm` a pixel size that was given,
@@ -63,21 +63,21 @@ class Session:
 
     key: str
     folder: Path
-    items: dict[str, Item] = field(default_factory=dict)
+    items: dict[str, PageFile] = field(default_factory=dict)
     pages: int = 0  # that are open
     seen: float = field(default_factory=time.monotonic)
-    arriving: dict[str, Item] = field(
+    arriving: dict[str, PageFile] = field(
         default_factory=dict
     )  # uploads that are under way, which it does not list yet
 
-    def place(self, name: str) -> Item:
+    def place(self, name: str) -> PageFile:
         """A new item with a folder of its own, which is made; the file is for the caller to write."""
         key = secrets.token_hex(8)
         folder = self.folder / key
         folder.mkdir(parents=True)
-        return Item(key, name, folder / name, folder / "report")
+        return PageFile(key, name, folder / name, folder / "report")
 
-    def add(self, item: Item) -> None:
+    def add(self, item: PageFile) -> None:
         """List an item whose file is whole."""
         item.size = item.path.stat().st_size
         self.items[item.key] = item
@@ -86,7 +86,7 @@ class Session:
         """Bytes of its uploads, and of those under way what has come of them."""
         return sum(item.size for item in (*self.items.values(), *self.arriving.values()))
 
-    def remove(self, item: Item) -> None:
+    def remove(self, item: PageFile) -> None:
         """Forget an upload, and delete what there is of it."""
         self.items.pop(item.key, None)
         shutil.rmtree(item.path.parent, ignore_errors=True)
@@ -106,7 +106,7 @@ class Sessions:
         self._lock = FileLock(self.root / ".lock")
         self._lock.acquire()
         self._sessions: dict[str, Session] = {}
-        self._library: dict[str, Item] = {}
+        self._library: dict[str, PageFile] = {}
         if settings.report_folder is not None:
             check_output(settings.report_folder)
         self.scan()
@@ -128,11 +128,11 @@ class Sessions:
             session.seen = time.monotonic()
         return session
 
-    def items(self, session: Session) -> list[Item]:
+    def items(self, session: Session) -> list[PageFile]:
         """What a session sees: the folder's files, then its own uploads in the order that they came in."""
         return [*self._library.values(), *session.items.values()]
 
-    def item(self, session: Session, key: str) -> Item | None:
+    def item(self, session: Session, key: str) -> PageFile | None:
         """The item of that key, if the session may see it."""
         return session.items.get(key) or self._library.get(key)
 
@@ -141,7 +141,7 @@ class Sessions:
         folder, reports = self._settings.folder, self._settings.report_folder
         if folder is None or reports is None:
             return
-        found: dict[str, Item] = {}
+        found: dict[str, PageFile] = {}
         for name, path in _micrographs(folder.resolve(), reports.resolve()):
             key = hashlib.sha256(name.encode()).hexdigest()[:16]
             if key in self._library:
@@ -151,7 +151,7 @@ class Sessions:
             # With its ending: two files may differ in nothing else.
             place = reports.resolve() / name
             settle(place)  # a server may have been killed
-            found[key] = Item(key, name, path, place, shared=True)
+            found[key] = PageFile(key, name, path, place, shared=True)
         self._library = found
 
     def expire(self, idle: float) -> None:

@@ -16,7 +16,7 @@ from facetem.app.structures import save_structure
 from facetem.app.web.bench import FREE, ZONES, Imaging, Shown, Specimen, atoms_of, simulate_image
 from facetem.app.web.components import Solid, Viewer
 from facetem.app.web.inspector import data_url
-from facetem.app.web.sessions import Item, Session
+from facetem.app.web.sessions import PageFile, Session
 from facetem.app.web.solids import solid
 from facetem.app.web.studio import Studio
 from facetem.atoms.library import LIBRARY
@@ -32,7 +32,7 @@ _DOSES = (0, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 50000)  # e/Å2; 0: no 
 class Simulator:
     """`analyse` is called with an item that holds the image."""
 
-    def __init__(self, studio: Studio, session: Session, *, analyse: Callable[[Item], None]) -> None:
+    def __init__(self, studio: Studio, session: Session, *, analyse: Callable[[PageFile], None]) -> None:
         self._studio, self._session, self._analyse = studio, session, analyse
         self._specimen, self._imaging = Specimen(), Imaging()
         self._last: Shown | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 from facetem.app.web.jobs import Job, Worker
 from facetem.app.web.keeping import move_report
-from facetem.app.web.sessions import Item, Session, Sessions
+from facetem.app.web.sessions import PageFile, Session, Sessions
 from facetem.app.web.settings import Settings
 from facetem.app.web.tasks import analyse
 from facetem.core.errors import InputError
@@ -32,7 +32,7 @@ class Studio:
             worker.close()
         self.sessions.close()
 
-    def start(self, session: Session, item: Item, sampling_nm: float | None = None) -> None:
+    def start(self, session: Session, item: PageFile, sampling_nm: float | None = None) -> None:
         """Queue the analysis of an item.
 
         Raises
@@ -55,7 +55,7 @@ class Studio:
         item.job.future.add_done_callback(lambda _, job=item.job: self._finish(item, job, aside))
         self.analyses.submit(item.job)
 
-    def _finish(self, item: Item, job: Job, aside: Path) -> None:
+    def _finish(self, item: PageFile, job: Job, aside: Path) -> None:
         """In the worker's thread."""
         try:
             if job.state == "done" and item.path.exists():  # it may have been removed meanwhile
@@ -69,12 +69,12 @@ class Studio:
             item.look()
             item.job = None
 
-    def cancel(self, item: Item) -> None:
+    def cancel(self, item: PageFile) -> None:
         """End the analysis of an item."""
         if item.job is not None:
             self.analyses.cancel(item.job)
 
-    def remove(self, session: Session, item: Item) -> None:
+    def remove(self, session: Session, item: PageFile) -> None:
         """Forget an upload; what belongs to the folder stays."""
         if not item.shared:
             self.cancel(item)

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from facetem.app.web.guard import Refused
-from facetem.app.web.sessions import Item, Session
+from facetem.app.web.sessions import PageFile, Session
 from facetem.app.web.settings import Settings
 from facetem.data.formats import EXTENSIONS
 
@@ -90,7 +90,7 @@ def check_beginning(name: str, head: bytes) -> None:
         )
 
 
-async def receive(session: Session, told: str, body: AsyncIterator[bytes], settings: Settings) -> Item:
+async def receive(session: Session, told: str, body: AsyncIterator[bytes], settings: Settings) -> PageFile:
     """Write an upload to a new item of the session, which does not list it yet.
 
     Raises
@@ -124,7 +124,7 @@ async def receive(session: Session, told: str, body: AsyncIterator[bytes], setti
             session.remove(item)
 
 
-async def _write(item: Item, session: Session, body: AsyncIterator[bytes], settings: Settings) -> None:
+async def _write(item: PageFile, session: Session, body: AsyncIterator[bytes], settings: Settings) -> None:
     checked, waiting = False, bytearray()
     with item.path.open("wb") as file:
         while True:

@@ -12,7 +12,7 @@ from facetem.analysis.agreement import Agreement, labelled_particles
 from facetem.analysis.labels import label_words, load_labels
 from facetem.app.web.components import Viewer
 from facetem.app.web.results import FIELD_PICTURE, PICTURES, Result, load_result
-from facetem.app.web.sessions import Item
+from facetem.app.web.sessions import PageFile
 from facetem.core.errors import InputError
 from facetem.core.words import number
 
@@ -51,7 +51,7 @@ class Viewing:
     def __init__(self, *, choose: Callable[[int], None]) -> None:
         self._choose = choose
         self._result: Result | None = None
-        self._item: Item | None = None
+        self._item: PageFile | None = None
         self._empty = ui.element("div").classes("ft-empty")
         with self._empty:
             ui.html(
@@ -86,7 +86,7 @@ class Viewing:
         self._full.set_visibility(False)
         self._empty.set_visibility(True)
 
-    def show(self, item: Item) -> None:
+    def show(self, item: PageFile) -> None:
         """Open the result of an item."""
         result = load_result(item.report)
         if result is None:
