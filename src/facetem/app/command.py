@@ -56,6 +56,8 @@ class Suite(StrEnum):
     standard = "standard"
 
 
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]
 WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", help="Processes. Default: one per core; on a GPU, 1."),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from facetem.app.command import DaskOption, Device, WorkersOption, given, processes
+from facetem.app.command import DaskOption, Device, DeviceOption, WorkersOption, given, processes
 
 ASKED = ("preset", "dose", "diameter_nm", "film_nm")  # of a plan
 
@@ -34,7 +34,7 @@ def study(
     film_nm: Annotated[float, typer.Option(help="plan: thickness of the carbon.")] = 3.0,
     workers: WorkersOption = None,
     dask: DaskOption = None,
-    device: Annotated[Device, typer.Option("--device", help="Where to compute.")] = Device.auto,
+    device: DeviceOption = Device.auto,
 ) -> None:
     """Move one condition of the microscope or the specimen, and see how well shapes are told; or plan a session:
     the focus and the dose for a microscope and a size. Goes on after a stop."""

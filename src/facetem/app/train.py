@@ -16,21 +16,20 @@ import torch
 import typer
 from torch import nn
 
-from facetem.app.command import Network, percent_bar, progress_bar
+from facetem.app.command import Network, percent_bar
 from facetem.app.evaluate import run_evaluation
 from facetem.app.held_out import HeldOut, draw_all
+from facetem.app.material import Material
 from facetem.app.pace import pace
 from facetem.app.side_by_side import Specimens, learn_side_by_side
 from facetem.atoms.shapes import SHAPES
 from facetem.core.errors import InputError
 from facetem.core.files import write_whole
-from facetem.data.make import make_store
 from facetem.data.recipe import Recipe
-from facetem.data.recipe_file import find_recipe, load_recipe, shipped_recipe
+from facetem.data.recipe_file import load_recipe, shipped_recipe
 from facetem.data.samples import Batch
-from facetem.data.sources import LiveSource, Source, StoreSource, check_specimens
-from facetem.data.store import open_store
-from facetem.data.workers import PER_GPU, cores, local_makers
+from facetem.data.sources import StoreSource
+from facetem.data.workers import PER_GPU, cores
 from facetem.hrtem.simulate import resolve_device
 from facetem.learn.classifier import ClassifierConfig, ShapeClassifier
 from facetem.learn.growth import Size, grown
@@ -64,7 +63,6 @@ GPU_RENEWAL = (
 GPU_BATCH = {Network.classifier: 256, Network.restorer: 64}  # samples a step that keep a GPU from waiting
 MEMORY_SHARE = 0.35  # of what is free, for the specimens that a training keeps: two share a GPU
 TEST_IMAGES = 400  # of a release's own test
-LIVE_BLOCK, LIVE_REPEATS = 64, 4  # specimens held at once, and how often each is shown before the next come
 
 
 @dataclass(frozen=True)
@@ -74,32 +72,6 @@ class Machines:
     device: str
     devices: int | Literal["auto"] = 1
     nodes: int = 1
-
-
-@dataclass(frozen=True)
-class Material:
-    """What is learnt from, and tested on.
-
-    Parameters
-    ----------
-    recipe : Path or None
-        None: that of the store, or the released one.
-    store : Path or None
-        Where the specimens are kept, once simulated; None: they are simulated as they are needed.
-    beside : tuple of Path
-        Other stores, whose specimens are mixed in as they are.
-    specimens, validation : int
-        How many there are; how many more, never trained on, confidence is calibrated with.
-    workers : int or None
-        Processes that make them.
-    """
-
-    recipe: Path | None = None
-    store: Path | None = None
-    beside: tuple[Path, ...] = ()
-    specimens: int = 16000
-    validation: int = 800
-    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -132,16 +104,12 @@ def run_training(
     """
     device = resolve_device(machines.device)
     store, beside, validation = material.store, material.beside, material.validation
-    wanted = _recipe(material.recipe, store)
+    wanted = material.wanted()
     trained_on = output / "recipe.yaml"
     if trained_on.exists() and load_recipe(trained_on) != wanted:
         raise InputError(
             f"{trained_on}: expected the recipe of this training, or none; choose another folder"
         )
-    for other in beside:
-        check_specimens(other, open_store(other).recipe, wanted)
-    if validation < 200:
-        raise InputError(f"validation: expected at least 200 specimens to calibrate on, got {validation}")
     precision = _precision(device)
     fabric = make_fabric(device, devices=machines.devices, nodes=machines.nodes, precision=precision)
     together = network is Network.release and device.startswith("cuda") and fabric.world_size == 1
@@ -187,7 +155,7 @@ def run_training(
             learn_side_by_side(plans, some, device=device, learn=learn, meanwhile=draw, progress=tell)
         source = StoreSource(some.path, beside=beside)
     else:
-        source = _source(wanted, material, fabric)
+        source = material.source(wanted, fabric)
     trained: dict[Network, nn.Module] = {}
     for which, plan in plans.items():
         task = begin(which, trained.get(Network.classifier))
@@ -346,38 +314,3 @@ def _precision(device: str) -> Literal["bf16-mixed", "32-true"]:
     """Half the time on GPUs and on CPUs that multiply bfloat16; elsewhere bfloat16 is slower than float32."""
     quick = device.startswith("cuda") or torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return "bf16-mixed" if quick else "32-true"
-
-
-def _recipe(recipe: Path | None, store: Path | None) -> Recipe:
-    if recipe is not None:
-        return load_recipe(find_recipe(recipe))
-    if store is not None and (store / "manifest.json").exists():
-        return open_store(store).recipe
-    return shipped_recipe("au-4-8nm")
-
-
-def _source(recipe: Recipe, material: Material, fabric: Fabric) -> Source:
-    store, beside, n, workers = material.store, material.beside, material.specimens, material.workers or 1
-    if n < 1:
-        raise InputError(f"specimens: expected at least 1, got {n}")
-    if beside and store is None:
-        raise InputError("beside: expected a --store with it, to mix its specimens with, got none")
-    device = str(fabric.device)
-    if store is None:
-        return LiveSource(
-            recipe,
-            split="train",
-            n=n,
-            device=device,
-            batch=LIVE_BLOCK,
-            repeats=LIVE_REPEATS,
-            workers=workers,
-        )
-    if fabric.world_size > 1:
-        # Simulation takes longer than processes wait for each other: the store is taken as it is.
-        return StoreSource(store, beside=beside)
-    with progress_bar("simulating") as show:
-        # Workers are processes on the CPU; a GPU is fed from one.
-        there = device if workers <= 1 else "cpu"
-        make_store(recipe, store, n=n, makers=local_makers(workers, there), progress=show)
-    return StoreSource(store, beside=beside)

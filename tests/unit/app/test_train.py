@@ -12,7 +12,8 @@ from torch import nn
 from facetem.app import held_out
 from facetem.app import train as training
 from facetem.app.command import Network
-from facetem.app.train import Course, Machines, Material, _task, run_training
+from facetem.app.material import Material
+from facetem.app.train import Course, Machines, _task, run_training
 from facetem.core.errors import InputError
 from facetem.data.recipe import Recipe
 from facetem.data.recipe_file import load_recipe, recipe_from
