@@ -12,6 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from facetem.analysis.analyze import Analysis
 from facetem.analysis.result import ParticleResult, left_out_words
 from facetem.analysis.table import table_csv
@@ -141,13 +143,15 @@ def _write_files(analysis: Analysis, folder: Path) -> None:
 
 
 def save_rois(analysis: Analysis, path: Path) -> None:
-    """Write the outlines for ImageJ's ROI manager: in pixels of the micrograph itself, whose first one ends at 1."""
+    """Write the outlines for ImageJ's ROI manager: in pixels of the micrograph's file, whose first one ends at 1."""
     from roifile import ImagejRoi, roiwrite
 
     scale = analysis.sampling / analysis.micrograph.sampling
+    cut = analysis.micrograph.metadata.get("margins_cut", {})
+    first = np.array([cut.get("left", 0), cut.get("top", 0)])
     rois = [
         ImagejRoi.frompoints(
-            (outline.contour[:, ::-1] + 0.5) * scale, name=f"{particle.index} {particle.verdict}"
+            (outline.contour[:, ::-1] + 0.5) * scale + first, name=f"{particle.index} {particle.verdict}"
         )
         for particle, outline in zip(analysis.particles, analysis.outlines, strict=True)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,17 +49,19 @@ class Sight:
 def sight_of(
     micrograph: Micrograph, *, restorer: ContrastRestorer | None = None, device: str = "auto"
 ) -> Sight:
-    """The particle to be classified: the largest of those that are seen whole, or else of all; the middle of an image
-    that shows little more than the classifier's field, or in which none is found."""
+    """The particle to be classified: the largest of those that are seen whole, or else of all; that in the middle of
+    an image that shows little more than the classifier's field, and the middle of one in which none is found."""
     pixels = resample(micrograph.image, micrograph.sampling, PIXEL)
     middle = (pixels.shape[0] / 2, pixels.shape[1] / 2)
     in_the_middle = Sight(crop(pixels, middle, FIELD)[None], "")
-    if max(pixels.shape) <= _NEARLY * FIELD:
-        return in_the_middle
     restorer = restorer or load_restorer(device=device)
     outlines = outlines_in(restorer.restore(pixels, views=RESTORER_VIEWS).mask)
     if not outlines:
         return in_the_middle
+    if max(pixels.shape) <= _NEARLY * FIELD:
+        nearest = min(outlines, key=lambda outline: math.dist(outline.centroid, middle))
+        seen = View.of(nearest, pixels.shape).share_within(FIELD / 2, middle)
+        return replace(in_the_middle, hidden=what_hides(nearest, seen))
     hidden = {outline.label: _hidden(outline, pixels.shape) for outline in outlines}
     chosen = max(outlines, key=lambda outline: (not hidden[outline.label], outline.area))
     return Sight(views_along(pixels, chosen), hidden[chosen.label])
@@ -82,7 +85,8 @@ def classify(
     ----------
     image : path, (y, x) array, or HyperSpy Signal2D
         Any intensity scale. If it shows more than the 102 Å that the network sees, the particles are looked for, and
-        the largest one that is seen whole is put in the middle; a smaller field is continued by its mirror image.
+        the largest one that is seen whole is put in the middle; a smaller field is continued by its mirror image. A
+        particle that the edge cuts is not judged.
     sampling
         Pixel size [Å/px]; that of a file or a signal that knows its own need not be given.
     coverage

@@ -59,12 +59,13 @@ def contrast_around(
     around = ~inside & (mask < 0.5)
     if around.sum() < inside.sum() / 10:
         return None
-    level = float(image[around].mean())
-    if level == 0:  # there is no unit to tell a contrast in
+    # The units of a camera are not those of the floor of `contrast`, which has none for a granularity of 1.
+    granularity = float(image[around].std(dtype=np.float64))
+    if granularity == 0:
         return None
-    # Other particles are left out: they have the mean of the support.
-    seen = np.where(inside | around, image, level) / abs(level)
-    return float(contrast(torch.from_numpy(np.asarray(seen, np.float32)), torch.from_numpy(inside)))
+    seen = inside | around  # other particles are left out
+    pixels = (image[seen] - image[around].mean(dtype=np.float64)) / granularity
+    return float(contrast(torch.from_numpy(pixels)[None], torch.from_numpy(inside[seen])[None]))
 
 
 def beam_energy(micrograph: Micrograph) -> float | None:

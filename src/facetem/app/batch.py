@@ -19,7 +19,7 @@ from facetem.app.micrographs import Batch, Task
 from facetem.app.pace import pace
 from facetem.app.results import particle_table
 from facetem.core.errors import InputError
-from facetem.core.words import number
+from facetem.core.words import number, printable
 from facetem.data.digest import digest_of
 from facetem.data.movies import movie_words
 from facetem.data.pool import executor_of, lost
@@ -99,7 +99,10 @@ def analyze_batch(
                 kept = f"{done - 1 - len(failed)} of {len(batch)} are finished and kept"
                 raise InputError(f"{result.complaint}; stopped: {kept}, the same command goes on")
             if _said(result).failed:
-                failed[task.folder] = task.file.name, reason_of(result.complaint, task.file)
+                failed[task.folder] = (
+                    printable(task.file.name),
+                    printable(reason_of(result.complaint, task.file)),
+                )
             show(done, len(batch))
     reports = [task.folder for task in batch if task.folder not in failed]
     if reports:

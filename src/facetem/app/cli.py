@@ -1,5 +1,7 @@
 """The command line: parse, call, write. Units are in the option names; inside there are Å, eV and e/Å2."""
 
+import io
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +49,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def main() -> None:
     """The `facetem` program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a log of another encoding is no reason to stop
     app()
 
 

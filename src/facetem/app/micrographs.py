@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from facetem.analysis.report import RESULT
+from facetem.analysis.report import FILES, RESULT
 from facetem.app.command import say_error
 from facetem.core.errors import InputError
 from facetem.core.words import number
@@ -43,7 +43,8 @@ def find_micrographs(
 
     The report of a single one goes into `output` itself, those of several into a folder each, named after the file and
     the frame, within folders that are named as those of the files. Files of other types in a folder are passed over,
-    with a note. Folders of reports are not looked into.
+    with a note. Folders of reports are not looked into, and of a folder that holds one beside its micrographs the
+    report's pictures are left out.
 
     Raises
     ------
@@ -53,6 +54,8 @@ def find_micrographs(
     files: list[tuple[Path, Path]] = []  # and their names from the folder that was given
     passed_over: dict[Path, int] = {}
     for path in paths:
+        if not path.exists():
+            raise InputError(f"{path}: expected a micrograph or a folder of them, got no such file")
         if not _is_folder(path):
             files.append((path, Path(path.name)))
             continue
@@ -62,13 +65,15 @@ def find_micrographs(
         return Batch([Task(paths[0], output)])
     stems = Counter(name.with_suffix("") for _, name in files)
     names = [name if stems[name.with_suffix("")] > 1 else name.with_suffix("") for _, name in files]
-    twice = [name for name, n in Counter(names).items() if n > 1]
+    tasks = [Task(file, output / name) for (file, _), name in zip(files, names, strict=True)]
+    tasks = [one for task in tasks for one in (_frames(task) if frames else [task])]
+    twice = [folder for folder, n in Counter(task.folder for task in tasks).items() if n > 1]
     if twice:
         raise InputError(
-            f"input: expected files of different names, got {twice[0]} more than once; analyse them apart"
+            f"input: expected files of different names, got {twice[0].relative_to(output)} more than once; "
+            "analyse them apart"
         )
-    tasks = [Task(file, output / name) for (file, _), name in zip(files, names, strict=True)]
-    return Batch([one for task in tasks for one in (_frames(task) if frames else [task])], passed_over)
+    return Batch(tasks, passed_over)
 
 
 def _frames(task: Task) -> list[Task]:
@@ -92,6 +97,8 @@ def _micrographs_in(
 ) -> list[Path]:
     """Those of a folder; what lies deeper is either among them or counted in `passed_over`."""
     found, others, folders = _listing(folder)
+    if _holds_report(folder):
+        found = [file for file in found if file.name not in FILES]
     seen = {folder.resolve(), output.resolve()}
     deeper = {inner: _tree(inner, seen) for inner in folders}
     if recursive:
@@ -113,7 +120,7 @@ def _tree(folder: Path, seen: set[Path]) -> list[Path]:
     """The micrographs in a folder and in all that it holds, but for those `seen` before, to which links may lead, and
     for reports, whose pictures are none."""
     place = folder.resolve()
-    if place in seen or all((folder / name).is_file() for name in ("report.html", RESULT)):
+    if place in seen or _holds_report(folder):
         return []
     seen.add(place)
     try:
@@ -122,6 +129,10 @@ def _tree(folder: Path, seen: set[Path]) -> list[Path]:
         say_error(f"{folder}: passed over, {(error.strerror or str(error)).lower()}")
         return []
     return found + [file for inner in folders for file in _tree(inner, seen)]
+
+
+def _holds_report(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("report.html", RESULT))
 
 
 def _listing(folder: Path) -> tuple[list[Path], list[str], list[Path]]:

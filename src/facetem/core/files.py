@@ -49,7 +49,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a text (UTF-8) or bytes at once: a reader, and whoever goes on after a stop, finds all of it or what was
-    there before."""
+    """Write a text (UTF-8, with a ? for what that cannot hold) or bytes at once: a reader, and whoever goes on after a
+    stop, finds all of it or what was there before."""
     with whole_file(path) as partial:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        partial.write_bytes(content.encode(errors="replace") if isinstance(content, str) else content)

@@ -23,6 +23,10 @@ CLIPPED = 0.005  # of the pixels: more have a say
 _FEW_COUNTS = 5.0  # in the mean of an image whose zeros are no loss
 # A row that differs from the next by less than this fraction of what rows usually do repeats it.
 _COPY = 0.25
+_PARTS, _PRINTED = (
+    8,
+    0.3,
+)  # of a line of a printed band, and how much of each is paper, or ink, in spite of lettering
 
 
 def grey(pixels: NDArray, name: str) -> tuple[NDArray, NDArray | None]:
@@ -89,16 +93,35 @@ def trim_margins(image: NDArray, opaque: NDArray | None) -> tuple[NDArray, dict[
 
 def _blank_lines(lines: NDArray, opaque: NDArray | None) -> NDArray[np.bool_]:
     """Which rows of an image (y, x) are blank in the sense of `trim_margins`."""
-    same = (lines == np.median(lines, axis=1, keepdims=True)).mean(1)
+    same = _same(lines).mean(1)
     # A counting camera at low dose has mostly zeros everywhere: there, only fully constant lines are blank.
     blank = same >= (0.5 if np.median(same) < 0.25 else 1.0)
     step = np.abs(np.diff(lines.astype(np.float32), axis=0)).mean(1)
+    # A repeated line has the image's texture along it; where that has none, as in a simulated vacuum, nothing repeats.
+    along = np.abs(np.diff(lines.astype(np.float32), axis=1)).mean(1)
+    textured = along > np.median(along) / 2
     copies = step < _COPY * np.median(step)
-    blank[1:] |= copies
-    blank[:-1] |= copies
+    blank[1:] |= copies & textured[1:]
+    blank[:-1] |= copies & textured[:-1]
     if opaque is not None:
         blank |= opaque.mean(1) < 0.5
     return blank
+
+
+def _same(lines: NDArray) -> NDArray[np.bool_]:
+    """The pixels that hold the value that most pixels of their line hold; none of a line of which a part hardly holds
+    it, nor one of its own: a printed band goes all along, an overexposed hole beside the film does not."""
+    same = lines == np.median(lines, axis=1, keepdims=True)
+    rows = same.mean(1) >= 0.5
+    there = same[rows]
+    parts = zip(
+        np.array_split(lines[rows], _PARTS, axis=1), np.array_split(there, _PARTS, axis=1), strict=True
+    )
+    for part, held in parts:
+        own = (part == np.median(part, axis=1, keepdims=True)).mean(1)
+        there = there & (np.maximum(held.mean(1), own) >= _PRINTED)[:, None]
+    same[rows] = there
+    return same
 
 
 def _margins(blank: NDArray[np.bool_]) -> tuple[int, int]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facetem.core.errors import InputError
+from facetem.core.words import printable
 from facetem.data.axes import Axes
 from facetem.data.cleaning import CLIPPED, Image, clipped_part, grey, replace_outliers, trim_margins
 from facetem.data.formats import EXTENSIONS, RawImage, read_file
@@ -111,7 +112,7 @@ def load_micrograph(
             f"{path}: expected a pixel size, got a file without one; give it with --sampling-nm (nm per pixel; "
             "sampling= in Å per pixel from Python)"
         )
-    name = path.name if "frame" not in raw.metadata else f"{path.name} frame {frame}"
+    name = printable(path.name) + (f" frame {frame}" if "frame" in raw.metadata else "")
     return _checked(raw, sampling if sampling is not None else raw.sampling, str(path), name)
 
 

@@ -20,6 +20,7 @@ AROUND = 15  # lines on either side that a line is compared with
 ODD = 8.0  # robust standard deviations that a whole line differs by: the carbon under it makes some by itself
 EACH = 1.0  # ... and that each of its quarters differs by, to the same side
 STUCK = 0.1  # of the usual difference between neighbouring pixels, below which a line holds no image
+MANY = 2**18  # pixels from which the steps of an image's values are read
 MOST = 0.1  # of the lines that may be odd: beyond, they are the rule, and the image is left as it is
 
 
@@ -43,7 +44,7 @@ def mend_lines(image: Image) -> Mended:
 def _mend_rows(image: Image) -> tuple[Image, int]:
     if image.shape[1] < QUARTERS * AROUND or len(image) < 2 * AROUND:
         return image, 0
-    parts = np.array_split(image, QUARTERS, axis=1)
+    parts = np.array_split(_between_steps(image), QUARTERS, axis=1)
     # A stuck line in the middle of others would be the median of its own surroundings if it were not left out.
     apart = np.stack([np.median(part, axis=1) for part in parts])
     apart = apart - ndimage.median_filter(apart, size=(1, 2 * AROUND + 1), mode="nearest")
@@ -66,3 +67,13 @@ def _mend_rows(image: Image) -> tuple[Image, int]:
         weights = 1 / np.abs(near - row)
         mended[row] = (weights[:, None] * mended[near]).sum(axis=0) / weights.sum()
     return mended, int((odd | stuck).sum())
+
+
+def _between_steps(image: Image) -> Image:
+    """The image with its values spread out evenly over the steps that they come in: medians of counts would be whole
+    numbers, mostly the same one, and a line whose median is the next would be odd beyond all measure."""
+    values = np.unique(image[:: max(1, image.size // MANY)])
+    step = np.median(np.diff(values)) if len(values) > 1 else 0.0
+    return image + np.float32(step) * np.random.default_rng(0).uniform(-0.5, 0.5, image.shape).astype(
+        np.float32
+    )

@@ -232,7 +232,8 @@ def restore(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Any:
-    """The image without noise at the focus of best contrast, on the pixels of the input; vacuum about 1.
+    """The image without noise at the focus of best contrast, on the pixels of the input, without the margins
+    that were cut off; vacuum about 1.
 
     `Restorer.restore` also tells the spread, the particles and whether the lattice is in the input.
 

@@ -44,9 +44,12 @@ def _spectrum() -> tuple[Array, Array, NDArray[np.int64], Array]:
 
 
 def lattice_around(image: ArrayLike) -> float | None:
-    """The spacing [Å] of the lattice all around the middle of an image (y, x) at 0.4 Å/px; None if none is seen."""
+    """The spacing [Å] of the lattice all around the middle of an image (y, x) at 0.4 Å/px; None if none is seen, or if
+    the image continues as its mirror image so soon (`data.crop`) that its corners show its middle."""
     window, spacing, ring, around = _spectrum()
     pixels = torch.as_tensor(image).double().numpy()
+    if _continued(pixels) or _continued(pixels.T):
+        return None
     corners = np.stack([pixels[rows, columns] for rows in _ENDS for columns in _ENDS])
     mean = (corners * window).sum((1, 2), keepdims=True) / window.sum()
     power = np.abs(np.fft.rfft2((corners - mean) * window)) ** 2
@@ -62,6 +65,13 @@ def lattice_around(image: ArrayLike) -> float | None:
     is_spot = np.stack([one > PROMINENT * convolve(one, around, mode="wrap") for one in power]).all(axis=0)
     strength = np.where(stands_out & is_spot, power.min(axis=0), 0.0)
     return float(spacing.flat[strength.argmax()]) if strength.any() else None
+
+
+def _continued(pixels: Array) -> bool:
+    """Whether what the image's first or last rows show lies farther in than a corner reaches: at its edge a mirror
+    image begins with the same row once more, which no camera records."""
+    same = np.flatnonzero((pixels[1:] == pixels[:-1]).all(axis=1)) + 1  # rows where a mirror image begins
+    return bool(((same > CORNER / 2) & (same < len(pixels) - CORNER / 2)).any())
 
 
 def words_for(spacing: float | None) -> str:

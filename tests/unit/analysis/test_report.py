@@ -275,6 +275,16 @@ def test_outlines_for_imagej_lie_on_the_micrograph(analysis: Analysis, tmp_path:
             assert (x, y) == pytest.approx((particle.x_nm, particle.y_nm), abs=0.1)
 
 
+def test_outlines_for_imagej_lie_on_the_file_where_margins_were_cut(
+    analysis: Analysis, tmp_path: Path
+) -> None:
+    framed = replace(analysis.micrograph, metadata={"margins_cut": {"left": 40, "top": 60}})
+    report.save_rois(analysis, tmp_path / "whole.zip")
+    report.save_rois(replace(analysis, micrograph=framed), tmp_path / "framed.zip")
+    for whole, cut in zip(roiread(tmp_path / "whole.zip"), roiread(tmp_path / "framed.zip"), strict=True):
+        np.testing.assert_allclose(cut.coordinates(), whole.coordinates() + np.array([40, 60]), atol=1e-3)
+
+
 def test_hyperspy_finds_the_restored_image_with_its_axes(analysis: Analysis, tmp_path: Path) -> None:
     save_analysis(analysis, tmp_path)
     (signal,) = hspy.file_reader(str(tmp_path / "restored.hspy"))

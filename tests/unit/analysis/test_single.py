@@ -86,6 +86,25 @@ def test_particles_are_looked_for_unless_the_image_was_cut_out_around_one(
 
 
 @pytest.mark.parametrize(
+    ("discs", "shape", "hidden"),
+    [
+        ([(128, 128, 60)], (256, 256), ""),
+        ([(128, 30, 60)], (256, 128), "cut through by the edge"),
+        ([(64, 64, 70)], (128, 128), "cut through by the edge"),
+        ([(128, 120, 50), (10, 240, 40)], (256, 256), ""),  # a neighbour's fate is not its own
+        ([], (256, 256), ""),
+    ],
+)
+def test_of_an_image_cut_out_around_a_particle_is_said_whether_all_of_it_is_there(
+    discs: Discs, shape: tuple[int, int], hidden: str
+) -> None:
+    seen = sight(discs, shape)
+    assert seen.hidden.startswith(hidden)
+    assert bool(seen.hidden) == bool(hidden)
+    assert divmod(seen.view[FIELD // 2, FIELD // 2], 1000) == (shape[0] // 2, shape[1] // 2)
+
+
+@pytest.mark.parametrize(
     ("spacing", "hidden", "verdict"),
     [
         (2.355, "", "accepted"),

@@ -18,6 +18,9 @@ def test_contrast_does_not_depend_on_the_intensity_scale() -> None:
     for scale in (1e-18, 1e-12, 1e12):
         found = contrast_around(np.float32(scale) * image, inside.astype(np.float32), inside)
         assert found == pytest.approx(wanted, rel=1e-4)
+    for pedestal in (-2.0, 30.0):  # of a camera; signed counts in a file of unsigned ones
+        found = contrast_around(image + np.float32(pedestal), inside.astype(np.float32), inside)
+        assert found == pytest.approx(wanted, rel=1e-3)
     image[~inside] = 0
     assert contrast_around(image, inside.astype(np.float32), inside) is None
 

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from facetem.analysis.report import FILES
 from facetem.app.micrographs import find_micrographs
 from facetem.core.errors import InputError
 
@@ -29,6 +31,28 @@ def test_the_pixels_of_an_emi_are_in_its_ser_files(tmp_path: Path) -> None:
     folder = touched(tmp_path, "a.emi", "a_1.ser", "a_2.ser", "b.emi")
     tasks = find_micrographs([folder], tmp_path).tasks
     assert [task.file.name for task in tasks] == ["a_1.ser", "a_2.ser", "b.emi"]
+
+
+def test_what_is_not_there_is_named_before_anything_is_analysed(tmp_path: Path) -> None:
+    folder = touched(tmp_path, "a.tif")
+    with pytest.raises(
+        InputError, match=r"tpyo/b\.tif: expected a micrograph or a folder of them, got no such"
+    ):
+        find_micrographs([folder / "a.tif", folder / "tpyo/b.tif"], tmp_path / "out")
+
+
+def test_a_frame_and_a_file_do_not_share_a_report(tmp_path: Path) -> None:
+    np.save(tmp_path / "movie.npy", np.zeros((3, 8, 8)))
+    np.save(tmp_path / "movie-0001.npy", np.zeros((8, 8)))
+    with pytest.raises(InputError, match="different names, got movie-0001 more than once"):
+        find_micrographs([tmp_path], tmp_path / "out", frames=True)
+    assert sorted(reports([tmp_path], tmp_path / "out")) == ["movie", "movie-0001"]
+
+
+def test_the_pictures_of_a_report_are_no_micrographs(tmp_path: Path) -> None:
+    """Whose folder is that of the micrograph itself, as after `facetem analyze a.tif -o .`"""
+    folder = touched(tmp_path, "a.tif", *FILES)
+    assert reports([folder], tmp_path / "out") == ["a"]
 
 
 @pytest.fixture

@@ -99,3 +99,22 @@ def test_bright_atom_columns_are_no_outliers() -> None:
     columns = 100 + 900 * np.exp(-((y % 12 - 6) ** 2 + (x % 12 - 6) ** 2) / 2.0)
     counts = np.random.default_rng(0).poisson(columns)
     assert "outliers_replaced" not in micrograph_from_array(counts, 0.25).metadata
+
+
+def test_an_overexposed_hole_beside_the_film_is_no_band(noise: np.ndarray) -> None:
+    """It fills more than half of the upper lines, as paper does, and the film beside it none of it."""
+    image = noise.copy()
+    image[:90, :160] = 255
+    loaded = micrograph_from_array(image, 0.4)
+    assert loaded.image.shape == noise.shape
+    assert "margins_cut" not in loaded.metadata
+    assert loaded.metadata["clipped"] == pytest.approx(90 * 160 / noise.size, abs=1e-3)
+
+
+def test_a_vacuum_without_noise_is_no_repeated_line() -> None:
+    """Of a simulated particle: its neighbouring lines hardly differ, but there is nothing along them either."""
+    y, x = np.mgrid[:256, :256] - 128.0
+    away = np.hypot(y, x)
+    particle = np.cos(2 * np.pi * x / 6) * np.cos(2 * np.pi * y / 7) * (away < 50)
+    image = 1 + 0.2 * particle + 0.01 * np.exp(-away / 30) * np.cos(away / 3)
+    assert micrograph_from_array(image, 0.4).image.shape == (256, 256)

@@ -1,6 +1,7 @@
 """Micrographs: every format gives back pixels and pixel size; what cannot be used is refused in one line."""
 
 import gc
+import os
 import warnings
 from collections.abc import Callable
 from importlib import import_module
@@ -145,6 +146,22 @@ def test_tif_of_imagej(tmp_path: Path, image: np.ndarray, unit: str, angstroms: 
         tmp_path / "a.tif", image, imagej=True, resolution=(per_unit, per_unit), metadata={"unit": unit}
     )
     assert load_micrograph(tmp_path / "a.tif").sampling == pytest.approx(0.4, rel=1e-4)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "jpeg"])
+def test_tif_that_is_compressed(tmp_path: Path, compression: str) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (128, 128)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", grey, compression=compression)
+    loaded = load_micrograph(tmp_path / "a.tif", sampling=0.4)
+    lost = 12 if compression == "jpeg" else 0
+    assert np.abs(loaded.image - grey).mean() <= lost
+
+
+def test_a_name_that_is_not_of_utf_8_can_be_told(tmp_path: Path) -> None:
+    """As old archives hold them."""
+    path = tmp_path / os.fsdecode(b"Gold_\xe9chantillon.npy")
+    np.save(path, np.random.default_rng(0).normal(size=(128, 128)))
+    assert load_micrograph(path, sampling=0.4).name == "Gold_?chantillon.npy"
 
 
 def test_tif_of_ome(tmp_path: Path, image: np.ndarray) -> None:

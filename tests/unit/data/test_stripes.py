@@ -25,6 +25,16 @@ def test_an_image_without_odd_lines_is_left_as_it_is(image: np.ndarray) -> None:
     assert_array_equal(mended.image, image)
 
 
+@pytest.mark.parametrize("mean", [0.1, 0.72, 1.7, 20.0])
+def test_counted_electrons_make_no_odd_lines(mean: float) -> None:
+    """Their medians are whole numbers, mostly the same; a line of the next one is none of another level."""
+    rng = np.random.default_rng(2)
+    counts = rng.poisson(mean, (1024, 1024)).astype(np.float32)
+    assert_array_equal(mend_lines(counts).image, counts)
+    counts[300] += np.ceil(mean)
+    assert mend_lines(counts).rows == 1
+
+
 def test_a_crystal_that_fills_the_field_is_left_as_it_is() -> None:
     fringes = 15 * np.cos(2 * np.pi * np.arange(600) / 5.9)
     pixels = np.random.default_rng(1).normal(100, 10, (512, 600)) + fringes

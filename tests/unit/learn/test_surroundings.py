@@ -8,6 +8,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from facetem.core.pixels import FIELD, PIXEL
+from facetem.data.crop import crop
 from facetem.learn.predictor import load_classifier
 from facetem.learn.surroundings import lattice_around, words_for
 
@@ -33,6 +34,19 @@ def test_a_support_is_told_by_its_spacing(spacing: float, turn: float) -> None:
     found = lattice_around(carbon(rng) + 0.1 * fringes(spacing, turn))
     assert found == pytest.approx(spacing, rel=0.08)  # half a bin of 1 / 26 Å
     assert f"{found / 10:.3f} nm" in words_for(found)
+
+
+def test_a_particle_that_fills_its_image_is_no_support() -> None:
+    """Beyond the edges of a small image lies its mirror image, and in the corners the particle once more."""
+    image = carbon(np.random.default_rng(4))
+    middle = (FIELD / 2, FIELD / 2)
+    for side in (120, 140, 180):
+        first = (FIELD - side) // 2
+        small = image[first : first + side, first : first + side]
+        assert lattice_around(crop(small, (side / 2, side / 2), FIELD)) is None
+    # At the edge of a field the corners show no more of its middle than they do elsewhere.
+    near = (image + 0.1 * fringes(2.11, 0.7))[:, 20:]
+    assert lattice_around(crop(near, (middle[0], middle[1] - 20), FIELD)) == pytest.approx(2.11, rel=0.08)
 
 
 @pytest.mark.parametrize("blur", [0.5, 1.0, 2.0])
