@@ -74,6 +74,5 @@ def _between_steps(image: Image) -> Image:
     numbers, mostly the same one, and a line whose median is the next would be odd beyond all measure."""
     values = np.unique(image[:: max(1, image.size // MANY)])
     step = np.median(np.diff(values)) if len(values) > 1 else 0.0
-    return image + np.float32(step) * np.random.default_rng(0).uniform(-0.5, 0.5, image.shape).astype(
-        np.float32
-    )
+    places = np.random.default_rng(0).random(image.shape, dtype=np.float32) - np.float32(0.5)
+    return (image + step * places).astype(np.float32)
